@@ -1,0 +1,354 @@
+//! The configuration after it was checked: no value here is invalid, and nothing behind this room checks again.
+
+use crate::problem::Spot;
+use std::{net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Everything one process serves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Never empty.
+    pub listeners: Vec<Listener>,
+    /// In the order of their names; routes refer to them by index.
+    pub pools: Vec<Pool>,
+    /// In the order of the file.
+    pub routes: Vec<Route>,
+    /// Where plugin files come from, and what a plugin may use.
+    pub plugins: Plugins,
+    /// Where the admin API listens.
+    pub admin: AdminAddress,
+    /// The process itself.
+    pub server: Server,
+}
+
+/// A bound address that takes connections from clients.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// As configured; the address when no name was given.
+    pub name: String,
+    /// Port 0 asks the system for a free one.
+    pub address: SocketAddr,
+    /// None: plain HTTP.
+    pub tls: Option<Tls>,
+    /// Limits of a connection's life.
+    pub timeout: ListenTimeout,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
+    pub trusted_proxies: Vec<Network>,
+    /// Which forwarding headers the backends get.
+    pub forwarded: Forwarded,
+    /// Where it stands in the file.
+    pub spot: Option<Spot>,
+}
+
+/// Certificates of a listener; the first is the default. Never empty.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Chosen by the name in the client's hello.
+    pub certificates: Vec<CertificateSource>,
+}
+
+/// Where a certificate chain and its key come from.
+#[derive(Clone, Debug)]
+pub enum CertificateSource {
+    /// PEM files, read at start.
+    Files {
+        /// Chain, leaf first.
+        cert: PathBuf,
+        /// Private key.
+        key: PathBuf,
+        /// Where they are named.
+        spot: Option<Spot>,
+    },
+    /// PEM texts made in memory, as `try` does.
+    Memory {
+        /// Chain, leaf first.
+        cert: String,
+        /// Private key.
+        key: String,
+    },
+}
+
+/// Limits of a downstream connection's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenTimeout {
+    /// From accept to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the first byte of a request's head to its last.
+    pub head: Duration,
+    /// Without a request, or without a byte of one.
+    pub idle: Duration,
+}
+
+impl Default for ListenTimeout {
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(10), head: Duration::from_secs(10), idle: Duration::from_secs(75) }
+    }
+}
+
+/// An address prefix such as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// None when `bits` is more than the address has.
+    pub fn new(address: IpAddr, bits: u8) -> Option<Self> {
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        (bits <= most).then_some(Self { address, bits })
+    }
+
+    /// Whether the address lies inside. An IPv4 address mapped into IPv6 counts as IPv4.
+    pub fn contains(&self, other: IpAddr) -> bool {
+        match (self.address.to_canonical(), other.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let shift = 32_u32.saturating_sub(u32::from(self.bits));
+                u64::from(a.to_bits()) >> shift == u64::from(b.to_bits()) >> shift
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                let shift = 128 - u32::from(self.bits);
+                a.to_bits().checked_shr(shift).unwrap_or(0) == b.to_bits().checked_shr(shift).unwrap_or(0)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Which forwarding headers the backends get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Forwarded {
+    /// `X-Forwarded-For`, `-Proto`, `-Host`.
+    #[default]
+    X,
+    /// `Forwarded` of RFC 7239.
+    Rfc7239,
+    /// Neither.
+    None,
+}
+
+/// A named group of backends with one balancer and one health policy.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// As configured.
+    pub name: String,
+    /// Never empty; names are unique within the pool.
+    pub backends: Vec<Backend>,
+    /// Which plugin chooses.
+    pub balancer: BalancerChoice,
+    /// One JSON object, `{}` when none was given.
+    pub settings: String,
+    /// Where the balancer and its settings are named.
+    pub spot: Option<Spot>,
+    /// Who chooses while the plugin cannot.
+    pub fallback: Fallback,
+    /// What `turn.key` hashes.
+    pub hash: Option<HashKey>,
+    /// How backends are checked.
+    pub health: Health,
+    /// Limits of one request.
+    pub timeout: PoolTimeout,
+}
+
+/// One address of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// As configured; the address when no name was given.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// 0 to 1000; 0 takes no new work.
+    pub weight: u32,
+    /// Tier, 0 first.
+    pub priority: u32,
+    /// Empty when none was configured.
+    pub zone: String,
+    /// In the order of the file.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Which plugin chooses for a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BalancerChoice {
+    /// The one of this name: the plugin directory's file, else the embedded one.
+    Named(String),
+    /// The balancer admitted last, whatever its name; until then the embedded one of this name. What `try` uses.
+    Newest {
+        /// Before any file was admitted.
+        until_then: String,
+    },
+}
+
+/// Who chooses while a pool's plugin cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fallback {
+    /// Native, by weight.
+    #[default]
+    RoundRobin,
+    /// Nobody: 503.
+    Reject,
+}
+
+/// The part of a request that `turn.key` hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The first value of a header, its name in lower case.
+    Header(String),
+    /// The first cookie of a name.
+    Cookie(String),
+    /// The first query parameter of a name.
+    Query(String),
+    /// The path.
+    Path,
+    /// The client's address.
+    Client,
+}
+
+/// How a pool's backends are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// `GET` this path and expect 200 to 399; none: a TCP connect is enough.
+    pub path: Option<String>,
+    /// Between two checks of a backend that is up.
+    pub interval: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self { path: None, interval: Duration::from_secs(1) }
+    }
+}
+
+/// Limits of one request to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTimeout {
+    /// One TCP connect.
+    pub connect: Duration,
+    /// From the request to the last byte of the answer's head, all attempts together.
+    pub head: Duration,
+    /// Without a byte of a body in either direction, and how long an unused connection is kept.
+    pub idle: Duration,
+    /// The whole exchange; none: no end.
+    pub total: Option<Duration>,
+}
+
+impl Default for PoolTimeout {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            total: None,
+        }
+    }
+}
+
+/// A match on listener, host and path, and where it leads.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Index into [`Config::listeners`]; none: all of them.
+    pub listener: Option<usize>,
+    /// Which hosts.
+    pub host: HostMatch,
+    /// Whole segments: `/cart` matches `/cart` and `/cart/x`, never `/cartoon`.
+    pub path: String,
+    /// Index into [`Config::pools`].
+    pub pool: usize,
+    /// In order.
+    pub filters: Vec<FilterUse>,
+}
+
+/// Which hosts a route is for, in lower case and without a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostMatch {
+    /// Every host.
+    Any,
+    /// This one.
+    Exact(String),
+    /// Any host with one or more labels before this suffix; written `*.example.com`, kept as `.example.com`.
+    Wildcard(String),
+}
+
+/// A filter on a route.
+#[derive(Clone, Debug)]
+pub struct FilterUse {
+    /// Its name.
+    pub plugin: String,
+    /// One JSON object.
+    pub settings: String,
+    /// What a fault, or a filter that never loaded, means for the request.
+    pub on_fault: OnFault,
+    /// Where it is named.
+    pub spot: Option<Spot>,
+}
+
+/// What a filter's fault means for the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFault {
+    /// 503.
+    #[default]
+    Reject,
+    /// As if the filter were not there.
+    Continue,
+}
+
+/// Where plugin files come from, and what a plugin may use.
+#[derive(Clone, Debug)]
+pub struct Plugins {
+    /// Watched; none: only what is embedded.
+    pub directory: Option<PathBuf>,
+    /// CPU time of one `pick`, `on-request` or `tick`.
+    pub deadline: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory: u64,
+    /// A plugin file's size, in bytes.
+    pub size: u64,
+    /// When a generation is taken out.
+    pub faults: Faults,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            deadline: Duration::from_millis(5),
+            memory: 16 << 20,
+            size: 64 << 20,
+            faults: Faults::default(),
+        }
+    }
+}
+
+/// When a generation is taken out: `limit` faults within `window`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// At least 1.
+    pub limit: u32,
+    /// They count this long.
+    pub window: Duration,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { limit: 5, window: Duration::from_secs(10) }
+    }
+}
+
+/// Where the admin API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A socket file, mode 0600.
+    Unix(PathBuf),
+    /// Loopback only.
+    Tcp(SocketAddr),
+}
+
+/// The process itself.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Threads that serve, 1 to 1024.
+    pub workers: usize,
+    /// How long running requests may go on after SIGTERM.
+    pub drain: Duration,
+    /// The zone this process runs in; empty when none was configured.
+    pub zone: String,
+}

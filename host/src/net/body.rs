@@ -1,0 +1,101 @@
+//! The one body type of the request path, streaming both ways; nothing here collects a body.
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A message's body on its way through, or a short one made here.
+#[derive(Default)]
+pub enum Body {
+    /// No bytes.
+    #[default]
+    Empty,
+    /// These bytes; none once they were taken.
+    Full(Option<Bytes>),
+    /// From a client, as hyper reads it.
+    Incoming(hyper::body::Incoming),
+    /// From a backend, or anything else that streams.
+    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
+}
+
+/// Who is to blame when a body breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The client.
+    Downstream,
+    /// The backend.
+    Upstream,
+}
+
+/// A body that ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct BodyError {
+    /// Whose body it was.
+    pub side: Side,
+    /// What happened.
+    pub what: String,
+}
+
+impl BodyError {
+    /// A body of this side broke off.
+    pub fn new(side: Side, what: impl Into<String>) -> BodyError {
+        BodyError { side, what: what.into() }
+    }
+}
+
+impl Body {
+    /// These bytes.
+    pub fn full(bytes: impl Into<Bytes>) -> Body {
+        let bytes = bytes.into();
+        if bytes.is_empty() { Body::Empty } else { Body::Full(Some(bytes)) }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.get_mut() {
+            Body::Empty => Poll::Ready(None),
+            Body::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Body::Incoming(body) => {
+                Pin::new(body).poll_frame(cx).map_err(|e| BodyError::new(Side::Downstream, e.to_string()))
+            }
+            Body::Stream(body) => body.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Empty => true,
+            Body::Full(bytes) => bytes.is_none(),
+            Body::Incoming(body) => body.is_end_stream(),
+            Body::Stream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Empty => SizeHint::with_exact(0),
+            Body::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Body::Incoming(body) => body.size_hint(),
+            Body::Stream(body) => body.size_hint(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Body::Empty => "Body::Empty",
+            Body::Full(_) => "Body::Full",
+            Body::Incoming(_) => "Body::Incoming",
+            Body::Stream(_) => "Body::Stream",
+        })
+    }
+}

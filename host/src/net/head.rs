@@ -1,0 +1,136 @@
+//! A request's head as routes, filters, balancers and the backend see it: after the path was normalised, once.
+
+use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+use xxhash_rust::xxh64::xxh64;
+
+/// One request without its body. It is moved into a plugin's store for a call and taken back after it, so it is `Send`
+/// and cheap to move.
+#[derive(Debug)]
+pub struct Head {
+    /// As the client sent it.
+    pub method: Method,
+    /// Normalised.
+    pub target: PathAndQuery,
+    /// Host and, if given, port.
+    pub authority: HeaderValue,
+    /// Without pseudo headers; `host` is left out, it is `authority`.
+    pub headers: HeaderMap,
+    /// As trusted proxies tell it; the peer when there is none.
+    pub client: IpAddr,
+    /// What filters said about this request.
+    pub tags: Vec<(Box<str>, Box<str>)>,
+    /// The connection it came on.
+    pub connection: Arc<Connection>,
+}
+
+/// What holds for all requests of one downstream connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// Index of the listener in the configuration.
+    pub listener: usize,
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// None: plain HTTP.
+    pub tls: Option<TlsFacts>,
+}
+
+/// What the TLS handshake told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The name in the client's hello, in lower case.
+    pub sni: Option<Box<str>>,
+    /// The protocol agreed on.
+    pub alpn: Option<Box<str>>,
+}
+
+/// How the client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// `http` or `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+impl Connection {
+    /// How the client came.
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+}
+
+/// A part of a request that can be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The first value of this header.
+    Header(&'a str),
+    /// The first cookie of this name.
+    Cookie(&'a str),
+    /// The value of the first query parameter of this name, as it stands, not decoded.
+    Query(&'a str),
+    /// The tag of this name.
+    Tag(&'a str),
+    /// The path without the query.
+    Path,
+    /// Host and port.
+    Authority,
+    /// The client's address as text.
+    Client,
+}
+
+impl Head {
+    /// The first value of a header.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get(name).map(HeaderValue::as_bytes)
+    }
+
+    /// The first cookie of a name, in any of the `cookie` headers.
+    pub fn cookie(&self, name: &str) -> Option<&[u8]> {
+        self.headers.get_all(http::header::COOKIE).iter().find_map(|line| {
+            line.as_bytes()
+                .split(|&b| b == b';')
+                .find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+        })
+    }
+
+    /// The value of the first query parameter of a name, as it stands; empty when it has no `=`.
+    pub fn query_parameter(&self, name: &str) -> Option<&[u8]> {
+        self.target.query()?.split('&').find_map(|pair| match pair.split_once('=') {
+            Some((n, value)) => (n == name).then_some(value.as_bytes()),
+            None => (pair == name).then_some(&b""[..]),
+        })
+    }
+
+    /// The tag of a name.
+    pub fn tag(&self, name: &str) -> Option<&str> {
+        self.tags.iter().find(|(n, _)| &**n == name).map(|(_, value)| &**value)
+    }
+
+    /// xxh64 over the bytes of a part; none when it is absent.
+    pub fn hash(&self, part: Part<'_>, seed: u64) -> Option<u64> {
+        let bytes = match part {
+            Part::Header(name) => self.header(name)?,
+            Part::Cookie(name) => self.cookie(name)?,
+            Part::Query(name) => self.query_parameter(name)?,
+            Part::Tag(name) => self.tag(name)?.as_bytes(),
+            Part::Path => self.target.path().as_bytes(),
+            Part::Authority => self.authority.as_bytes(),
+            Part::Client => return Some(xxh64(self.client.to_string().as_bytes(), seed)),
+        };
+        Some(xxh64(bytes, seed))
+    }
+}

@@ -1,0 +1,7 @@
+//! What travels: a request's head and facts, bodies, sockets.
+
+mod body;
+mod head;
+
+pub use body::{Body, BodyError, Side};
+pub use head::{Connection, Head, Part, Scheme, TlsFacts};

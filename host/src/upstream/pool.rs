@@ -1,0 +1,60 @@
+//! A named group of backends, with a number that grows whenever a backend's standing changes.
+
+use super::Backend;
+use crate::{
+    config::model,
+    figures::{Figures, Standing},
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// A named group of backends; shared by all workers.
+#[derive(Debug)]
+pub struct Pool {
+    /// As configured.
+    pub name: Arc<str>,
+    /// In the order of the configuration.
+    pub backends: Vec<Arc<Backend>>,
+    /// What `turn.key` hashes.
+    pub hash: Option<model::HashKey>,
+    /// How backends are checked.
+    pub health: model::Health,
+    /// Limits of one request.
+    pub timeout: model::PoolTimeout,
+    /// Who chooses while the plugin cannot.
+    pub fallback: model::Fallback,
+    version: AtomicU64,
+}
+
+impl Pool {
+    /// All backends warming; health checks or [`Pool::stands`] make them ready.
+    pub fn new(config: &model::Pool, figures: &Figures) -> Arc<Pool> {
+        let backends = config.backends.iter().enumerate();
+        let backends = backends.map(|(index, b)| Arc::new(Backend::new(&config.name, index, b, figures))).collect();
+        Arc::new(Pool {
+            name: config.name.as_str().into(),
+            backends,
+            hash: config.hash.clone(),
+            health: config.health.clone(),
+            timeout: config.timeout,
+            fallback: config.fallback,
+            version: AtomicU64::new(1),
+        })
+    }
+
+    /// Grows with each change of who may be chosen. Read it before the standings: then a change in between is seen next time.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Sets a backend's standing and says why; true when it changed.
+    pub fn stands(&self, backend: &Backend, standing: Standing, why: impl Into<String>) -> bool {
+        let changed = backend.stands(standing, why.into());
+        if changed {
+            self.version.fetch_add(1, Ordering::Release);
+        }
+        changed
+    }
+}
