@@ -1,7 +1,14 @@
 //! Towards the backends: pools and their backends, health, connections, the HTTP/1.1 codec.
 
 mod backend;
+mod conn_cache;
+mod error;
+mod h1;
+pub mod health;
 mod pool;
 
 pub use backend::{Backend, backend_id};
+pub use conn_cache::Connections;
+pub use error::{Error, ErrorKind, ExchangeError, Retry};
+pub use h1::{BadAnswer, Connection, Limits, Outgoing};
 pub use pool::Pool;

@@ -1,0 +1,108 @@
+//! What can go wrong between the request and the last byte of its answer's head: what, whose side, may it be tried again.
+
+use super::h1::BadAnswer;
+use crate::net::{Body, BodyError, Side};
+use std::{io, time::Duration};
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}")]
+pub struct Error {
+    /// What happened.
+    pub kind: ErrorKind,
+    /// Whether a byte of the request went out.
+    pub sent: bool,
+}
+
+/// What happened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No TCP connection: nobody listens, or no way leads there.
+    #[error("connect failed: {0}")]
+    Connect(#[source] io::Error),
+    /// No TCP connection in time: the host is down, or its queue is full.
+    #[error("no connection within {0:?}")]
+    ConnectTimeout(Duration),
+    /// The backend closed the connection before the end of its answer's head.
+    #[error("the backend closed the connection without an answer")]
+    Closed,
+    /// The connection broke before the end of the answer's head.
+    #[error("the connection to the backend broke: {0}")]
+    Broken(#[source] io::Error),
+    /// No answer in time: the backend hangs, or is overloaded.
+    #[error("no answer from the backend in time")]
+    HeadTimeout,
+    /// The backend stopped taking the request's body.
+    #[error("the backend took no byte of the request for {0:?}")]
+    SendTimeout(Duration),
+    /// What came is not an HTTP/1 answer: a buggy backend, or another protocol on that port.
+    #[error("bad answer from the backend: {0}")]
+    BadAnswer(#[source] BadAnswer),
+    /// The client's body broke off.
+    #[error("request aborted: {0}")]
+    RequestBody(#[source] BodyError),
+    /// The client stopped sending its body.
+    #[error("the client sent no byte of its request for {0:?}")]
+    RequestTimeout(Duration),
+}
+
+/// When the request may be given to another backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Any request: this backend saw nothing of it.
+    Unsent,
+    /// Only one that may be done twice: the backend may have acted on it.
+    Idempotent,
+    /// None.
+    No,
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind, sent: bool) -> Error {
+        Error { kind, sent }
+    }
+
+    /// When the request may be given to another backend, as far as this error goes.
+    pub fn retry(&self) -> Retry {
+        match self.kind {
+            ErrorKind::Connect(_) | ErrorKind::ConnectTimeout(_) => Retry::Unsent,
+            ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
+            ErrorKind::Closed | ErrorKind::Broken(_) => Retry::Idempotent,
+            // Time is up, the answer would be bad again, or there is nobody left to answer.
+            ErrorKind::HeadTimeout
+            | ErrorKind::SendTimeout(_)
+            | ErrorKind::BadAnswer(_)
+            | ErrorKind::RequestBody(_)
+            | ErrorKind::RequestTimeout(_) => Retry::No,
+        }
+    }
+
+    /// Who is to blame.
+    pub fn side(&self) -> Side {
+        match self.kind {
+            ErrorKind::RequestBody(_) | ErrorKind::RequestTimeout(_) => Side::Downstream,
+            _ => Side::Upstream,
+        }
+    }
+
+    /// Whether waiting too long for the backend was the cause.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, ErrorKind::ConnectTimeout(_) | ErrorKind::HeadTimeout | ErrorKind::SendTimeout(_))
+    }
+}
+
+/// An exchange that gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct ExchangeError {
+    /// Why.
+    #[source]
+    pub error: Error,
+    /// The request's body, unless a frame of it was taken.
+    pub body: Option<Body>,
+    /// Whether any byte of an answer came.
+    pub answered: bool,
+    /// Whether the connection had served before: then it may have died of old age, and says nothing about the backend.
+    pub reused: bool,
+}
