@@ -1,0 +1,43 @@
+//! The one native algorithm, so that the ladder always ends: smooth weighted round robin (nginx,
+//! `ngx_http_upstream_round_robin.c`) over whoever is usable at this moment.
+
+use crate::upstream::{Backend, Pool};
+use std::sync::Arc;
+
+/// Where one worker stands in its turn through one pool.
+#[derive(Debug)]
+pub(super) struct RoundRobin {
+    /// By the backend's index in the pool.
+    current: Vec<i64>,
+}
+
+impl RoundRobin {
+    pub fn new(pool: &Pool) -> RoundRobin {
+        RoundRobin { current: vec![0; pool.backends.len()] }
+    }
+
+    /// The next by weight among the ready and untried of the first tier that has one; tiers go up only when all before
+    /// them are ill or tried.
+    pub fn next(&mut self, pool: &Pool, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
+        let usable = || pool.backends.iter().filter(|b| b.weight > 0 && is_usable(b, tried));
+        let tier = usable().map(|b| b.priority).min()?;
+        let mut total = 0;
+        let mut best: Option<(&Arc<Backend>, i64)> = None;
+        for backend in usable().filter(|b| b.priority == tier) {
+            let current = self.current.get_mut(backend.index)?;
+            *current += i64::from(backend.weight);
+            total += i64::from(backend.weight);
+            if best.is_none_or(|(_, most)| *current > most) {
+                best = Some((backend, *current));
+            }
+        }
+        let (backend, _) = best?;
+        *self.current.get_mut(backend.index)? -= total;
+        Some(backend.clone())
+    }
+}
+
+/// Ready now, and not tried by this request.
+pub(super) fn is_usable(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
+    backend.is_ready() && !tried.iter().any(|t| Arc::ptr_eq(t, backend))
+}

@@ -1,0 +1,18 @@
+//! A pool's balancer: who gets this request. The plugin is asked first and its answer is checked; whatever it does, the
+//! ladder ends in the native fallback or in nobody.
+//!
+//! ```text
+//! plugin picks ── usable ─────────────────────────────▶ that backend
+//!    │  └─ became unusable meanwhile ─ asked once more ─▶ that backend, else the next usable one
+//!    ├─ passes ──────────────┐
+//!    ├─ faults: store dropped ├▶ fallback ─────────────▶ the next by weight, or nobody
+//!    └─ absent, quarantined ─┘
+//! ```
+
+mod assignment;
+mod fallback;
+mod roster;
+mod worker;
+
+pub use assignment::Assignment;
+pub use worker::{Balancer, Pick};

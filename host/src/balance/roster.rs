@@ -1,0 +1,61 @@
+//! Who of a pool may be chosen now, in the order in which a plugin is told.
+
+use crate::{
+    figures::Standing,
+    plugin::{Member, Membership},
+    upstream::{Backend, Pool},
+};
+use std::sync::Arc;
+
+/// A pool's membership as one instance was told of it: what its positions mean.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// The pool's version when it was drawn up.
+    pub version: u64,
+    /// Backends by position: first those that may be chosen, then the others.
+    pub backends: Vec<Arc<Backend>>,
+    /// How many may be chosen.
+    pub ready: usize,
+}
+
+/// Draws up who may be chosen: the ready backends of the first tier that has one. Ready ones of later tiers stand by.
+pub(super) fn draw_up(pool: &Pool) -> (Roster, Membership) {
+    // Before the standings: a change in between is seen next time.
+    let version = pool.version();
+    let standings: Vec<Standing> = pool.backends.iter().map(|b| b.standing()).collect();
+    let tier = first_tier(pool, &standings);
+
+    let mut ready = Vec::with_capacity(pool.backends.len());
+    let mut others = Vec::new();
+    for (backend, standing) in pool.backends.iter().zip(standings) {
+        match standing {
+            Standing::Ready if Some(backend.priority) == tier => ready.push((backend, Standing::Ready)),
+            Standing::Ready => others.push((backend, Standing::Standby)),
+            other => others.push((backend, other)),
+        }
+    }
+    let members = |list: &[(&Arc<Backend>, Standing)]| list.iter().map(|(b, s)| member(b, *s)).collect();
+    let membership = Membership { ready: members(&ready), others: members(&others) };
+    let backends = ready.iter().chain(&others).map(|(b, _)| Arc::clone(b)).collect();
+    (Roster { version, backends, ready: ready.len() }, membership)
+}
+
+/// The lowest priority number among the ready.
+fn first_tier(pool: &Pool, standings: &[Standing]) -> Option<u32> {
+    let ready = pool.backends.iter().zip(standings).filter(|(_, s)| **s == Standing::Ready);
+    ready.map(|(b, _)| b.priority).min()
+}
+
+fn member(backend: &Backend, standing: Standing) -> Member {
+    Member {
+        id: backend.id,
+        name: backend.name.clone(),
+        address: backend.address,
+        weight: backend.weight,
+        priority: backend.priority,
+        zone: backend.zone.clone(),
+        standing,
+        metadata: backend.metadata.clone(),
+        figures: backend.figures.clone(),
+    }
+}

@@ -1,0 +1,85 @@
+//! One instance of a generation for each worker: built aside, waiting in a seat until its worker takes it, and built again
+//! when a fault has killed it.
+
+use super::{Fault, Generation, Seat};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::runtime::Handle;
+
+/// Makes the instance of one worker; may take long.
+type Build<I> = Box<dyn Fn(usize) -> Result<I, Fault> + Send + Sync>;
+
+/// What all workers share about the instances of one generation with one set of settings.
+pub struct InstanceSet<I> {
+    generation: Arc<Generation>,
+    build: Build<I>,
+    places: Box<[Place<I>]>,
+    side: Handle,
+}
+
+struct Place<I> {
+    seat: Seat<I>,
+    /// A build is under way, so that a busy worker asks for one and not for one a request.
+    ordered: AtomicBool,
+}
+
+impl<I: Send + 'static> InstanceSet<I> {
+    /// Builds an instance for every worker. Blocking.
+    ///
+    /// # Errors
+    /// The first fault of any of them; nothing serves then.
+    pub fn fill(
+        generation: Arc<Generation>,
+        workers: usize,
+        side: Handle,
+        build: impl Fn(usize) -> Result<I, Fault> + Send + Sync + 'static,
+    ) -> Result<Arc<InstanceSet<I>>, Fault> {
+        let places = (0..workers).map(|_| Place { seat: Seat::default(), ordered: AtomicBool::new(false) }).collect();
+        let set = InstanceSet { generation, build: Box::new(build), places, side };
+        for (worker, place) in set.places.iter().enumerate() {
+            place.seat.put((set.build)(worker)?);
+        }
+        Ok(Arc::new(set))
+    }
+
+    /// The generation that its instances are of.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// The instance that waits for this worker, if one does. Costs one load when none does.
+    pub fn take(&self, worker: usize) -> Option<I> {
+        self.places.get(worker)?.seat.take()
+    }
+
+    /// Has a new instance built for this worker, aside; [`take`](Self::take) finds it some milliseconds later. Does nothing
+    /// while one is being built. A build that fails is one more fault of the generation, so a plugin that cannot be built
+    /// again ends in quarantine.
+    pub fn order(self: &Arc<Self>, worker: usize) {
+        let Some(place) = self.places.get(worker) else { return };
+        if self.generation.is_quarantined() || place.ordered.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let set = self.clone();
+        self.side.spawn_blocking(move || {
+            let built = (set.build)(worker);
+            let Some(place) = set.places.get(worker) else { return };
+            match built {
+                Ok(instance) => place.seat.put(instance),
+                Err(fault) => set.generation.record(&fault),
+            }
+            place.ordered.store(false, Ordering::Release);
+        });
+    }
+}
+
+impl<I> fmt::Debug for InstanceSet<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InstanceSet").field("places", &self.places.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! What one worker thread has for itself: its view, its connections to the backends, its source of chance.
+
+use super::View;
+use crate::{rng::Rng, state::Cell, upstream::Connections};
+use std::{
+    cell::{RefCell, RefMut},
+    rc::Rc,
+    sync::Arc,
+};
+use tokio::time::Instant;
+
+/// One worker; lives on its thread.
+#[derive(Debug)]
+pub struct Worker {
+    index: usize,
+    cell: Arc<Cell>,
+    view: RefCell<Rc<View>>,
+    connections: Rc<Connections>,
+    rng: RefCell<Rng>,
+    /// Where the microseconds of plugins count from; one for the whole process.
+    epoch: Instant,
+}
+
+impl Worker {
+    /// Worker `index`; call it on its own thread.
+    pub fn new(index: usize, cell: Arc<Cell>, epoch: Instant, rng: Rng) -> Rc<Worker> {
+        let view = RefCell::new(Rc::new(View::first(&cell, index, epoch)));
+        Rc::new(Worker { index, cell, view, connections: Connections::new(), rng: RefCell::new(rng), epoch })
+    }
+
+    /// The view in force: one atomic load tells whether it still is.
+    pub fn view(&self) -> Rc<View> {
+        if self.cell.revision() != self.view.borrow().snapshot().revision {
+            self.adopt();
+        }
+        self.view.borrow().clone()
+    }
+
+    /// Takes the snapshot in force; also called when no request comes, so that the old one can retire.
+    pub fn adopt(&self) {
+        let next = self.view.borrow().next(&self.cell, self.index, self.epoch);
+        self.view.replace(Rc::new(next));
+    }
+
+    /// Its connections to the backends.
+    pub fn connections(&self) -> &Rc<Connections> {
+        &self.connections
+    }
+
+    /// Its source of chance.
+    pub fn rng(&self) -> RefMut<'_, Rng> {
+        self.rng.borrow_mut()
+    }
+
+    /// Microseconds as plugins count them.
+    pub fn micros(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The cell it watches.
+    pub fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+}

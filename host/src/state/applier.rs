@@ -1,0 +1,287 @@
+//! The only writer: news of plugin files come in, the next snapshot goes out. Whatever is refused leaves the snapshot in
+//! force as it is, and says so on the board and in the log.
+
+use super::{Board, Cell, Plan, Snapshot};
+use crate::{
+    balance, filter,
+    plugin::{Artifact, Compiled, Fault, Generation, Hash, Kind, Origin, Runtime, loader::News, stock},
+    problem::{Code, Problem},
+};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+use tokio::{runtime::Handle, sync::mpsc};
+
+/// Turns news into snapshots.
+#[derive(Debug)]
+pub struct Applier {
+    runtime: Arc<Runtime>,
+    plan: Arc<Plan>,
+    board: Arc<Board>,
+    cell: Arc<Cell>,
+    side: Handle,
+    workers: usize,
+}
+
+impl Applier {
+    /// A cell with every pool on its fallback, and its writer.
+    pub fn new(runtime: Arc<Runtime>, plan: Arc<Plan>, side: Handle, workers: usize) -> Applier {
+        let bare = Snapshot {
+            revision: 1,
+            table: plan.table.clone(),
+            routes: plan.routes.clone(),
+            pools: plan.pools.iter().map(|p| balance::Assignment::bare(p.pool.clone())).collect(),
+            filters: plan.filters.iter().map(|f| filter::Assignment::bare(f.plugin.clone())).collect(),
+        };
+        Applier { runtime, plan, board: Arc::default(), cell: Cell::new(bare), side, workers }
+    }
+
+    /// The cell it writes.
+    pub fn cell(&self) -> &Arc<Cell> {
+        &self.cell
+    }
+
+    /// What became of each plugin.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// What is there at start: the directory's files, and for every name that none of them serves, the embedded plugin.
+    /// Blocking. Returns what is amiss; the pools concerned serve on their fallback.
+    pub fn begin(&mut self, files: Vec<News>) -> Vec<Problem> {
+        // `Newest` pools begin with their embedded plugin, so that a file admitted after it takes over.
+        let mut problems: Vec<Problem> = Vec::new();
+        for wanted in self.plan.wanted() {
+            let has_file = files.iter().any(|news| matches!(news, News::Compiled(c) if c.artifact().name == wanted.name));
+            if !has_file {
+                problems.extend(self.embedded(&wanted));
+            }
+        }
+        problems.extend(files.into_iter().filter_map(|news| self.apply(news)));
+        for wanted in self.plan.wanted() {
+            if self.board.generation(&wanted.name).is_none() {
+                problems.extend(self.embedded(&wanted));
+            }
+        }
+        problems.dedup();
+        problems
+    }
+
+    /// Applies news until their sender is gone. Blocking: a thread of its own.
+    pub fn run(mut self, mut news: mpsc::Receiver<News>) {
+        while let Some(news) = news.blocking_recv() {
+            self.apply(news);
+        }
+    }
+
+    /// Admits the embedded plugin of a name; a name without one is a missing file.
+    fn embedded(&mut self, wanted: &super::plan::Wanted) -> Option<Problem> {
+        let Some(bytes) = stock::bytes(&wanted.name) else {
+            let problem = missing(wanted);
+            self.board.note(&wanted.name, |entry| {
+                entry.kind = Some(wanted.kind);
+                if entry.problem.is_none() {
+                    entry.problem = Some((None, problem.clone()));
+                }
+            });
+            problem.log();
+            return Some(problem);
+        };
+        let artifact = Artifact::new(wanted.name.clone(), bytes.into(), Origin::Embedded);
+        match self.runtime.compile(artifact) {
+            Ok(compiled) => self.apply(News::Compiled(compiled)),
+            Err(problem) => Some(self.refuse(&wanted.name, None, None, problem)),
+        }
+    }
+
+    fn apply(&mut self, news: News) -> Option<Problem> {
+        match news {
+            News::Compiled(compiled) => self.admit(&compiled).err(),
+            News::Refused { name, path, hash, problem } => Some(self.refuse(&name, Some(path), hash, problem)),
+            News::Waiting { name, path, problem } => {
+                let problem = self.still_serving(&name, problem);
+                self.board.note(&name, |entry| {
+                    entry.file = Some(path);
+                    entry.waiting = true;
+                    entry.problem = Some((None, problem.clone()));
+                });
+                problem.log();
+                Some(problem)
+            }
+            News::Removed { name, path } => {
+                self.removed(&name, path);
+                None
+            }
+            News::Trouble(problem) => {
+                problem.log();
+                Some(problem)
+            }
+        }
+    }
+
+    /// Dry run, instances, snapshot: the new generation serves, or nothing changes.
+    fn admit(&mut self, compiled: &Arc<Compiled>) -> Result<(), Problem> {
+        let begun = Instant::now();
+        let artifact = compiled.artifact();
+        let name = &artifact.name;
+        let kind = self.plan.kind_of(name).unwrap_or(compiled.kind());
+        let admitted = self.runtime.admit(compiled, kind, &self.plan.uses(name, kind));
+        let (generation, next) = admitted
+            .and_then(|generation| {
+                let next = self.next_snapshot(&generation).map_err(|fault| cannot_be_built(artifact, &fault))?;
+                Ok((generation, next))
+            })
+            .map_err(|problem| self.refuse(name, path(&artifact.origin), Some(artifact.hash), problem))?;
+
+        let used = next.is_some();
+        let before = self.board.generation(name);
+        self.board.note(name, |entry| {
+            entry.kind = Some(kind);
+            entry.generation = Some((generation.clone(), SystemTime::now()));
+            entry.problem = None;
+            entry.waiting = false;
+            if let Origin::File(path) = &artifact.origin {
+                entry.file = Some(path.clone());
+            }
+        });
+        if let Some(next) = next {
+            self.cell.publish(next);
+        }
+        self.note_users();
+        let instead = before.map_or(String::new(), |b| format!("; {} retires when its calls end", b.hash().short()));
+        tracing::info!(
+            "{name} {} {}: generation {}, compiled in {:?}, admitted in {:?}{instead}",
+            generation.hash().short(),
+            if used { "is live" } else { "is admitted, nothing uses it" },
+            generation.number(),
+            compiled.compile_time(),
+            begun.elapsed(),
+        );
+        Ok(())
+    }
+
+    /// The snapshot in force with this generation in its places; none when nothing uses it.
+    fn next_snapshot(&self, generation: &Arc<Generation>) -> Result<Option<Snapshot>, Fault> {
+        let now = self.cell.load();
+        let mut next = Snapshot {
+            revision: now.revision + 1,
+            table: now.table.clone(),
+            routes: now.routes.clone(),
+            pools: now.pools.clone(),
+            filters: now.filters.clone(),
+        };
+        let mut used = false;
+        match generation.kind() {
+            Kind::Balancer => {
+                for index in self.plan.pools_of(generation.name()) {
+                    let (Some(plan), Some(place)) = (self.plan.pools.get(index), next.pools.get_mut(index)) else {
+                        continue;
+                    };
+                    let (pool, settings) = (plan.pool.clone(), plan.settings.clone());
+                    *place = balance::Assignment::new(
+                        pool,
+                        generation.clone(),
+                        settings,
+                        self.workers,
+                        self.side.clone(),
+                    )?;
+                    used = true;
+                }
+            }
+            Kind::Filter => {
+                for index in self.plan.filters_of(generation.name()) {
+                    let (Some(plan), Some(place)) = (self.plan.filters.get(index), next.filters.get_mut(index)) else {
+                        continue;
+                    };
+                    let settings = plan.settings.clone();
+                    *place =
+                        filter::Assignment::new(generation.clone(), settings, self.workers, self.side.clone())?;
+                    used = true;
+                }
+            }
+        }
+        Ok(used.then_some(next))
+    }
+
+    /// Marks which of the admitted plugins the snapshot in force uses: a `Newest` pool leaves one behind at each swap.
+    fn note_users(&self) {
+        let snapshot = self.cell.load();
+        let balancers = snapshot.pools.iter().filter_map(|p| p.generation());
+        let filters = snapshot.filters.iter().filter_map(|f| f.generation());
+        let serving: Vec<&Arc<Generation>> = balancers.chain(filters).collect();
+        for entry in self.board.entries() {
+            let used = entry.generation.as_ref().is_some_and(|(g, _)| serving.iter().any(|s| Arc::ptr_eq(s, g)));
+            self.board.note(&entry.name, |entry| entry.used = used);
+        }
+    }
+
+    fn refuse(&self, name: &Arc<str>, path: Option<PathBuf>, hash: Option<Hash>, problem: Problem) -> Problem {
+        let problem = self.still_serving(name, problem);
+        self.board.note(name, |entry| {
+            entry.kind = entry.kind.or(self.plan.kind_of(name));
+            entry.file = path.or(entry.file.take());
+            entry.waiting = false;
+            entry.problem = Some((hash, problem.clone()));
+        });
+        problem.log();
+        problem
+    }
+
+    fn removed(&self, name: &Arc<str>, path: PathBuf) {
+        let serving = self.board.generation(name);
+        let headline = match &serving {
+            Some(g) => format!("{} was removed; its last generation {} still serves", path.display(), g.hash().short()),
+            None => format!("{} was removed", path.display()),
+        };
+        let problem = Problem::warning(Code(315), headline);
+        self.board.note(name, |entry| {
+            entry.file = None;
+            entry.waiting = false;
+            entry.problem = Some((None, problem.clone()));
+        });
+        problem.log();
+    }
+
+    fn still_serving(&self, name: &str, problem: Problem) -> Problem {
+        match self.board.generation(name) {
+            Some(generation) => problem.serving(format!("still serving {}", generation.hash().short())),
+            None => problem,
+        }
+    }
+}
+
+fn path(origin: &Origin) -> Option<PathBuf> {
+    match origin {
+        Origin::File(path) => Some(path.clone()),
+        Origin::Embedded => None,
+    }
+}
+
+/// It passed the dry run and failed when its real instances were built.
+fn cannot_be_built(artifact: &Artifact, fault: &Fault) -> Problem {
+    let what = path(&artifact.origin).map_or(artifact.name.to_string(), |p| p.display().to_string());
+    Problem::error(Code(306), format!("{what} failed in {} when its instances were built", fault.call))
+        .note(fault.text.clone())
+        .detail(fault)
+}
+
+fn missing(wanted: &super::plan::Wanted) -> Problem {
+    let name = &wanted.name;
+    let near = stock::names().iter().map(|n| (strsim::jaro_winkler(name, n), n)).filter(|(score, _)| *score > 0.8);
+    let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(String::new(), |(_, n)| format!(" (did you mean \"{n}\"?)"));
+    let meanwhile = match wanted.kind {
+        Kind::Balancer => "the fallback serves",
+        Kind::Filter => "its requests are answered 503 unless `on_fault = \"continue\"`",
+    };
+    let problem = Problem::error(
+        Code(309),
+        format!("{}: no plugin \"{name}\": neither {name}.wasm in the plugin directory nor embedded{near}", wanted.user),
+    )
+    .serving(meanwhile);
+    match &wanted.spot {
+        Some(spot) => problem.at(spot.clone(), "named here"),
+        None => problem,
+    }
+}

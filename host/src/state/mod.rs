@@ -1,0 +1,13 @@
+//! What a request may see, as one immutable snapshot; the one cell that holds it; and its only writer.
+
+mod applier;
+mod board;
+mod cell;
+mod plan;
+mod snapshot;
+
+pub use applier::Applier;
+pub use board::{Board, Entry, State};
+pub use cell::Cell;
+pub use plan::Plan;
+pub use snapshot::{FilterLink, RouteEntry, Snapshot};
