@@ -30,4 +30,6 @@ pub mod net;
 pub mod plugin;
 pub mod problem;
 pub mod rng;
+pub mod route;
+pub mod tls;
 pub mod upstream;

@@ -2,6 +2,7 @@
 
 mod body;
 mod head;
+pub mod path;
 
 pub use body::{Body, BodyError, Side};
 pub use head::{Connection, Head, Part, Scheme, TlsFacts};

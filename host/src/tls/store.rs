@@ -1,0 +1,98 @@
+//! The certificates of a listener, by the name in the client's hello.
+
+use super::Certificate;
+use crate::{config::model, problem::Problem};
+use rustls::{
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+/// Certificates by name; the first is for clients that give no name, or one that nothing here is for.
+#[derive(Debug)]
+pub struct Store {
+    certificates: Vec<Certificate>,
+    /// By name, wildcards as written. Indices into `certificates`; of equals, the first in the file.
+    by_name: HashMap<String, usize>,
+}
+
+impl Store {
+    /// Reads and checks all certificates; relative paths start at `base`. Tells everything that is wrong: PM0211 (cannot
+    /// be read or used), PM0212 (key and certificate differ), PM0213 (expired, unless `allow_expired`).
+    pub fn load(tls: &model::Tls, base: &Path, allow_expired: bool) -> Result<Store, Vec<Problem>> {
+        let mut certificates = Vec::new();
+        let mut problems = Vec::new();
+        for source in &tls.certificates {
+            match Certificate::load(source, base, allow_expired) {
+                Ok(certificate) => certificates.push(certificate),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() { Ok(Store::new(certificates)) } else { Err(problems) }
+    }
+
+    fn new(certificates: Vec<Certificate>) -> Store {
+        let mut by_name = HashMap::new();
+        for (index, certificate) in certificates.iter().enumerate() {
+            for name in &certificate.names {
+                by_name.entry(name.clone()).or_insert(index);
+            }
+        }
+        Store { certificates, by_name }
+    }
+
+    /// In the order of the file.
+    pub fn certificates(&self) -> &[Certificate] {
+        &self.certificates
+    }
+
+    /// The exact name first, then the wildcard over its first label, then the default.
+    fn find(&self, name: Option<&str>) -> Option<&Certificate> {
+        let named = name.and_then(|name| {
+            let wildcard = || self.by_name.get(&format!("*{}", &name[name.find('.')?..]));
+            self.by_name.get(name).or_else(wildcard)
+        });
+        self.certificates.get(named.copied().unwrap_or(0))
+    }
+}
+
+impl ResolvesServerCert for Store {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // rustls gives the name in lower case.
+        self.find(hello.server_name()).map(|certificate| certificate.key.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{CertificateSource, Tls};
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    #[test]
+    fn exact_beats_wildcard_beats_the_first() {
+        let source = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+            let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+            CertificateSource::Memory { cert: cert.pem(), key: signing_key.serialize_pem() }
+        };
+        let certificates = vec![
+            source(&["default.example"]),
+            source(&["*.shop.example", "shop.example"]),
+            source(&["www.shop.example"]),
+            source(&["www.shop.example"]),
+        ];
+        let store = Store::load(&Tls { certificates }, Path::new(""), false).unwrap();
+        for (name, index) in [
+            (None, 0),
+            (Some("elsewhere.example"), 0),
+            (Some("localhost"), 0),
+            (Some("shop.example"), 1),
+            (Some("a.shop.example"), 1),
+            (Some("a.b.shop.example"), 0),
+            (Some("www.shop.example"), 2),
+        ] {
+            assert!(std::ptr::eq(store.find(name).unwrap(), &store.certificates[index]), "{name:?}");
+        }
+    }
+}
