@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -93,6 +94,20 @@ pub enum Part<'a> {
 }
 
 impl Head {
+    /// The host as routes compare it: in lower case, without the port.
+    pub fn host(&self) -> Cow<'_, str> {
+        // Framing lets no authority through that is not ASCII.
+        let authority = self.authority.to_str().unwrap_or_default();
+        let host = match authority.rfind(':') {
+            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+            _ => authority,
+        };
+        match host.bytes().any(|b| b.is_ascii_uppercase()) {
+            true => Cow::Owned(host.to_ascii_lowercase()),
+            false => Cow::Borrowed(host),
+        }
+    }
+
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.get(name).map(HeaderValue::as_bytes)

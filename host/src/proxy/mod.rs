@@ -1,0 +1,87 @@
+//! One request's way, readable as a list. Branches are here, the work is in the leaves; an error of any step becomes a
+//! response in [`respond`], and nowhere else.
+
+mod error;
+mod forward;
+mod framing;
+mod headers;
+mod respond;
+mod view;
+mod worker;
+
+pub use error::{Error, Kind};
+pub use headers::Policy;
+pub use view::View;
+pub use worker::Worker;
+
+use crate::{
+    config::model::OnFault,
+    filter::Verdict,
+    net::{Body, Connection, Head},
+    plugin::Turn,
+    state::RouteEntry,
+};
+use forward::forward;
+use http::{Request, Response};
+use respond::respond;
+use std::{rc::Rc, sync::Arc};
+use tokio::time::Instant;
+
+/// Serves one request. Never fails: what goes wrong is a response too. Dropping the future abandons the request, and the
+/// backend's connection with it.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    policy: &Policy,
+    connection: &Arc<Connection>,
+    request: Request<Body>,
+) -> Response<Body> {
+    let version = request.version();
+    match answer(worker, policy, connection, request).await {
+        Ok(response) => response,
+        Err(error) => respond(&error, version, worker.rng().next()),
+    }
+}
+
+async fn answer(
+    worker: &Rc<Worker>,
+    policy: &Policy,
+    connection: &Arc<Connection>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let now = Instant::now();
+    let version = request.version();
+    // One snapshot for the whole request; it is let go of when this function returns, long before a body may end.
+    let view = worker.view();
+    let (mut head, body) = framing::check(request, connection)?;
+    headers::believe(&mut head, policy);
+    let route = view.route(connection.listener, &head.host(), head.target.path()).ok_or(Kind::NotFound)?;
+    if let Some(response) = run_filters(worker, &view, route, &mut head, now)? {
+        return Ok(response);
+    }
+    // After the filters, so that none of them brings back what is stripped here.
+    headers::towards_backend(&mut head, policy, version);
+    let mut response = forward(worker, &view, route.pool, &mut head, body, now).await?;
+    headers::towards_client(response.headers_mut(), version);
+    Ok(response)
+}
+
+/// Shows the request to the route's filters, in order, until one answers it.
+fn run_filters(
+    worker: &Worker,
+    view: &View,
+    route: &RouteEntry,
+    head: &mut Head,
+    now: Instant,
+) -> Result<Option<Response<Body>>, Error> {
+    for link in &route.filters {
+        let Some(filter) = view.filter(link.filter) else { continue };
+        let turn = Turn { now_us: worker.micros(now), random: worker.rng().next(), key: None, attempt: 0 };
+        match filter.borrow_mut().on_request(head, turn) {
+            Verdict::Next => {}
+            Verdict::Respond(response) => return Ok(Some(response.map(Body::full))),
+            Verdict::Unavailable if link.on_fault == OnFault::Continue => {}
+            Verdict::Unavailable => return Err(Kind::FilterUnavailable.into()),
+        }
+    }
+    Ok(None)
+}

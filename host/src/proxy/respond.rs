@@ -1,0 +1,81 @@
+//! The one place where an error becomes a response: status, a short text with a request id, and whether the connection
+//! may go on.
+
+use super::{Error, Kind};
+use crate::{
+    net::{Body, Side},
+    problem::Code,
+    upstream::{ErrorKind, Retry},
+};
+use http::{HeaderValue, Response, StatusCode, Version, header};
+
+/// No backend of the pool is usable.
+const NOBODY_READY: Code = Code(501);
+/// The header that names the page of the manual.
+const ERROR_HEADER: &str = "pointsman-error";
+/// When to come back, in seconds: health checks look every second.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// What the client gets.
+pub(super) fn respond(error: &Error, version: Version, id: u64) -> Response<Body> {
+    let status = status(&error.kind);
+    let mut response = Response::new(Body::full(format!("{}\nrequest {id:016x}\n", text(error, status))));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    if let Some(code) = code(&error.kind)
+        && let Ok(value) = HeaderValue::from_str(&code.to_string())
+    {
+        headers.insert(ERROR_HEADER, value);
+    }
+    // Who cannot be understood is not listened to any further: what follows may be the smuggled half of this request.
+    // HTTP/2 keeps its streams apart by itself, and has no such header.
+    if error.side() == Some(Side::Downstream) && !matches!(error.kind, Kind::NotFound) && version < Version::HTTP_2 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn status(kind: &Kind) -> StatusCode {
+    match kind {
+        Kind::BadRequest(_) => StatusCode::BAD_REQUEST,
+        Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
+        Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Rejected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        Kind::FilterUnavailable | Kind::NobodyReady => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Upstream(error) if matches!(error.kind, ErrorKind::RequestTimeout(_)) => StatusCode::REQUEST_TIMEOUT,
+        Kind::Upstream(error) if error.side() == Side::Downstream => StatusCode::BAD_REQUEST,
+        // Nothing was sent to anybody: come back when one of them listens again.
+        Kind::Upstream(error) if error.retry() == Retry::Unsent => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
+        Kind::Upstream(_) => StatusCode::BAD_GATEWAY,
+    }
+}
+
+fn text(error: &Error, status: StatusCode) -> String {
+    match &error.kind {
+        // What happened between us and a backend is for the log: its texts name addresses.
+        Kind::Upstream(_) if status == StatusCode::SERVICE_UNAVAILABLE => "no backend available".into(),
+        Kind::Upstream(error) if error.side() == Side::Upstream => {
+            if error.is_timeout() { "no answer from the backend in time" } else { "no usable answer from the backend" }
+                .into()
+        }
+        kind => kind.to_string(),
+    }
+}
+
+fn code(kind: &Kind) -> Option<Code> {
+    match kind {
+        Kind::NobodyReady => Some(NOBODY_READY),
+        Kind::Upstream(error) if error.retry() == Retry::Unsent => Some(NOBODY_READY),
+        _ => None,
+    }
+}
