@@ -33,3 +33,4 @@ pub mod rng;
 pub mod route;
 pub mod tls;
 pub mod upstream;
+pub mod watch;

@@ -1,0 +1,325 @@
+//! Wake-ups from the file system. `notify` is believed in one thing only: that something in a directory may have changed.
+//! What changed is for a rescan to find out, and a tick asks for one even when no event ever comes: network and overlay
+//! file systems are silent, queues overflow, watches die with their directory.
+//!
+//! The parent directory is watched too, so that a directory that is deleted and made again, or a symbolic link that is
+//! pointed elsewhere, is seen at once; then the watch is laid anew.
+
+use notify::{
+    ErrorKind, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _,
+    event::{AccessKind, AccessMode, ModifyKind},
+};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::sync::Notify;
+
+/// How often a directory is looked at when no event asks for it.
+pub const TICK: Duration = Duration::from_secs(2);
+
+/// A watched directory, which need not exist.
+#[derive(Debug)]
+pub struct Watch {
+    directory: PathBuf,
+    bell: Arc<Bell>,
+    /// False: nothing but ticks.
+    notify: bool,
+    watcher: Option<RecommendedWatcher>,
+    /// Device and inode of the directory at the last check.
+    identity: Option<(u64, u64)>,
+    /// Whether events of the directory as it is now reach us.
+    is_laid: bool,
+    /// Whether somebody was told that we can but poll.
+    told_polling: bool,
+}
+
+/// Waits for wake-ups, apart from the [`Watch`], whose check may block.
+#[derive(Clone, Debug)]
+pub struct Sleeper(Arc<Bell>);
+
+/// What a check found to be wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Events were lost.
+    Overflowed,
+    /// Another directory stands where the old one stood.
+    Replaced,
+    /// The system gives out no more watches; ticks go on.
+    LimitReached,
+    /// The system does not watch this directory, in its own words; ticks go on.
+    Unwatchable(String),
+}
+
+/// What the thread of `notify` leaves for us. Flags and one permit: however many events come, nothing queues up.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Notify,
+    overflowed: AtomicBool,
+    /// The directory itself was removed or renamed, and its watch may be dead. Its inode alone would not tell: a new
+    /// directory often gets the number of the deleted one.
+    torn: AtomicBool,
+}
+
+impl Watch {
+    /// Touches nothing yet. Without `notify`, ticks are all there is.
+    pub fn new(directory: &Path, notify: bool) -> Watch {
+        Watch {
+            // Absolute, since `notify` reports absolute paths and a relative one may have no parent.
+            directory: std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
+            bell: Arc::default(),
+            notify,
+            watcher: None,
+            identity: None,
+            is_laid: false,
+            told_polling: false,
+        }
+    }
+
+    /// Who waits for this directory.
+    pub fn sleeper(&self) -> Sleeper {
+        Sleeper(Arc::clone(&self.bell))
+    }
+
+    /// Lays the watch where it is missing, and says what was wrong since the last check. Blocking. Call it *before* each
+    /// scan: what changes during the scan then wakes the sleeper again.
+    pub fn check(&mut self) -> Vec<Trouble> {
+        let overflowed = self.bell.overflowed.swap(false, Relaxed);
+        let torn = self.bell.torn.swap(false, Relaxed);
+        let identity = identity(&self.directory);
+        let before = std::mem::replace(&mut self.identity, identity);
+
+        let mut troubles = Vec::new();
+        if overflowed {
+            troubles.push(Trouble::Overflowed);
+        }
+        if before.is_some() && identity.is_some() && (torn || before != identity) {
+            troubles.push(Trouble::Replaced);
+        }
+        if self.notify && (overflowed || torn || before != identity || !self.is_laid) {
+            troubles.extend(self.lay());
+        }
+        troubles
+    }
+
+    /// Lays both watches anew; an error is told once, until a watch holds again.
+    fn lay(&mut self) -> Option<Trouble> {
+        let result = self.try_lay();
+        self.is_laid = result.is_ok();
+        match result {
+            Ok(()) => {
+                self.told_polling = false;
+                None
+            }
+            Err(_) if std::mem::replace(&mut self.told_polling, true) => None,
+            Err(error) => Some(trouble(&error)),
+        }
+    }
+
+    fn try_lay(&mut self) -> notify::Result<()> {
+        let watcher = match &mut self.watcher {
+            Some(watcher) => watcher,
+            empty => {
+                let (bell, directory) = (Arc::clone(&self.bell), self.directory.clone());
+                empty.insert(notify::recommended_watcher(move |event| bell.hear(&directory, event))?)
+            }
+        };
+        let parent = self.directory.parent().filter(|parent| parent.exists());
+        let directory = self.identity.map(|_| self.directory.as_path());
+        for path in parent.into_iter().chain(directory) {
+            // Fails when nothing was watched there, which is as good.
+            let _ = watcher.unwatch(path);
+            watcher.watch(path, RecursiveMode::NonRecursive)?;
+        }
+        Ok(())
+    }
+}
+
+impl Sleeper {
+    /// Ends at an event, or after one [`TICK`]. Dropping this future loses no event.
+    pub async fn wait(&self) {
+        let _ = tokio::time::timeout(TICK, self.0.rung.notified()).await;
+    }
+}
+
+impl Bell {
+    fn hear(&self, directory: &Path, event: notify::Result<Event>) {
+        match event {
+            Err(_) => self.overflowed.store(true, Relaxed),
+            Ok(event) if event.need_rescan() => self.overflowed.store(true, Relaxed),
+            // Our own reading opens files: it must not wake us again.
+            Ok(event) if is_reading(&event.kind) => return,
+            // The parent's other business.
+            Ok(event) if !event.paths.iter().any(|path| path.starts_with(directory)) => return,
+            Ok(event) => {
+                let moves = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+                if moves && event.paths.iter().any(|path| path == directory) {
+                    self.torn.store(true, Relaxed);
+                }
+            }
+        }
+        self.rung.notify_one();
+    }
+}
+
+fn is_reading(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
+}
+
+fn identity(directory: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(directory).ok().filter(fs::Metadata::is_dir)?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn trouble(error: &notify::Error) -> Trouble {
+    match &error.kind {
+        ErrorKind::MaxFilesWatch => Trouble::LimitReached,
+        // What making an inotify instance answers when the user has too many.
+        ErrorKind::Io(error) if error.raw_os_error() == Some(rustix::io::Errno::MFILE.raw_os_error()) => {
+            Trouble::LimitReached
+        }
+        _ => Trouble::Unwatchable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, Flag, RemoveKind, RenameMode};
+    use tokio::time::{Instant, timeout};
+
+    /// Shorter than a tick: whoever is woken within it was woken by an event.
+    const SOON: Duration = Duration::from_millis(1500);
+
+    fn watched() -> (tempfile::TempDir, PathBuf, Watch) {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("plugins");
+        fs::create_dir(&directory).unwrap();
+        let mut watch = Watch::new(&directory, true);
+        assert_eq!(watch.check(), []);
+        (home, directory, watch)
+    }
+
+    async fn is_woken(watch: &Watch) -> bool {
+        timeout(SOON, watch.sleeper().wait()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_new_file_wakes() {
+        let (_home, directory, watch) = watched();
+        fs::write(directory.join("a.wasm"), "x").unwrap();
+        assert!(is_woken(&watch).await);
+    }
+
+    #[tokio::test]
+    async fn a_link_swap_as_kubernetes_does_it_wakes() {
+        let (_home, directory, watch) = watched();
+        std::os::unix::fs::symlink("..2026_1", directory.join("..data_tmp")).unwrap();
+        assert!(is_woken(&watch).await);
+        fs::rename(directory.join("..data_tmp"), directory.join("..data")).unwrap();
+        assert!(is_woken(&watch).await);
+    }
+
+    #[tokio::test]
+    async fn a_directory_made_again_is_watched_again() {
+        let (_home, directory, mut watch) = watched();
+        fs::remove_dir(&directory).unwrap();
+        assert!(is_woken(&watch).await);
+        watch.check();
+        fs::create_dir(&directory).unwrap();
+        assert!(is_woken(&watch).await, "its parent tells");
+
+        let deadline = Instant::now() + SOON;
+        loop {
+            watch.check();
+            // Events of the return itself may still be on their way.
+            while timeout(Duration::from_millis(50), watch.sleeper().wait()).await.is_ok() {
+                watch.check();
+            }
+            fs::write(directory.join("a.wasm"), "x").unwrap();
+            if is_woken(&watch).await {
+                break;
+            }
+            assert!(Instant::now() < deadline, "no event from the new directory");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replaced_directory_is_told_once() {
+        let (home, directory, mut watch) = watched();
+        let other = home.path().join("other");
+        fs::create_dir(&other).unwrap();
+        fs::rename(&directory, home.path().join("old")).unwrap();
+        fs::rename(&other, &directory).unwrap();
+        assert_eq!(watch.check(), [Trouble::Replaced]);
+    }
+
+    #[tokio::test]
+    async fn a_missing_directory_is_seen_when_it_comes() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("plugins");
+        let mut watch = Watch::new(&directory, true);
+        assert_eq!(watch.check(), []);
+        fs::create_dir(&directory).unwrap();
+        assert!(is_woken(&watch).await);
+        assert_eq!(watch.check(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_notify_only_the_tick_wakes() {
+        let home = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new(home.path(), false);
+        assert_eq!(watch.check(), []);
+        fs::write(home.path().join("a.wasm"), "x").unwrap();
+        let start = Instant::now();
+        watch.sleeper().wait().await;
+        assert!(start.elapsed() >= TICK);
+    }
+
+    #[tokio::test]
+    async fn lost_events_are_told_once() {
+        let (_home, directory, mut watch) = watched();
+        watch.bell.hear(&directory, Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        assert!(is_woken(&watch).await);
+        assert_eq!(watch.check(), [Trouble::Overflowed]);
+        assert_eq!(watch.check(), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_and_the_neighbours_do_not_wake() {
+        let directory = Path::new("/x/plugins");
+        let write = EventKind::Access(AccessKind::Close(AccessMode::Write));
+        for (kind, path, wakes, torn) in [
+            (EventKind::Create(CreateKind::File), "/x/plugins/a.wasm", true, false),
+            (EventKind::Remove(RemoveKind::File), "/x/plugins/a.wasm", true, false),
+            (EventKind::Remove(RemoveKind::Folder), "/x/plugins", true, true),
+            (EventKind::Modify(ModifyKind::Name(RenameMode::From)), "/x/plugins", true, true),
+            (EventKind::Create(CreateKind::Folder), "/x/plugins", true, false),
+            (write, "/x/plugins/a.wasm", true, false),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), "/x/plugins/a.wasm", false, false),
+            (EventKind::Create(CreateKind::File), "/x/neighbour", false, false),
+            (EventKind::Remove(RemoveKind::Folder), "/x/plugins-too", false, false),
+        ] {
+            let bell = Arc::new(Bell::default());
+            bell.hear(directory, Ok(Event::new(kind).add_path(path.into())));
+            let start = Instant::now();
+            Sleeper(Arc::clone(&bell)).wait().await;
+            assert_eq!(start.elapsed() < TICK, wakes, "{kind:?} {path}");
+            assert_eq!(bell.torn.load(Relaxed), torn, "{kind:?} {path}");
+        }
+    }
+
+    #[test]
+    fn limits_have_their_own_name() {
+        assert_eq!(trouble(&notify::Error::new(ErrorKind::MaxFilesWatch)), Trouble::LimitReached);
+        assert_eq!(trouble(&notify::Error::io(std::io::Error::from_raw_os_error(24))), Trouble::LimitReached);
+        let denied = notify::Error::io(std::io::Error::from_raw_os_error(13));
+        assert!(matches!(trouble(&denied), Trouble::Unwatchable(why) if why.contains("ermission denied")));
+    }
+}
