@@ -1,8 +1,10 @@
-//! What travels: a request's head and facts, bodies, sockets.
+//! What travels: a request's head and facts, bodies, sockets; and until when.
 
 mod body;
+mod deadline;
 mod head;
 pub mod path;
 
 pub use body::{Body, BodyError, Side};
+pub use deadline::Deadline;
 pub use head::{Connection, Head, Part, Scheme, TlsFacts};

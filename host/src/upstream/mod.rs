@@ -2,10 +2,13 @@
 
 mod backend;
 mod conn_cache;
+mod connect;
 mod error;
 mod h1;
 pub mod health;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 pub use backend::{Backend, backend_id};
 pub use conn_cache::Connections;

@@ -1,22 +1,29 @@
-//! Our HTTP/1.1 codec towards backends, used directly as the response's body: no task and no channel per connection.
+//! Our HTTP/1.1 codec towards backends, used directly as the answer's body: no task and no channel per connection, which
+//! makes a proxied request several microseconds cheaper than a client library with both.
+//!
+//! An [`exchange`] begins with a head that [`encode`] writes, goes out through [`upload`], is answered through [`decode`],
+//! and goes on as the [`answer`]'s body until the connection, a [`link`], is given back.
 
-use super::error::{Error, ErrorKind, ExchangeError};
+mod answer;
+mod decode;
+mod encode;
+mod exchange;
+mod link;
+mod trailers;
+mod upload;
+
+pub use decode::BadAnswer;
+pub(super) use link::Link;
+
+use super::{conn_cache::Connections, error::ExchangeError};
 use crate::{figures::Attempt, net::Body};
+use exchange::Exchange;
 use http::{HeaderMap, HeaderValue, Method, Response, uri::PathAndQuery};
-use std::time::Duration;
+use std::{future::poll_fn, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
-/// Why an answer is not one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadAnswer {
-    /// Garbage, or another protocol.
-    #[error("it does not begin with an HTTP/1.1 status line")]
-    NotHttp,
-}
-
-/// A request's head as the backend shall get it. What frames the body (`content-length`, `transfer-encoding`) and `host`
-/// are written by the codec and left out of `headers` if they stand there.
+/// A request's head as the backend shall get it. `host` and what frames the body are written by the codec; where they
+/// stand among `headers`, they are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     /// As the client sent it.
@@ -32,8 +39,8 @@ pub struct Outgoing<'a> {
 /// How long one exchange may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// When the answer's head must be there. While the client's body is still being sent `idle` holds instead, and the
-    /// time left at the start counts again from the body's end.
+    /// When the answer's head must be there. A request with a body has `idle` for each piece of it, and what was left
+    /// of this time at the start once more from its end.
     pub head: Instant,
     /// Without a byte of a body in either direction.
     pub idle: Duration,
@@ -43,12 +50,19 @@ pub struct Limits {
 
 /// A connection to a backend, for one exchange.
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    link: Box<Link>,
+    home: Rc<Connections>,
+}
 
 impl Connection {
+    pub(super) fn new(link: Box<Link>, home: Rc<Connections>) -> Connection {
+        Connection { link, home }
+    }
+
     /// Whether it served before.
     pub fn is_reused(&self) -> bool {
-        false
+        self.link.reused
     }
 
     /// Sends a request and waits for its answer's head. The answer's body reads from the connection itself, sends what is
@@ -56,12 +70,15 @@ impl Connection {
     /// answer's body before its end, closes the connection.
     pub async fn exchange(
         self,
-        _request: Outgoing<'_>,
+        request: Outgoing<'_>,
         body: Body,
-        _attempt: Attempt,
-        _limits: Limits,
+        attempt: Attempt,
+        limits: Limits,
     ) -> Result<Response<Body>, ExchangeError> {
-        let error = Error::new(ErrorKind::HeadTimeout, false);
-        Err(ExchangeError { error, body: Some(body), answered: false, reused: false })
+        let mut exchange = Exchange::begin(self, request, body, attempt, limits);
+        match poll_fn(|cx| exchange.poll_head(cx)).await {
+            Ok(head) => Ok(exchange.into_response(head)),
+            Err(kind) => Err(exchange.fail(kind)),
+        }
     }
 }

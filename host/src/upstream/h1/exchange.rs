@@ -1,0 +1,172 @@
+//! One request and its answer, up to the answer's head. Sending and reading go on side by side, for a backend may answer
+//! before it has read the request's body.
+
+use super::{
+    Connection, Limits, Outgoing,
+    answer::Answer,
+    decode::{AnswerHead, HeadReader},
+    encode::{self, Framing},
+    link::Link,
+    upload::Upload,
+};
+use crate::{
+    figures::{Attempt, Outcome},
+    net::{Body, BodyError, Side},
+    upstream::{
+        conn_cache::Connections,
+        error::{Error, ErrorKind, ExchangeError},
+    },
+};
+use http::{Method, Response};
+use std::{
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// One request and its answer. Dropping it closes the connection.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) link: Box<Link>,
+    home: Rc<Connections>,
+    pub(super) upload: Upload,
+    attempt: Attempt,
+    limits: Limits,
+    /// For the head, when the request has a body: its time counts from the body's end.
+    patience: Option<Duration>,
+    /// When both bodies have been still for too long; none: something moved since this was set.
+    still_until: Option<Instant>,
+    head: HeadReader,
+    answered: bool,
+}
+
+/// Why waiting came to an end.
+pub(super) enum Overdue {
+    /// No byte of a body moved.
+    Idle,
+    /// The time for the head, or for everything, is up.
+    Limit,
+}
+
+impl Exchange {
+    pub(super) fn begin(
+        connection: Connection,
+        request: Outgoing<'_>,
+        body: Body,
+        attempt: Attempt,
+        limits: Limits,
+    ) -> Exchange {
+        let Connection { mut link, home } = connection;
+        let framing = Framing::of(request.method, &body);
+        encode::head(&mut link.write, &request, framing);
+        let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        Exchange {
+            link,
+            home,
+            upload: Upload::new(body, framing),
+            attempt,
+            patience: has_body.then(|| limits.head.saturating_duration_since(Instant::now())),
+            limits,
+            still_until: None,
+            head: HeadReader::new(*request.method == Method::HEAD),
+            answered: false,
+        }
+    }
+
+    /// Waits for the answer's head, and sends meanwhile.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerHead, ErrorKind>> {
+        self.poll_upload(cx).map_err(ErrorKind::RequestBody)?;
+        while let Poll::Ready(read) = self.link.poll_read(cx) {
+            match read {
+                Ok(0) => return Poll::Ready(Err(ErrorKind::Closed)),
+                Ok(_) => self.answered = true,
+                Err(error) => return Poll::Ready(Err(ErrorKind::Broken(error))),
+            }
+            if let Some(head) = self.head.take(&mut self.link.read).map_err(ErrorKind::BadAnswer)? {
+                return Poll::Ready(Ok(head));
+            }
+        }
+        if !self.upload.is_under_way() {
+            ready!(self.poll_until(cx, self.limits.head));
+            return Poll::Ready(Err(ErrorKind::HeadTimeout));
+        }
+        Poll::Ready(Err(match ready!(self.poll_still(cx)) {
+            Overdue::Limit => ErrorKind::HeadTimeout,
+            Overdue::Idle if self.upload.starved => ErrorKind::RequestTimeout(self.limits.idle),
+            Overdue::Idle => ErrorKind::SendTimeout(self.limits.idle),
+        }))
+    }
+
+    /// Sends what can be sent. An error is the client's.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        if !self.upload.is_under_way() {
+            return Ok(());
+        }
+        self.upload.poll(cx, &mut self.link)?;
+        if self.upload.has_moved() {
+            self.still_until = None;
+        }
+        if let (Some(patience), false) = (self.patience, self.upload.is_under_way()) {
+            self.limits.head = self.limits.head.max(Instant::now() + patience);
+        }
+        Ok(())
+    }
+
+    /// Something of a body moved.
+    pub(super) fn moved(&mut self) {
+        self.still_until = None;
+    }
+
+    /// Ready when no byte of a body has moved for too long. Only while nothing can be done but wait: time that passes
+    /// because the other side takes nothing is not counted.
+    pub(super) fn poll_still(&mut self, cx: &mut Context<'_>) -> Poll<Overdue> {
+        let until = *self.still_until.get_or_insert_with(|| Instant::now() + self.limits.idle);
+        ready!(self.poll_until(cx, until));
+        Poll::Ready(if self.limits.end.is_some_and(|end| end < until) { Overdue::Limit } else { Overdue::Idle })
+    }
+
+    /// Ready at this time, or when the whole exchange must be over.
+    fn poll_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        self.link.deadline.set(self.limits.end.map_or(until, |end| end.min(until)));
+        self.link.deadline.poll_reached(cx)
+    }
+
+    /// The answer to the proxy: what came whole is handed over whole, and its connection is free already.
+    pub(super) fn into_response(mut self, head: AnswerHead) -> Response<Body> {
+        self.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
+        let mut response = Response::new(Body::Empty);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        *response.body_mut() = match head.decoder.whole(&mut self.link.read) {
+            Some(bytes) => {
+                self.finish(head.keep);
+                Body::full(bytes)
+            }
+            None => Body::Stream(Box::pin(Answer::new(self, head.decoder, head.keep))),
+        };
+        response
+    }
+
+    /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.
+    pub(super) fn finish(mut self, keep: bool) {
+        if keep && self.upload.is_sent() && self.link.read.is_empty() {
+            self.link.rest();
+            self.home.keep(self.link);
+        }
+    }
+
+    /// There will be no answer.
+    pub(super) fn fail(mut self, kind: ErrorKind) -> ExchangeError {
+        let reused = self.link.reused;
+        let sent = self.upload.sent;
+        let (body, refused) = self.upload.into_parts();
+        let error =
+            Error::new(refused.filter(|_| matches!(kind, ErrorKind::Closed)).map_or(kind, ErrorKind::Broken), sent);
+        let died_of_age = reused && !self.answered && matches!(error.kind, ErrorKind::Closed | ErrorKind::Broken(_));
+        let outcome =
+            if died_of_age || error.side() == Side::Downstream { Outcome::Abandoned } else { Outcome::Failed };
+        self.attempt.ended(outcome, Instant::now());
+        ExchangeError { error, body, answered: self.answered, reused }
+    }
+}

@@ -1,0 +1,51 @@
+//! Which fields may stand behind a body.
+
+use http::HeaderName;
+
+/// Whether a field may stand in a trailer section (RFC 9110 §6.5.1): nothing that frames or routes a message, changes
+/// how it is handled, tells who sent it, or says how to read what has already gone by. Whoever merges trailers into the
+/// headers must not be fooled by them.
+pub(super) fn is_legal(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !name.starts_with("proxy-")
+        && !name.starts_with("x-forwarded-")
+        && !matches!(
+            name,
+            // framing and routing
+            "content-length" | "transfer-encoding" | "host" | "trailer" | "te" | "connection" | "keep-alive" | "upgrade"
+            | "forwarded" | "via" | "x-real-ip"
+            // handling
+            | "cache-control" | "expect" | "max-forwards" | "pragma" | "range" | "age" | "date" | "expires" | "location"
+            | "retry-after" | "vary" | "warning"
+            | "if-match" | "if-none-match" | "if-modified-since" | "if-unmodified-since" | "if-range"
+            // who it is
+            | "authorization" | "cookie" | "set-cookie" | "www-authenticate"
+            // how to read it
+            | "content-encoding" | "content-type" | "content-range"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_frames_routes_or_authenticates_is_not_legal() {
+        for (name, legal) in [
+            ("x-checksum", true),
+            ("grpc-status", true),
+            ("digest", true),
+            ("etag", true),
+            ("server-timing", true),
+            ("content-length", false),
+            ("transfer-encoding", false),
+            ("host", false),
+            ("x-forwarded-for", false),
+            ("proxy-authorization", false),
+            ("set-cookie", false),
+            ("trailer", false),
+        ] {
+            assert_eq!(is_legal(&HeaderName::from_static(name)), legal, "{name}");
+        }
+    }
+}
