@@ -1,0 +1,141 @@
+//! The shapes of the API's answers; the commands and the tests read the same types.
+//!
+//! | call | answer |
+//! |---|---|
+//! | `GET /v1/status` | [`Status`] |
+//! | `GET /v1/plugins` | a list of [`Plugin`] |
+//! | `GET /v1/plugins/NAME/log` | a list of [`LogLine`] |
+//! | `POST /v1/plugins/rescan` | nothing, 202: the plugin directory is looked at |
+
+use crate::problem::Report;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The whole process at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Of this program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since its start.
+    pub uptime_s: u64,
+    /// The number of the snapshot in force.
+    pub revision: u64,
+    /// In the order of the configuration.
+    pub listeners: Vec<Listener>,
+    /// In the order of their names.
+    pub pools: Vec<Pool>,
+    /// None: only embedded plugins.
+    pub plugins_directory: Option<String>,
+    /// In the order of their names.
+    pub plugins: Vec<Plugin>,
+}
+
+/// A bound address.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listener {
+    /// As configured.
+    pub name: String,
+    /// With the port that the system gave, where 0 was asked for.
+    pub address: String,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
+/// A pool, who chooses for it, and its backends.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Pool {
+    /// As configured.
+    pub name: String,
+    /// The generation that chooses; none: no plugin of that name could be admitted.
+    pub balancer: Option<Balancer>,
+    /// `round-robin` or `reject`.
+    pub fallback: String,
+    /// `plugin` or `fallback`.
+    pub serving: String,
+    /// In the order of the configuration.
+    pub backends: Vec<Backend>,
+}
+
+/// The generation that chooses for a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Balancer {
+    /// Its name.
+    pub plugin: String,
+    /// Its number.
+    pub generation: u64,
+    /// The first seven digits of its bytes' SHA-256.
+    pub hash: String,
+}
+
+/// A backend and its figures.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Backend {
+    /// As configured.
+    pub name: String,
+    /// `IP:port`.
+    pub address: String,
+    /// `ready`, `warming`, `draining`, `unhealthy` or `standby`.
+    pub standing: String,
+    /// What the last health check said.
+    pub last_check: String,
+    /// As configured.
+    pub weight: u32,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// All attempts so far.
+    pub attempts: u64,
+    /// Those without an answer below 500.
+    pub failures: u64,
+    /// Time to the first byte of an answer, moving average.
+    pub latency_us: u32,
+}
+
+/// A plugin, admitted or not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Its name.
+    pub name: String,
+    /// `balancer` or `filter`; none: never admitted, and nothing names it.
+    pub kind: Option<String>,
+    /// `serving`, `unused`, `quarantined`, `waiting` or `refused`.
+    pub state: String,
+    /// The generation admitted last.
+    pub generation: Option<u64>,
+    /// The first seven digits of its bytes' SHA-256.
+    pub hash: Option<String>,
+    /// `file` or `embedded`.
+    pub origin: Option<String>,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// When it was admitted, in seconds since 1970.
+    pub since_unix: Option<u64>,
+    /// Its file, if one was seen and not removed.
+    pub file: Option<String>,
+    /// The pools it chooses for.
+    pub pools: Vec<String>,
+    /// Picks, or a filter's requests, of this generation.
+    pub picks: u64,
+    /// Faults of this generation.
+    pub faults: u64,
+    /// The same by kind: `trap`, `deadline`, `memory`, `answer`, `refused`.
+    pub faults_by_kind: BTreeMap<String, u64>,
+    /// Requests that went on without it.
+    pub fallbacks: u64,
+    /// The last thing that was wrong with its file.
+    pub problem: Option<Report>,
+    /// The bytes that were refused, where `problem` is a refusal.
+    pub refused_hash: Option<String>,
+    /// Lines of its log that were dropped.
+    pub log_dropped: u64,
+}
+
+/// A line of a plugin's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `debug`, `info`, `warn` or `error`.
+    pub level: String,
+    /// What it wrote.
+    pub text: String,
+}

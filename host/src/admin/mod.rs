@@ -1,0 +1,10 @@
+//! The JSON API that the commands talk to: on a unix socket that only its user may open, or on loopback.
+
+mod access;
+pub mod api;
+mod bind;
+mod server;
+
+pub use api::Status;
+pub use bind::{Bound, bind};
+pub use server::{Server, Sources};

@@ -1,0 +1,169 @@
+//! Answers the API's calls, on the side runtime: nothing here runs on a worker.
+
+use super::{
+    access::Access,
+    api::{LogLine, Status},
+    bind::{Bound, Socket, SocketFile},
+};
+use crate::{config::model::AdminAddress, drain::Live};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+};
+
+/// Connections at one time; more wait in the system's queue.
+const CONNECTIONS_MOST: usize = 64;
+/// For a call's head.
+const HEAD_MOST: Duration = Duration::from_secs(5);
+/// For a whole connection: commands make one call each.
+const CONNECTION_MOST: Duration = Duration::from_secs(30);
+/// After a failed accept, such as when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the API reads and does; `app` fills it in.
+pub struct Sources {
+    /// The whole process at one moment.
+    pub status: Box<dyn Fn() -> Status + Send + Sync>,
+    /// A plugin's log; none when there is no such plugin.
+    pub log: Box<dyn Fn(&str) -> Option<Vec<LogLine>> + Send + Sync>,
+    /// Has the plugin directory looked at.
+    pub rescan: Arc<Notify>,
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sources")
+    }
+}
+
+/// A serving admin API. Dropping it removes the socket file.
+#[derive(Debug)]
+pub struct Server {
+    address: AdminAddress,
+    _file: Option<SocketFile>,
+}
+
+impl Server {
+    /// Serves until draining starts. Call it within the side runtime.
+    ///
+    /// # Errors
+    /// When the runtime cannot take the socket.
+    pub fn start(bound: Bound, sources: Arc<Sources>, live: Live) -> io::Result<Server> {
+        let calls = Calls { sources, access: Arc::new(bound.access) };
+        let file = match bound.socket {
+            Socket::Unix(listener, file) => {
+                let listener = UnixListener::from_std(listener)?;
+                tokio::spawn(serve_unix(listener, calls, live));
+                Some(file)
+            }
+            Socket::Tcp(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                tokio::spawn(serve_tcp(listener, calls, live));
+                None
+            }
+        };
+        Ok(Server { address: bound.address, _file: file })
+    }
+
+    /// Where it answers; with the port that the system gave, where 0 was asked for.
+    pub fn address(&self) -> &AdminAddress {
+        &self.address
+    }
+}
+
+async fn serve_unix(listener: UnixListener, calls: Calls, mut live: Live) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MOST));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        tokio::select! {
+            accepted = listener.accept() => calls.took(accepted.map(|(stream, _)| stream), place).await,
+            () = live.draining() => return,
+        }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, calls: Calls, mut live: Live) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MOST));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        tokio::select! {
+            accepted = listener.accept() => calls.took(accepted.map(|(stream, _)| stream), place).await,
+            () = live.draining() => return,
+        }
+    }
+}
+
+/// How calls are answered.
+#[derive(Clone)]
+struct Calls {
+    sources: Arc<Sources>,
+    access: Arc<Access>,
+}
+
+impl Calls {
+    /// Serves a connection in a task of its own, which gives its place back at its end.
+    async fn took<S>(&self, accepted: io::Result<S>, place: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Ok(stream) = accepted else { return tokio::time::sleep(ACCEPT_PAUSE).await };
+        let calls = self.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let answer = calls.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_MOST)
+                .serve_connection(TokioIo::new(stream), service);
+            // Whatever ends it, the caller knows: it has its answer, or it has none.
+            let _ = tokio::time::timeout(CONNECTION_MOST, connection).await;
+            drop(place);
+        });
+    }
+
+    /// Bodies of calls mean nothing and are not read.
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Err((status, why)) = self.access.check(request.method(), request.headers()) {
+            return text(status, why);
+        }
+        let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+        match (request.method(), path.as_slice()) {
+            (&Method::GET, ["v1", "status"]) => json(&(self.sources.status)()),
+            (&Method::GET, ["v1", "plugins"]) => json(&(self.sources.status)().plugins),
+            (&Method::GET, ["v1", "plugins", name, "log"]) => match (self.sources.log)(name) {
+                Some(lines) => json(&lines),
+                None => text(StatusCode::NOT_FOUND, "no such plugin"),
+            },
+            (&Method::POST, ["v1", "plugins", "rescan"]) => {
+                self.sources.rescan.notify_one();
+                text(StatusCode::ACCEPTED, "the plugin directory is looked at")
+            }
+            _ => text(StatusCode::NOT_FOUND, "no such call"),
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => respond(StatusCode::OK, "application/json", bytes.into()),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "cannot be written as JSON"),
+    }
+}
+
+fn text(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
