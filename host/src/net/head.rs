@@ -94,7 +94,7 @@ pub enum Part<'a> {
 }
 
 impl Head {
-    /// The host as routes compare it: in lower case, without the port.
+    /// The host as routes compare it: in lower case, without the port, without the dot that ends a full name.
     pub fn host(&self) -> Cow<'_, str> {
         // Framing lets no authority through that is not ASCII.
         let authority = self.authority.to_str().unwrap_or_default();
@@ -102,6 +102,7 @@ impl Head {
             Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
             _ => authority,
         };
+        let host = host.strip_suffix('.').unwrap_or(host);
         match host.bytes().any(|b| b.is_ascii_uppercase()) {
             true => Cow::Owned(host.to_ascii_lowercase()),
             false => Cow::Borrowed(host),

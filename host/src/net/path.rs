@@ -5,16 +5,25 @@ use std::borrow::Cow;
 
 /// Why a path has no such form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
 pub enum PathError {
     /// More `..` than segments before them.
-    #[error("the path climbs above its root")]
     AboveRoot,
     /// A `%` without two hexadecimal digits.
-    #[error("the path holds a malformed percent-encoding")]
     Escape,
     /// `%00`: many a backend would see the path end there.
-    #[error("the path holds an encoded NUL")]
     Nul,
+}
+
+impl PathError {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PathError::AboveRoot => "the path climbs above its root",
+            PathError::Escape => "the path holds a malformed percent-encoding",
+            PathError::Nul => "the path holds an encoded NUL",
+        }
+    }
 }
 
 /// The path in its one form: unreserved characters decoded, all that no path may hold encoded, hexadecimal digits in

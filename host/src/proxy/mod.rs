@@ -59,8 +59,9 @@ async fn answer(
         return Ok(response);
     }
     // After the filters, so that none of them brings back what is stripped here.
-    headers::towards_backend(&mut head, policy, version);
+    headers::towards_backend(&mut head.headers, version);
     let mut response = forward(worker, &view, route.pool, &mut head, body, now).await?;
+    let version = response.version();
     headers::towards_client(response.headers_mut(), version);
     Ok(response)
 }

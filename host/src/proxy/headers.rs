@@ -1,0 +1,356 @@
+//! Which headers pass on, in both directions: what belongs to one connection stays on it, what clients say about
+//! themselves is believed only from trusted proxies, and each message tells that it came through here.
+
+use crate::{
+    config::model::{Forwarded, Network},
+    net::Head,
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use std::{io::Write, net::IpAddr};
+
+/// What a listener believes and passes on about the way a request came.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Peers whose forwarding headers are believed.
+    pub trusted: Vec<Network>,
+    /// Which forwarding headers the backends get.
+    pub forwarded: Forwarded,
+}
+
+/// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, and what browsers and HTTP/2
+/// upgrades add).
+static HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Before any filter sees the request: drops what `connection` names, so that a client cannot strike out what filters
+/// and we add; finds the client's address; replaces what is not believed about the way here by what is known.
+pub(super) fn believe(head: &mut Head, policy: &Policy) {
+    remove_connection_options(&mut head.headers);
+    let trusts = |address: IpAddr| policy.trusted.iter().any(|network| network.contains(address));
+    let peer_is_trusted = trusts(head.connection.peer.ip());
+    if peer_is_trusted {
+        head.client = client(head, policy, trusts);
+    }
+    let is_believed = |name: &HeaderName| match policy.forwarded {
+        Forwarded::X => *name != header::FORWARDED,
+        Forwarded::Rfc7239 => *name == header::FORWARDED,
+        Forwarded::None => false,
+    };
+    let is_forwarding = |name: &HeaderName| *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-");
+    let keeps = |name: &HeaderName| !is_forwarding(name) || (peer_is_trusted && is_believed(name));
+    let dropped: Vec<HeaderName> = head.headers.keys().filter(|name| !keeps(name)).cloned().collect();
+    for name in dropped {
+        head.headers.remove(name);
+    }
+    tell_the_way(head, policy.forwarded);
+}
+
+/// On the way to a backend, after the filters: no guest can bring back what is taken out here.
+pub(super) fn towards_backend(headers: &mut HeaderMap, version: Version) {
+    remove_hop_by_hop(headers);
+    // The wait for `100 Continue` is between the client and us.
+    headers.remove(header::EXPECT);
+    append_via(headers, version);
+}
+
+/// On the way to the client.
+pub(super) fn towards_client(headers: &mut HeaderMap, version: Version) {
+    remove_connection_options(headers);
+    remove_hop_by_hop(headers);
+    append_via(headers, version);
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes the headers that `connection` names, but for those that frame the message or say whom it is for.
+fn remove_connection_options(headers: &mut HeaderMap) {
+    let is_plain = |line: &&HeaderValue| {
+        let line = line.as_bytes();
+        line.eq_ignore_ascii_case(b"keep-alive") || line.eq_ignore_ascii_case(b"close")
+    };
+    let lines: Vec<HeaderValue> =
+        headers.get_all(header::CONNECTION).iter().filter(|line| !is_plain(line)).cloned().collect();
+    for option in lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')) {
+        let option = option.trim_ascii();
+        let is_framing = ["host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"]
+            .iter()
+            .any(|name| option.eq_ignore_ascii_case(name));
+        if !is_framing {
+            headers.remove(option);
+        }
+    }
+}
+
+/// The rightmost address that is no trusted proxy's. What stands left of it, or of something unreadable, was written by
+/// strangers.
+fn client(head: &Head, policy: &Policy, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
+    let (name, read): (_, fn(&str) -> Option<IpAddr>) = match policy.forwarded {
+        Forwarded::Rfc7239 => (&header::FORWARDED, forwarded_for),
+        Forwarded::X | Forwarded::None => (&X_FORWARDED_FOR, address),
+    };
+    let mut client = head.client;
+    for line in head.headers.get_all(name).iter().rev() {
+        for element in line.to_str().unwrap_or_default().rsplit(',') {
+            let Some(address) = read(element.trim_ascii()) else { return client };
+            client = address.to_canonical();
+            if !trusts(client) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// `for` of one element of `forwarded`, such as `for="[2001:db8::1]:4711";proto=https`.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut pairs = element.split(';').filter_map(|pair| pair.trim_ascii().split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
+    address(value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value))
+}
+
+/// An address, with or without a port; IPv6 also in brackets.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    bare.parse().ok().or_else(|| text.parse().ok().map(|with_port: std::net::SocketAddr| with_port.ip()))
+}
+
+/// Adds this hop to what the backends are told. The host is the one the client asked for, whatever filters make of it.
+fn tell_the_way(head: &mut Head, forwarded: Forwarded) {
+    let peer = head.connection.peer.ip().to_canonical();
+    let scheme = head.connection.scheme().as_str();
+    match forwarded {
+        Forwarded::X => {
+            append_element(&mut head.headers, &X_FORWARDED_FOR, |line| write!(line, "{peer}"));
+            head.headers.entry(&X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
+            head.headers.entry(&X_FORWARDED_HOST).or_insert_with(|| head.authority.clone());
+        }
+        Forwarded::Rfc7239 => {
+            // Always quoted, as a port and an IPv6 address demand it; no host holds a quote.
+            let host = head.authority.to_str().unwrap_or_default();
+            append_element(&mut head.headers, &header::FORWARDED, |line| match peer {
+                IpAddr::V4(peer) => write!(line, "for={peer};host=\"{host}\";proto={scheme}"),
+                IpAddr::V6(peer) => write!(line, "for=\"[{peer}]\";host=\"{host}\";proto={scheme}"),
+            });
+        }
+        Forwarded::None => {}
+    }
+}
+
+/// Adds an element to a list, on the list's one line: many a backend reads the first line only.
+fn append_element(headers: &mut HeaderMap, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) {
+    let mut line = Vec::with_capacity(64);
+    for before in headers.get_all(name) {
+        line.extend_from_slice(before.as_bytes());
+        line.extend_from_slice(b", ");
+    }
+    // Writing to memory does not fail, and what is written holds no byte that a value may not hold.
+    if write(&mut line).is_ok()
+        && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(line))
+    {
+        headers.insert(name, value);
+    }
+}
+
+fn append_via(headers: &mut HeaderMap, version: Version) {
+    let via = match version {
+        Version::HTTP_2 => "2.0 pointsman",
+        Version::HTTP_11 => "1.1 pointsman",
+        _ => "1.0 pointsman",
+    };
+    headers.append(header::VIA, HeaderValue::from_static(via));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Connection, TlsFacts};
+    use http::{Method, uri::PathAndQuery};
+    use std::sync::Arc;
+
+    const PEER: &str = "10.1.2.3";
+
+    fn head(headers: &[(&str, &str)]) -> Head {
+        let peer: IpAddr = PEER.parse().unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        Head {
+            method: Method::GET,
+            target: PathAndQuery::from_static("/"),
+            authority: HeaderValue::from_static("shop.example:8443"),
+            headers: map,
+            client: peer,
+            tags: Vec::new(),
+            connection: Arc::new(Connection { listener: 0, peer: (peer, 5000).into(), tls: Some(TlsFacts::default()) }),
+        }
+    }
+
+    /// In the order of the names; repeats kept.
+    fn lines(headers: &HeaderMap) -> Vec<String> {
+        let mut lines: Vec<String> =
+            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        lines.sort();
+        lines
+    }
+
+    fn policy(trusted: bool, forwarded: Forwarded) -> Policy {
+        let network = Network::new("10.0.0.0".parse().unwrap(), 8).unwrap();
+        Policy { trusted: if trusted { vec![network] } else { Vec::new() }, forwarded }
+    }
+
+    fn believed(policy: &Policy, headers: &[(&str, &str)]) -> (String, Vec<String>) {
+        let mut head = head(headers);
+        believe(&mut head, policy);
+        (head.client.to_string(), lines(&head.headers))
+    }
+
+    #[test]
+    fn case_69_strangers_are_not_believed() {
+        let forged = [
+            ("X-Forwarded-For", "1.1.1.1"),
+            ("X-Forwarded-Proto", "http"),
+            ("X-Forwarded-Host", "evil"),
+            ("X-Forwarded-Port", "1"),
+            ("Forwarded", "for=1.1.1.1"),
+        ];
+        let x = ["x-forwarded-for: 10.1.2.3", "x-forwarded-host: shop.example:8443", "x-forwarded-proto: https"];
+        let rfc = ["forwarded: for=10.1.2.3;host=\"shop.example:8443\";proto=https"];
+        for (forwarded, lines) in [(Forwarded::X, &x[..]), (Forwarded::Rfc7239, &rfc), (Forwarded::None, &[])] {
+            let (client, got) = believed(&policy(false, forwarded), &forged);
+            assert_eq!(
+                (client.as_str(), got.as_slice()),
+                (PEER, lines.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice())
+            );
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_the_client_and_is_added() {
+        let (client, lines) = believed(
+            &policy(true, Forwarded::X),
+            &[
+                ("x-forwarded-for", "6.6.6.6, 192.0.2.9"),
+                ("x-forwarded-for", "10.9.9.9"),
+                ("x-forwarded-proto", "http"),
+                ("forwarded", "for=1.1.1.1"),
+            ],
+        );
+        assert_eq!(client, "192.0.2.9");
+        assert_eq!(
+            lines,
+            [
+                "x-forwarded-for: 6.6.6.6, 192.0.2.9, 10.9.9.9, 10.1.2.3",
+                "x-forwarded-host: shop.example:8443",
+                "x-forwarded-proto: http"
+            ]
+        );
+        let (client, lines) = believed(
+            &policy(true, Forwarded::Rfc7239),
+            &[("forwarded", "for=6.6.6.6, FOR=\"[2001:db8::9]:4711\";proto=http"), ("x-forwarded-for", "1.1.1.1")],
+        );
+        assert_eq!(client, "2001:db8::9");
+        assert_eq!(
+            lines,
+            [
+                "forwarded: for=6.6.6.6, FOR=\"[2001:db8::9]:4711\";proto=http, for=10.1.2.3;host=\"shop.example:8443\";proto=https"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_client_is_the_rightmost_stranger() {
+        for (list, client) in [
+            ("192.0.2.9", "192.0.2.9"),
+            ("192.0.2.9:1234", "192.0.2.9"),
+            ("[2001:db8::1]:1234", "2001:db8::1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("::ffff:192.0.2.9", "192.0.2.9"),
+            ("6.6.6.6, unknown, 10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1,10.0.0.2", "10.0.0.1"),
+            ("rubbish", PEER),
+            ("", PEER),
+        ] {
+            assert_eq!(believed(&policy(true, Forwarded::None), &[("x-forwarded-for", list)]).0, client, "{list}");
+        }
+        assert_eq!(believed(&policy(true, Forwarded::X), &[]).0, PEER);
+    }
+
+    #[test]
+    fn case_33_connection_strikes_out_no_framing_and_nothing_that_comes_later() {
+        let mut head = head(&[
+            ("connection", "content-length, Transfer-Encoding, x-mine, host"),
+            ("connection", "keep-alive, X-Forwarded-For, x-filtered"),
+            ("content-length", "3"),
+            ("x-mine", "1"),
+            ("x-other", "1"),
+        ]);
+        believe(&mut head, &policy(false, Forwarded::X));
+        head.headers.insert("x-filtered", HeaderValue::from_static("1"));
+        towards_backend(&mut head.headers, Version::HTTP_11);
+        assert_eq!(
+            lines(&head.headers),
+            [
+                "content-length: 3",
+                "via: 1.1 pointsman",
+                "x-filtered: 1",
+                "x-forwarded-for: 10.1.2.3",
+                "x-forwarded-host: shop.example:8443",
+                "x-forwarded-proto: https",
+                "x-other: 1"
+            ]
+        );
+    }
+
+    #[test]
+    fn case_34_what_belongs_to_one_connection_stays_on_it() {
+        let mut headers = head(&[
+            ("connection", "Upgrade, HTTP2-Settings"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eDp5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("expect", "100-continue"),
+            ("accept", "*/*"),
+            ("via", "1.1 edge"),
+        ])
+        .headers;
+        towards_backend(&mut headers, Version::HTTP_2);
+        assert_eq!(lines(&headers), ["accept: */*", "via: 1.1 edge", "via: 2.0 pointsman"]);
+    }
+
+    #[test]
+    fn an_answer_is_stripped_too() {
+        let mut headers = head(&[
+            ("connection", "close, x-hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "2"),
+            ("trailer", "x-sum"),
+        ])
+        .headers;
+        towards_client(&mut headers, Version::HTTP_11);
+        assert_eq!(lines(&headers), ["content-length: 2", "trailer: x-sum", "via: 1.1 pointsman"]);
+    }
+}
