@@ -22,6 +22,7 @@
 //! | [`problem`] | what is told to a person: code, place, cause, remedy |
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod drain;
