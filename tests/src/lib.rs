@@ -1,1 +1,30 @@
-//! Harness.
+//! Harness of the stories in `suites/`: the real program, backends and clients around it, all over real sockets on
+//! loopback, on ports that the system chooses.
+//!
+//! | room | who it plays |
+//! |---|---|
+//! | [`origin`] | a backend that does what a script says, and remembers what it was asked |
+//! | [`nginx`] | a backend that somebody else wrote |
+//! | [`cli`] | Pointsman as a process of its own: the binary that users run |
+//! | [`client`] | somebody who speaks HTTP/1.1, HTTP/2, or bytes that are neither |
+//! | [`load`] | many of them, at a stated rate; they never ask twice |
+//! | [`plugins`] | a plugin directory, and whoever writes files into it |
+//! | [`guests`] | components to put there: the stock ones, and those that misbehave |
+//! | [`certs`] | an authority that the clients trust |
+//! | [`memory`] | what the system says a process holds |
+//! | [`story`] | patience: waiting for something, with an end |
+
+// A test ends with a panic, and says what it expected.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+pub mod certs;
+pub mod cli;
+pub mod client;
+pub mod guests;
+pub mod load;
+pub mod memory;
+pub mod nginx;
+pub mod origin;
+pub mod plugins;
+pub mod sockets;
+pub mod story;

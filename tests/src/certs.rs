@@ -1,0 +1,54 @@
+//! One authority for all stories: it signs what the edges show, and every client trusts it.
+
+use pointsman::config::model::{CertificateSource, Tls};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rustls::{RootCertStore, pki_types::CertificateDer};
+use std::sync::{Arc, OnceLock};
+
+/// A chain and its key, as PEM texts.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Leaf first.
+    pub chain: String,
+    /// Of the leaf.
+    pub key: String,
+    /// The leaf alone, to compare with what a client was shown.
+    pub leaf: CertificateDer<'static>,
+}
+
+impl Certificate {
+    /// For these names; `*.example.test` is one of many.
+    pub fn new(names: &[&str]) -> Certificate {
+        let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, authority()).unwrap();
+        Certificate { chain: leaf.pem(), key: key.serialize_pem(), leaf: leaf.der().clone() }
+    }
+
+    /// As a listener takes it.
+    pub fn source(&self) -> CertificateSource {
+        CertificateSource::Memory { cert: self.chain.clone(), key: self.key.clone() }
+    }
+}
+
+/// A listener's TLS with one certificate for `shop.test`, every name below it, and `localhost`.
+pub fn shop() -> Tls {
+    Tls { certificates: vec![Certificate::new(&["shop.test", "*.shop.test", "localhost"]).source()] }
+}
+
+/// Whom the clients trust.
+pub fn roots() -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority().der().clone()).expect("our own authority");
+    Arc::new(roots)
+}
+
+fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {
+    static AUTHORITY: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    })
+}

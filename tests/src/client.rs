@@ -1,0 +1,9 @@
+//! Somebody who asks: over HTTP/1.1 or HTTP/2 as hyper speaks them, or in raw bytes. Nobody here asks twice.
+
+mod http;
+mod raw;
+mod tls;
+
+pub use http::{Answer, Client, Failure, Streaming, body, request};
+pub use raw::{Heard, Raw, RawAnswer};
+pub use tls::{Hello, handshake, handshake_with};

@@ -1,0 +1,46 @@
+//! Components to put into a plugin directory, as bytes.
+
+use std::{fs, path::Path};
+
+/// A guest of `tests/guests`, by the name of its folder.
+///
+/// # Panics
+/// When it was not built.
+pub fn guest(name: &str) -> Vec<u8> {
+    let file = format!("guests/target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"));
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
+}
+
+/// A plugin's folder in `plugins/`, with `cases.toml` and the like.
+pub fn folders() -> Vec<std::path::PathBuf> {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let entries = fs::read_dir(plugins).expect("plugins/").map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.join("Cargo.toml").exists()).collect()
+}
+
+/// The same component with other bytes: a custom section at its end that holds a number, and means nothing.
+pub fn numbered(component: &[u8], number: u64) -> Vec<u8> {
+    const NAME: &[u8] = b"counter";
+    let number = number.to_le_bytes();
+    let mut bytes = component.to_vec();
+    let length = 1 + NAME.len() + number.len();
+    // Section 0, its length, the length of its name: all below 128, so each is one byte of LEB128.
+    bytes.extend([0, length as u8, NAME.len() as u8]);
+    bytes.extend_from_slice(NAME);
+    bytes.extend_from_slice(&number);
+    bytes
+}
+
+/// A core module: WebAssembly, and no component.
+pub fn core_module() -> Vec<u8> {
+    b"\0asm\x01\0\0\0".to_vec()
+}
+
+/// A component that exports nothing.
+pub fn empty_component() -> Vec<u8> {
+    b"\0asm\x0d\0\x01\0".to_vec()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask test` builds it", path.display()))
+}

@@ -1,0 +1,240 @@
+//! Many clients. They send at a stated rate whether or not answers come (an open loop), or so many at once; they keep
+//! connections alive, and never ask twice: what was refused, reset or broken off is counted as that.
+
+use crate::{
+    client::{Heard, Raw},
+    story::PATIENCE,
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep},
+};
+
+/// Requests under way at once; one more than this is counted as a failure, not held back.
+const UNDER_WAY_MOST: usize = 2000;
+
+/// How fast they ask.
+#[derive(Clone, Copy, Debug)]
+pub enum Pace {
+    /// So many requests a second, evenly, whatever comes back.
+    PerSecond(u32),
+    /// So many clients, each asking again as soon as it was answered.
+    Parallel(usize),
+}
+
+/// Whom they ask, and for what.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Of the listener.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// Sent as it stands.
+    pub request: String,
+}
+
+/// Load that goes on until [`Load::stop`].
+pub struct Load {
+    going: JoinHandle<()>,
+    shared: Arc<Shared>,
+    begun: Instant,
+}
+
+/// What became of it all.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Requests begun.
+    pub sent: u64,
+    /// Whole answers, by status.
+    pub answered: BTreeMap<u16, u64>,
+    /// Whole answers with status 200, by body.
+    pub bodies: BTreeMap<String, u64>,
+    /// What else happened, by kind.
+    pub failed: BTreeMap<&'static str, u64>,
+    /// From the first request to the stop.
+    pub lasted: Duration,
+    /// Of whole answers, from when the request was due, in order.
+    pub latencies: Vec<Duration>,
+}
+
+struct Shared {
+    target: Target,
+    stopped: AtomicBool,
+    under_way: AtomicUsize,
+    idle: Mutex<Vec<Raw>>,
+    report: Mutex<Report>,
+}
+
+impl Target {
+    /// `GET /` over plain HTTP.
+    pub fn plain(address: SocketAddr) -> Target {
+        Target { address, tls: false, request: "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n".into() }
+    }
+
+    /// `GET /` over TLS.
+    pub fn tls(address: SocketAddr) -> Target {
+        Target { tls: true, ..Target::plain(address) }
+    }
+}
+
+impl Load {
+    /// Begins.
+    pub fn start(target: Target, pace: Pace) -> Load {
+        let shared = Arc::new(Shared {
+            target,
+            stopped: AtomicBool::new(false),
+            under_way: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            report: Mutex::default(),
+        });
+        let going = match pace {
+            Pace::PerSecond(rate) => tokio::spawn(open_loop(shared.clone(), rate)),
+            Pace::Parallel(clients) => tokio::spawn(closed_loop(shared.clone(), clients)),
+        };
+        Load { going, shared, begun: Instant::now() }
+    }
+
+    /// What became of it so far.
+    pub fn so_far(&self) -> Report {
+        self.shared.report.lock().unwrap().clone()
+    }
+
+    /// Forgets what became of it so far, so that the next part of a story counts from nought.
+    pub fn forget(&self) {
+        *self.shared.report.lock().unwrap() = Report::default();
+    }
+
+    /// Begins no more requests, waits for those under way, and tells what became of all.
+    pub async fn stop(self) -> Report {
+        self.shared.stopped.store(true, Relaxed);
+        let lasted = self.begun.elapsed();
+        self.going.await.expect("load does not panic");
+        let mut report = self.shared.report.lock().unwrap().clone();
+        report.lasted = lasted;
+        report.latencies.sort_unstable();
+        report
+    }
+}
+
+impl Report {
+    /// Demands that each request was answered with 200, whole.
+    ///
+    /// # Panics
+    /// When one was not, saying what became of it.
+    pub fn assert_all_answered(&self) {
+        let well = self.answered.get(&200).copied().unwrap_or(0);
+        assert!(
+            self.sent > 0 && self.sent == well && self.failed.is_empty(),
+            "sent {}, answered {:?}, failed {:?}",
+            self.sent,
+            self.answered,
+            self.failed
+        );
+    }
+
+    /// Requests begun each second.
+    pub fn rate(&self) -> f64 {
+        self.sent as f64 / self.lasted.as_secs_f64()
+    }
+
+    /// The latency that this share of answers did not exceed, such as 0.99.
+    ///
+    /// # Panics
+    /// When nothing was answered.
+    pub fn latency(&self, share: f64) -> Duration {
+        let last = self.latencies.len().checked_sub(1).expect("some answers");
+        self.latencies[(last as f64 * share).round() as usize]
+    }
+}
+
+async fn open_loop(shared: Arc<Shared>, rate: u32) {
+    let begun = Instant::now();
+    let mut requests = JoinSet::new();
+    let mut sent = 0_u32;
+    while !shared.stopped.load(Relaxed) {
+        while requests.try_join_next().is_some() {}
+        let due_at = |number: u32| begun + Duration::from_secs(1) * number / rate;
+        while due_at(sent) <= Instant::now() {
+            if shared.under_way.load(Relaxed) < UNDER_WAY_MOST {
+                shared.under_way.fetch_add(1, Relaxed);
+                requests.spawn(ask(shared.clone(), due_at(sent)));
+            } else {
+                let mut report = shared.report.lock().unwrap();
+                report.sent += 1;
+                *report.failed.entry("too many under way").or_default() += 1;
+            }
+            sent += 1;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+    requests.join_all().await;
+}
+
+async fn closed_loop(shared: Arc<Shared>, clients: usize) {
+    let mut all = JoinSet::new();
+    for _ in 0..clients {
+        let shared = shared.clone();
+        all.spawn(async move {
+            while !shared.stopped.load(Relaxed) {
+                shared.under_way.fetch_add(1, Relaxed);
+                ask(shared.clone(), Instant::now()).await;
+            }
+        });
+    }
+    all.join_all().await;
+}
+
+/// One request, asked once.
+async fn ask(shared: Arc<Shared>, due: Instant) {
+    shared.report.lock().unwrap().sent += 1;
+    let idle = shared.idle.lock().unwrap().pop();
+    let outcome = match idle {
+        Some(connection) => exchange(connection, &shared).await,
+        None => match connect(&shared.target).await {
+            Ok(connection) => exchange(connection, &shared).await,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Err("connect refused"),
+            Err(_) => Err("connect failed"),
+        },
+    };
+    shared.under_way.fetch_sub(1, Relaxed);
+    let mut report = shared.report.lock().unwrap();
+    match outcome {
+        Ok((status, body)) => {
+            *report.answered.entry(status).or_default() += 1;
+            if status == 200 {
+                *report.bodies.entry(body).or_default() += 1;
+            }
+            report.latencies.push(due.elapsed());
+        }
+        Err(kind) => *report.failed.entry(kind).or_default() += 1,
+    }
+}
+
+async fn connect(target: &Target) -> io::Result<Raw> {
+    if target.tls { Raw::try_tls(target.address).await } else { Raw::try_plain(target.address).await }
+}
+
+async fn exchange(mut connection: Raw, shared: &Shared) -> Result<(u16, String), &'static str> {
+    connection.say(shared.target.request.as_bytes()).await;
+    match connection.hear(PATIENCE).await {
+        Heard::Answer(answer) if answer.whole => {
+            if answer.header("connection").is_none_or(|value| value != "close") {
+                shared.idle.lock().unwrap().push(connection);
+            }
+            Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
+        }
+        Heard::Answer(_) => Err("broken off"),
+        Heard::Closed => Err("closed or reset"),
+        Heard::Silence => Err("no answer in time"),
+    }
+}

@@ -1,0 +1,56 @@
+//! Addresses that stay ours while nobody listens on them, so that a backend can die and come back where it was.
+
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
+use tokio::net::TcpListener;
+
+/// Connections that may wait to be accepted; more than any story opens at once.
+const BACKLOG: i32 = 1024;
+
+/// A loopback address on a port that the system chose. Nobody listens there until [`Place::listen`], so connects are
+/// refused; and nobody else is given the port while this lives.
+#[derive(Debug)]
+pub struct Place {
+    address: SocketAddr,
+    _held: Socket,
+}
+
+impl Place {
+    /// A fresh one.
+    pub fn new() -> Place {
+        let held = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free loopback port");
+        let address = held.local_addr().unwrap().as_socket().unwrap();
+        Place { address, _held: held }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Somebody listens there from now on, until the listener is dropped.
+    pub fn listen(&self) -> TcpListener {
+        let socket = bound(self.address).expect("the held port takes a second socket");
+        socket.listen(BACKLOG).expect("listen");
+        socket.set_nonblocking(true).unwrap();
+        TcpListener::from_std(socket.into()).expect("inside a runtime")
+    }
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Place::new()
+    }
+}
+
+/// Bound, not listening: such a socket gets no connections, but keeps its port, and lets others of ours share it.
+fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
