@@ -258,7 +258,7 @@ pub struct Route {
 }
 
 /// Which hosts a route is for, in lower case and without a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostMatch {
     /// Every host.
     Any,

@@ -1,17 +1,17 @@
 //! What is told to a person when something is wrong: a code to look up, what and where, the cause, one thing to do, and
 //! what still serves. Every room makes [`Problem`]s; `cli` and the log print them.
 
+mod code;
+mod guess;
+mod render;
+mod report;
+
+pub use code::{Code, ENTRIES, Entry};
+pub use guess::did_you_mean;
+pub use render::{Style, render};
+pub use report::Report;
+
 use std::{fmt, ops::Range, path::PathBuf, sync::Arc};
-
-/// The number that `pointsman explain` and the manual know, such as `PM0301`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(pub u16);
-
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PM{:04}", self.0)
-    }
-}
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,5 +104,46 @@ impl Problem {
     pub fn detail(mut self, detail: impl fmt::Display) -> Problem {
         self.detail = Some(detail.to_string());
         self
+    }
+
+    /// All of it but the place's text and the detail, in one line as a log wants it.
+    pub fn line(&self) -> String {
+        let place = self.spot.as_ref().map(|spot| format!(" ({})", spot.place()));
+        let mut line = format!("{}: {}{}", self.code, self.headline, place.unwrap_or_default());
+        let rest = [&self.label].into_iter().filter(|label| !label.is_empty()).chain(&self.notes).chain(&self.serving);
+        for part in rest {
+            line.push_str("; ");
+            line.push_str(part);
+        }
+        // A guest's words are among it: they must not begin a line of their own, nor move the reader's cursor.
+        line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+
+    /// Writes it to the log, the detail for those who asked for more.
+    pub fn log(&self) {
+        let line = self.line();
+        match self.severity {
+            Severity::Error => tracing::error!("{line}"),
+            Severity::Warning => tracing::warn!("{line}"),
+            Severity::Info => tracing::info!("{line}"),
+        }
+        if let Some(detail) = &self.detail {
+            tracing::debug!("{}: {}", self.code, detail.escape_debug());
+        }
+    }
+}
+
+impl Spot {
+    /// Line and column of the span's first byte, from 1; the column counts characters.
+    pub fn line_and_column(&self) -> (usize, usize) {
+        let start = self.source.floor_char_boundary(self.span.start);
+        let before = &self.source[..start];
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+
+    /// `pointsman.toml:6`.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.file.display(), self.line_and_column().0)
     }
 }

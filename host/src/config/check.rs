@@ -1,0 +1,324 @@
+//! What the keys mean together: defaults, references between tables, names that must differ. Collects all problems.
+
+use super::{
+    file,
+    model::{
+        Backend, BalancerChoice, CertificateSource, Config, FilterUse, Health, HostMatch, ListenTimeout, Listener,
+        Plugins, Pool, PoolTimeout, Route, Server, Tls,
+    },
+    place::default_admin,
+    read::{At, Reader},
+    shapes::{List, Size, Text, Time},
+    units,
+};
+use crate::problem::{Code, Problem, did_you_mean};
+use std::{collections::HashMap, hash::Hash, ops::Range, path::Path, thread::available_parallelism, time::Duration};
+
+/// The balancer of a pool that names none.
+const DEFAULT_BALANCER: &str = "round-robin";
+/// What fits between one tick of the clock that stops plugins and what a request can bear.
+const DEADLINE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
+/// From one page to all that 32 bits can address.
+const MEMORY: (u64, u64) = (64 << 10, 4 << 30);
+/// From what holds at all a component to what nobody waits for.
+const FILE_SIZE: (u64, u64) = (1 << 10, 1 << 30);
+/// Faults are remembered one by one within it.
+const FAULT_WINDOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// Faster checks would be load, not checks.
+const HEALTH_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
+
+/// The checked configuration. It may only be used when nothing was told to `reader`.
+pub(super) fn check(file: file::File, base: &Path, reader: &mut Reader) -> Config {
+    let listeners = listeners(file.listen, base, reader);
+    let (pool_names, pools) = pools(file.pool, reader);
+    let routes = routes(file.route, &listeners, &pool_names, reader);
+    Config {
+        listeners,
+        pools,
+        routes,
+        plugins: file.plugins.map(|at| plugins(at.it, base, reader)).unwrap_or_default(),
+        admin: file.admin.and_then(|at| at.it.address).map_or_else(default_admin, |at| at.it),
+        server: server(file.server.map(|at| at.it).unwrap_or_default()),
+    }
+}
+
+fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Reader) -> Vec<Listener> {
+    let Some(list) = list else { return Vec::new() };
+    if list.it.0.is_empty() {
+        let problem =
+            Problem::error(Code::BAD_VALUE, "there is no listener").at(reader.spot(&list.span), "expected one");
+        reader.tell(problem);
+    }
+    let (mut names, mut addresses) = (Unique::default(), Unique::default());
+    let mut listeners = Vec::new();
+    for At { it: listen, span } in list.it.0.into_iter().flatten() {
+        if let Some(name) = &listen.name {
+            names.add(&name.it.0, &name.span, |name| format!("two listeners are called {name:?}"), reader);
+        }
+        let Some(address) = listen.address else { continue };
+        if address.it.0.port() != 0 {
+            let headline = |address: &_| format!("two listeners have the address {address}");
+            addresses.add(&address.it.0, &address.span, headline, reader);
+        }
+        listeners.push(Listener {
+            name: listen.name.map_or_else(|| address.it.0.to_string(), |name| name.it.0),
+            address: address.it.0,
+            tls: listen.tls.map(|tls| Tls {
+                certificates: tls.it.0.into_iter().flatten().filter_map(|at| certificate(at, base, reader)).collect(),
+            }),
+            timeout: listen.timeout.map(|at| listen_timeout(&at.it)).unwrap_or_default(),
+            trusted_proxies: listen.trusted_proxies.map(|at| at.it).map_or_else(Vec::new, values),
+            forwarded: listen.forwarded.map(|at| at.it).unwrap_or_default(),
+            spot: Some(reader.spot(&span)),
+        });
+    }
+    listeners
+}
+
+fn certificate(At { it, span }: At<file::Certificate>, base: &Path, reader: &Reader) -> Option<CertificateSource> {
+    let cert = it.cert?.it.0;
+    Some(CertificateSource::Files {
+        cert: base.join(cert),
+        key: base.join(it.key?.it.0),
+        spot: Some(reader.spot(&span)),
+    })
+}
+
+fn listen_timeout(timeout: &file::ListenTimeout) -> ListenTimeout {
+    let default = ListenTimeout::default();
+    ListenTimeout {
+        handshake: time(&timeout.handshake).unwrap_or(default.handshake),
+        head: time(&timeout.head).unwrap_or(default.head),
+        idle: time(&timeout.idle).unwrap_or(default.idle),
+    }
+}
+
+/// All names that the file defines, those of broken pools too, and the pools in the order of their names.
+fn pools(named: Option<At<super::shapes::Named<file::Pool>>>, reader: &mut Reader) -> (Vec<String>, Vec<Pool>) {
+    let Some(named) = named else { return Default::default() };
+    if named.it.0.is_empty() {
+        let problem = Problem::error(Code::BAD_VALUE, "there is no pool").at(reader.spot(&named.span), "expected one");
+        reader.tell(problem);
+    }
+    let mut names: Vec<_> = named.it.0.iter().map(|(name, _)| name.it.clone()).collect();
+    names.sort();
+    let pools = named.it.0.into_iter().filter_map(|(name, pool)| Some(self::pool(name, pool?, reader)));
+    let mut pools: Vec<_> = pools.collect();
+    pools.sort_by(|a, b| a.name.cmp(&b.name));
+    (names, pools)
+}
+
+fn pool(name: At<String>, pool: file::Pool, reader: &mut Reader) -> Pool {
+    let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
+    Pool {
+        spot: Some(reader.spot(spot.unwrap_or(&name.span))),
+        backends: backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), reader),
+        balancer: BalancerChoice::Named(pool.balancer.map_or_else(|| DEFAULT_BALANCER.into(), |at| at.it.0)),
+        settings: pool.settings.map_or_else(|| "{}".into(), |at| at.it.0),
+        fallback: pool.fallback.map(|at| at.it).unwrap_or_default(),
+        hash: pool.hash.map(|at| at.it),
+        health: pool.health.map(|at| health(at.it, reader)).unwrap_or_default(),
+        timeout: pool.timeout.map(|at| pool_timeout(&at.it.0)).unwrap_or_default(),
+        name: name.it,
+    }
+}
+
+fn backends(pool: &str, written: Vec<At<file::Backend>>, reader: &mut Reader) -> Vec<Backend> {
+    let mut names = Unique::default();
+    let mut backends = Vec::new();
+    for At { it: backend, span } in written {
+        let Some(address) = backend.address else { continue };
+        let (name, span) = match backend.name {
+            Some(name) => (name.it.0, name.span),
+            None => (address.it.written, span),
+        };
+        names.add(&name, &span, |name| format!("two backends of pool {pool:?} are called {name:?}"), reader);
+        backends.push(Backend {
+            name,
+            address: address.it.address,
+            weight: backend.weight.map_or(1, |at| at.it.0),
+            priority: backend.priority.map_or(0, |at| at.it.0),
+            zone: backend.zone.map(|at| at.it.0).unwrap_or_default(),
+            metadata: backend.metadata.map(|at| at.it.0).unwrap_or_default(),
+        });
+    }
+    backends
+}
+
+fn health(health: file::Health, reader: &mut Reader) -> Health {
+    let default = Health::default();
+    Health {
+        path: health.path.map(|at| at.it.0),
+        interval: time_within(&health.interval, "interval", HEALTH_INTERVAL, reader).unwrap_or(default.interval),
+    }
+}
+
+fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
+    let default = PoolTimeout::default();
+    PoolTimeout {
+        connect: time(&timeout.connect).unwrap_or(default.connect),
+        head: time(&timeout.head).unwrap_or(default.head),
+        idle: time(&timeout.idle).unwrap_or(default.idle),
+        total: timeout.total.as_ref().map_or(default.total, |at| at.it.0),
+    }
+}
+
+fn routes(
+    list: Option<At<List<file::Route>>>,
+    listeners: &[Listener],
+    pools: &[String],
+    reader: &mut Reader,
+) -> Vec<Route> {
+    let written = list.map_or_else(Vec::new, |list| list.it.0);
+    if written.is_empty() {
+        return the_only_route(pools, reader);
+    }
+    let mut matches = Unique::default();
+    let mut routes = Vec::new();
+    for (index, At { it: route, span }) in written.into_iter().enumerate().filter_map(|(i, at)| Some((i + 1, at?))) {
+        let listener_names: Vec<_> = listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let pool_names: Vec<_> = pools.iter().map(String::as_str).collect();
+        let listener = route.listen.map(|name| reference(index, "listener", &name, &listener_names, reader));
+        let pool = route.pool.and_then(|name| reference(index, "pool", &name, &pool_names, reader));
+        let host = route.host.map_or(HostMatch::Any, |at| at.it.0);
+        let path = route.path.map_or_else(|| "/".into(), |at| at.it.0);
+        let key = (listener, host.clone(), path.clone());
+        matches.add(&key, &span, |_| format!("route {index} matches the same requests as one before it"), reader);
+        routes.push(Route {
+            listener: listener.flatten(),
+            host,
+            path,
+            pool: pool.unwrap_or_default(),
+            filters: route.filters.map_or_else(Vec::new, |at| filters(at.it, reader)),
+        });
+    }
+    routes
+}
+
+/// Without a route, all requests go to the only pool: nothing else can be meant.
+fn the_only_route(pools: &[String], reader: &mut Reader) -> Vec<Route> {
+    if pools.len() > 1 {
+        let headline = format!("{} pools and no `[[route]]`: nothing says which requests go where", pools.len());
+        let example = format!("add one for each pool, such as [[route]] path = \"/\" pool = {:?}", pools[0]);
+        reader.tell(Problem::error(Code::BAD_VALUE, headline).note(example));
+    }
+    vec![Route { listener: None, host: HostMatch::Any, path: "/".into(), pool: 0, filters: Vec::new() }]
+}
+
+fn filters(list: List<file::Filter>, reader: &Reader) -> Vec<FilterUse> {
+    let filter = |At { it: filter, .. }: At<file::Filter>| {
+        let plugin = filter.plugin?;
+        Some(FilterUse {
+            spot: Some(reader.spot(&plugin.span)),
+            plugin: plugin.it.0,
+            settings: filter.settings.map_or_else(|| "{}".into(), |at| at.it.0),
+            on_fault: filter.on_fault.map(|at| at.it).unwrap_or_default(),
+        })
+    };
+    list.0.into_iter().flatten().filter_map(filter).collect()
+}
+
+fn plugins(plugins: file::Plugins, base: &Path, reader: &mut Reader) -> Plugins {
+    let default = Plugins::default();
+    let faults = plugins.faults.map(|at| at.it).unwrap_or_default();
+    Plugins {
+        directory: plugins.directory.map(|at| base.join(at.it.0)),
+        deadline: time_within(&plugins.deadline, "deadline", DEADLINE, reader).unwrap_or(default.deadline),
+        memory: size_within(&plugins.memory, "memory", MEMORY, reader).unwrap_or(default.memory),
+        size: size_within(&plugins.size, "size", FILE_SIZE, reader).unwrap_or(default.size),
+        faults: super::model::Faults {
+            limit: faults.limit.map_or(default.faults.limit, |at| at.it.0),
+            window: time_within(&faults.window, "window", FAULT_WINDOW, reader).unwrap_or(default.faults.window),
+        },
+    }
+}
+
+fn server(server: file::Server) -> Server {
+    let default = Server::default();
+    Server {
+        workers: server.workers.map_or(default.workers, |at| at.it.0 as usize),
+        drain: server.drain.map_or(default.drain, |at| at.it.0),
+        zone: server.zone.map_or(default.zone, |at| at.it.0),
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        // Where the system does not tell, one worker serves; that is slow and right.
+        let workers = available_parallelism().map_or(1, usize::from);
+        Self { workers, drain: Duration::from_secs(30), zone: String::new() }
+    }
+}
+
+/// The index of what a route refers to by name.
+fn reference(route: usize, noun: &str, name: &At<Text>, defined: &[&str], reader: &mut Reader) -> Option<usize> {
+    let word = name.it.0.as_str();
+    let index = defined.iter().position(|defined| *defined == word);
+    if index.is_none() {
+        let headline = format!("route {route} uses {noun} {word:?}, which is not defined");
+        let meant = did_you_mean(word, defined.iter().copied());
+        let label = meant.map_or_else(String::new, |meant| format!("did you mean {meant:?}?"));
+        let problem = Problem::error(Code::UNDEFINED, headline).at(reader.spot(&name.span), label);
+        reader.tell(problem.note(format!("{noun}s: {}", defined.join(", "))));
+    }
+    index
+}
+
+/// Where something was named first.
+struct Unique<T>(HashMap<T, Range<usize>>);
+
+impl<T> Default for Unique<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Clone + Eq + Hash> Unique<T> {
+    fn add(&mut self, it: &T, span: &Range<usize>, headline: impl FnOnce(&T) -> String, reader: &mut Reader) {
+        let Some(first) = self.0.insert(it.clone(), span.clone()) else { return };
+        let problem = Problem::error(Code::BAD_VALUE, headline(it)).at(reader.spot(span), "the second one");
+        let problem = problem.note(format!("the first one: {}", reader.spot(&first).place()));
+        reader.tell(problem);
+    }
+}
+
+fn time(at: &Option<At<Time>>) -> Option<Duration> {
+    at.as_ref().map(|at| at.it.0)
+}
+
+fn time_within(
+    at: &Option<At<Time>>,
+    key: &str,
+    (least, most): (Duration, Duration),
+    reader: &mut Reader,
+) -> Option<Duration> {
+    let at = at.as_ref()?;
+    let range = (units::show_duration(least), units::show_duration(most));
+    within(at.it.0, least..=most, key, &at.span, range, reader)
+}
+
+fn size_within(at: &Option<At<Size>>, key: &str, (least, most): (u64, u64), reader: &mut Reader) -> Option<u64> {
+    let at = at.as_ref()?;
+    within(at.it.0, least..=most, key, &at.span, (units::show_size(least), units::show_size(most)), reader)
+}
+
+fn within<T: PartialOrd>(
+    value: T,
+    range: std::ops::RangeInclusive<T>,
+    key: &str,
+    span: &Range<usize>,
+    (least, most): (String, String),
+    reader: &mut Reader,
+) -> Option<T> {
+    if range.contains(&value) {
+        return Some(value);
+    }
+    let problem = Problem::error(Code::BAD_VALUE, format!("`{key}` is out of range"));
+    let problem = problem.at(reader.spot(span), format!("expected \"{least}\" to \"{most}\""));
+    reader.tell(problem);
+    None
+}
+
+fn values<T>(list: List<T>) -> Vec<T> {
+    list.0.into_iter().flatten().map(|at| at.it).collect()
+}

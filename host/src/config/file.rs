@@ -1,0 +1,256 @@
+//! The file as it is written: every key, what it is for, and its default. What a value looks like is in `shapes`; what the
+//! keys mean together is in `check`. These shapes never leave `config`.
+
+use super::{
+    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault},
+    read::{At, Reader, Shape, Table, Value},
+    schema::described,
+    shapes::{
+        BackendAddress, Backends, HealthPath, HostPattern, Integer, List, ListenAddress, LongTime, Named, OneOrMany,
+        PathPrefix, PluginName, Settings, Size, Text, Texts, Time, Timeouts, Total,
+    },
+    table::table,
+};
+use serde_json::{Value as Json, json};
+
+table! {
+    /// What one Pointsman serves.
+    "file" File {
+        required {
+            /// Addresses that take connections from clients.
+            listen: List<Listen>,
+            /// Named groups of backends, each with one balancer.
+            pool: Named<Pool>,
+        }
+        optional {
+            /// Which requests go to which pool. Without any, all requests go to the only pool.
+            route: List<Route>,
+            /// Where plugin files come from, and what a plugin may use.
+            plugins: Plugins,
+            /// The admin API, which `pointsman status` and its like talk to.
+            admin: Admin,
+            /// The process itself.
+            server: Server,
+        }
+    }
+}
+
+table! {
+    /// An address that takes connections from clients.
+    "listener" Listen {
+        required {
+            /// Where to listen. Port 0 asks the system for a free one.
+            address: ListenAddress,
+        }
+        optional {
+            /// What routes call it; the address when absent.
+            name: Text,
+            /// Certificates, chosen by the name the client asks for; the first is the default. Absent: plain HTTP.
+            tls: OneOrMany<Certificate>,
+            /// Limits of a connection's life.
+            timeout: ListenTimeout,
+            /// Addresses and networks whose `X-Forwarded-*` and `Forwarded` headers are believed.
+            trusted_proxies: List<Network>,
+            /// Which forwarding headers the backends get.
+            forwarded: Forwarded = "x",
+        }
+    }
+}
+
+table! {
+    /// A certificate chain and its key, PEM. Relative paths start at the directory of this file.
+    "certificate" Certificate {
+        required {
+            /// The chain, leaf first.
+            cert: Text,
+            /// The private key.
+            key: Text,
+        }
+        optional {}
+    }
+}
+
+table! {
+    /// Limits of a client connection's life.
+    "timeout" ListenTimeout {
+        required {}
+        optional {
+            /// From accept to the end of the TLS handshake.
+            handshake: Time = "10s",
+            /// From the first byte of a request's head to its last.
+            head: Time = "10s",
+            /// Without a request, or without a byte of one.
+            idle: Time = "75s",
+        }
+    }
+}
+
+table! {
+    /// A named group of backends with one balancer and one health policy.
+    "pool" Pool {
+        required {
+            /// Where requests can go.
+            backends: Backends,
+        }
+        optional {
+            /// The plugin that chooses: NAME.wasm in the plugin directory, else the embedded one of that name.
+            balancer: PluginName = "round-robin",
+            /// Handed to the balancer as one JSON object; its `configure` checks it.
+            settings: Settings,
+            /// Who chooses while the balancer cannot: round-robin by weight, or nobody (503).
+            fallback: Fallback = "round-robin",
+            /// The part of a request that the balancer's `turn.key` hashes.
+            hash: HashKey,
+            /// How backends are checked.
+            health: Health,
+            /// Limits of one request. A single duration is the limit of `head`.
+            timeout: Timeouts,
+        }
+    }
+}
+
+table! {
+    /// One address of a pool.
+    "backend" Backend {
+        required {
+            /// Where it listens: IP:port or localhost:port.
+            address: BackendAddress,
+        }
+        optional {
+            /// What status and plugins call it; the address when absent.
+            name: Text,
+            /// Its share of the work; 0 takes no new work.
+            weight: Integer<0, 1000> = 1,
+            /// Tier, 0 first.
+            priority: Integer<0, 1000> = 0,
+            /// Where it stands, for balancers that know zones.
+            zone: Text,
+            /// For balancers that know what it means.
+            metadata: Texts,
+        }
+    }
+}
+
+table! {
+    /// How a pool's backends are checked.
+    "health" Health {
+        required {}
+        optional {
+            /// `GET` this path and expect 200 to 399. Absent: a TCP connect is enough.
+            path: HealthPath,
+            /// Between two checks of a backend.
+            interval: Time = "1s",
+        }
+    }
+}
+
+table! {
+    /// Limits of one request to a pool.
+    "timeout" PoolTimeout {
+        required {}
+        optional {
+            /// One TCP connect.
+            connect: Time = "1s",
+            /// From the request to the last byte of the answer's head, all attempts together.
+            head: Time = "30s",
+            /// Without a byte of a body in either direction, and how long an unused connection is kept.
+            idle: Time = "60s",
+            /// The whole exchange.
+            total: Total = "off",
+        }
+    }
+}
+
+table! {
+    /// Which requests go where. The most specific host wins, then the longest path.
+    "route" Route {
+        required {
+            /// The name of a pool.
+            pool: Text,
+        }
+        optional {
+            /// The name of a listener; absent: all of them.
+            listen: Text,
+            /// shop.example, or *.shop.example for all below it; absent: every host.
+            host: HostPattern,
+            /// Whole segments: /cart matches /cart and /cart/x, never /cartoon.
+            path: PathPrefix = "/",
+            /// Asked in this order before the balancer.
+            filters: List<Filter>,
+        }
+    }
+}
+
+table! {
+    /// A filter plugin on a route.
+    "filter" Filter {
+        required {
+            /// NAME.wasm in the plugin directory, else the embedded one of that name.
+            plugin: PluginName,
+        }
+        optional {
+            /// Handed to the filter as one JSON object; its `configure` checks it.
+            settings: Settings,
+            /// What a fault, or a filter that never loaded, means for the request: 503, or as if it were not there.
+            on_fault: OnFault = "reject",
+        }
+    }
+}
+
+table! {
+    /// Where plugin files come from, and what a plugin may use.
+    "plugins" Plugins {
+        required {}
+        optional {
+            /// Watched for NAME.wasm files. Relative to the directory of this file. Absent: embedded plugins only.
+            directory: Text,
+            /// CPU time of one `pick`, `on-request` or `tick`.
+            deadline: Time = "5ms",
+            /// Memory of one instance.
+            memory: Size = "16MiB",
+            /// When a plugin is taken out until its file changes.
+            faults: Faults,
+            /// The largest plugin file.
+            size: Size = "64MiB",
+        }
+    }
+}
+
+table! {
+    /// When a plugin is taken out: `limit` faults within `window`.
+    "faults" Faults {
+        required {}
+        optional {
+            /// How many.
+            limit: Integer<1, 1000> = 5,
+            /// Within how long.
+            window: Time = "10s",
+        }
+    }
+}
+
+table! {
+    /// The admin API.
+    "admin" Admin {
+        required {}
+        optional {
+            /// unix:PATH, or a loopback IP:port. Absent: a socket in the user's runtime directory.
+            address: AdminAddress,
+        }
+    }
+}
+
+table! {
+    /// The process itself.
+    "server" Server {
+        required {}
+        optional {
+            /// Threads that serve; absent: as many as the processors it may run on.
+            workers: Integer<1, 1024>,
+            /// How long running requests may go on after SIGTERM.
+            drain: LongTime = "30s",
+            /// The zone this process runs in, for balancers that know zones.
+            zone: Text,
+        }
+    }
+}

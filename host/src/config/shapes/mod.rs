@@ -1,0 +1,71 @@
+//! What single values look like, a trait's implementation each: how it is read, what stands behind "expected", its schema.
+
+mod address;
+mod many;
+mod number;
+mod request;
+mod text;
+
+pub(super) use address::{BackendAddress, ListenAddress};
+pub(super) use many::{Backends, List, Named, OneOrMany, Timeouts};
+pub(super) use number::{Integer, LongTime, Size, Time, Total};
+pub(super) use request::{HealthPath, HostPattern, PathPrefix};
+pub(super) use text::{PluginName, Settings, Text, Texts};
+
+use super::{
+    model::{Fallback, Forwarded, OnFault},
+    read::{Reader, Shape, Value},
+};
+use crate::problem::did_you_mean;
+use serde_json::{Value as Json, json};
+
+/// Names, zones and paths: more is a mistake.
+const TEXT_MOST: usize = 1024;
+
+/// A key that has one of a few words.
+macro_rules! words {
+    ($type:ty: $expected:literal $($word:literal $value:expr,)+) => {
+        impl Shape for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+                parsed(value, reader, |text| match text {
+                    $($word => Ok($value),)+
+                    _ => Err(match did_you_mean(text, [$($word),+]) {
+                        Some(meant) => format!("expected {}; did you mean \"{meant}\"?", Self::EXPECTED),
+                        None => format!("expected {}", Self::EXPECTED),
+                    }),
+                })
+            }
+
+            fn schema() -> Json {
+                json!({ "enum": [$($word),+] })
+            }
+        }
+    };
+}
+
+words! { Fallback: r#""round-robin" or "reject""# "round-robin" Fallback::RoundRobin, "reject" Fallback::Reject, }
+words! { OnFault: r#""reject" or "continue""# "reject" OnFault::Reject, "continue" OnFault::Continue, }
+words! { Forwarded: r#""x", "rfc7239" or "none""#
+    "x" Forwarded::X, "rfc7239" Forwarded::Rfc7239, "none" Forwarded::None,
+}
+
+/// A text that `parse` understands, or whose error stands beside the carets.
+fn parsed<T: Shape>(
+    value: &Value<'_>,
+    reader: &mut Reader,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let Some(text) = value.str() else {
+        reader.expected(value, T::EXPECTED);
+        return None;
+    };
+    match parse(text) {
+        Ok(read) => Some(read),
+        Err(label) => {
+            reader.bad(value, format!("bad value for {}", value.called()), label);
+            None
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Numbers, durations and sizes.
+
+use crate::config::{
+    read::{Reader, Shape, Value},
+    units,
+};
+use serde_json::{Value as Json, json};
+use std::time::Duration;
+
+/// Longer than any process waits for anything; far from where adding it to a clock could overflow.
+const TIME_MOST: Duration = Duration::from_secs(365 * 86_400);
+
+/// A duration that is not zero.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Time(pub(in crate::config) Duration);
+
+impl Shape for Time {
+    const EXPECTED: &'static str = units::DURATION;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let LongTime(time) = LongTime::read(value, reader)?;
+        if time.is_zero() {
+            reader.bad(value, format!("{} must be more than nothing", value.called()), "expected at least \"1us\"");
+            return None;
+        }
+        Some(Time(time))
+    }
+
+    fn schema() -> Json {
+        LongTime::schema()
+    }
+}
+
+/// A duration that may be zero.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct LongTime(pub(in crate::config) Duration);
+
+impl Shape for LongTime {
+    const EXPECTED: &'static str = units::DURATION;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let time = quantity(value, reader, Self::EXPECTED, units::duration)?;
+        if time > TIME_MOST {
+            reader.bad(value, format!("{} is longer than a year", value.called()), "expected at most \"365d\"");
+            return None;
+        }
+        Some(LongTime(time))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+ ?(us|ms|s|m|h|d)$" })
+    }
+}
+
+/// A duration, or no end.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Total(pub(in crate::config) Option<Duration>);
+
+impl Shape for Total {
+    const EXPECTED: &'static str = r#"a duration such as "30s", or "off""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.str() {
+            Some("off") => Some(Total(None)),
+            _ => Time::read(value, reader).map(|Time(time)| Total(Some(time))),
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [Time::schema(), { "const": "off" }] })
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Size(pub(in crate::config) u64);
+
+impl Shape for Size {
+    const EXPECTED: &'static str = units::SIZE;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        quantity(value, reader, Self::EXPECTED, units::size).map(Size)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+ ?(B|[kK]B|MB|GB|KiB|MiB|GiB)$" })
+    }
+}
+
+/// A whole number in a range.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Integer<const LEAST: u32, const MOST: u32>(pub(in crate::config) u32);
+
+impl<const LEAST: u32, const MOST: u32> Shape for Integer<LEAST, MOST> {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let number = value.json().and_then(|json| json.as_u64()).and_then(|number| u32::try_from(number).ok());
+        let number = number.filter(|number| (LEAST..=MOST).contains(number));
+        if number.is_none() {
+            reader.expected(value, &format!("a whole number from {LEAST} to {MOST}"));
+        }
+        number.map(Integer)
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
+    }
+}
+
+/// A number with a unit.
+fn quantity<T>(
+    value: &Value<'_>,
+    reader: &mut Reader,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Result<T, units::Wrong>,
+) -> Option<T> {
+    let bare = value.json().is_some_and(|json| json.is_number());
+    let wrong = match value.str().map(parse) {
+        Some(Ok(quantity)) => return Some(quantity),
+        Some(Err(wrong)) => wrong,
+        None if bare => units::Wrong::NoUnit,
+        None => units::Wrong::NotOne,
+    };
+    match wrong {
+        units::Wrong::NoUnit => {
+            reader.bad(value, format!("{} needs a unit", value.name()), format!("expected {expected}"))
+        }
+        units::Wrong::NotOne => reader.expected(value, expected),
+    }
+    None
+}
