@@ -15,6 +15,7 @@ mod fault;
 mod generation;
 mod instances;
 mod limits;
+pub mod loader;
 mod log;
 mod quarantine;
 mod records;
