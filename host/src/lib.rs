@@ -22,15 +22,20 @@
 //! | [`problem`] | what is told to a person: code, place, cause, remedy |
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
+pub mod admin;
+pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod figures;
+pub mod filter;
 pub mod net;
 pub mod plugin;
 pub mod problem;
+pub mod proxy;
 pub mod rng;
 pub mod route;
+pub mod state;
 pub mod tls;
 pub mod upstream;
 pub mod watch;
