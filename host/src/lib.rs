@@ -23,15 +23,19 @@
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
 pub mod admin;
+pub mod balance;
 pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod figures;
+pub mod filter;
 pub mod net;
 pub mod plugin;
 pub mod problem;
+pub mod proxy;
 pub mod rng;
 pub mod route;
+pub mod state;
 pub mod tls;
 pub mod upstream;
 pub mod watch;

@@ -90,7 +90,9 @@ fn bind_unix(path: &Path) -> io::Result<Socket> {
 
 fn cannot_bind(address: &AdminAddress, error: &io::Error) -> Problem {
     let (why, remedy) = match error.kind() {
-        ErrorKind::AddrInUse => ("address in use".into(), "another Pointsman answers there: stop it, or choose another"),
+        ErrorKind::AddrInUse => {
+            ("address in use".into(), "another Pointsman answers there: stop it, or choose another")
+        }
         _ => (error.to_string(), "choose another"),
     };
     Problem::error(Code(201), format!("cannot listen on admin address {address}: {why}"))

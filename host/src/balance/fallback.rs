@@ -12,13 +12,13 @@ pub(super) struct RoundRobin {
 }
 
 impl RoundRobin {
-    pub fn new(pool: &Pool) -> RoundRobin {
+    pub(super) fn new(pool: &Pool) -> RoundRobin {
         RoundRobin { current: vec![0; pool.backends.len()] }
     }
 
     /// The next by weight among the ready and untried of the first tier that has one; tiers go up only when all before
     /// them are ill or tried.
-    pub fn next(&mut self, pool: &Pool, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
+    pub(super) fn next(&mut self, pool: &Pool, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
         let usable = || pool.backends.iter().filter(|b| b.weight > 0 && is_usable(b, tried));
         let tier = usable().map(|b| b.priority).min()?;
         let mut total = 0;

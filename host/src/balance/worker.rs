@@ -59,14 +59,7 @@ impl Balancer {
     }
 
     /// Chooses a backend that this request has not tried.
-    pub fn pick(
-        &mut self,
-        head: &mut Head,
-        now: Instant,
-        rng: &mut Rng,
-        attempt: u32,
-        tried: &[Arc<Backend>],
-    ) -> Pick {
+    pub fn pick(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
         match self.ask(head, now, rng, attempt, tried) {
             Answer::Pick(pick) => pick,
             Answer::Fallback => self.fall_back(tried),
@@ -90,14 +83,7 @@ impl Balancer {
         self.next_tick
     }
 
-    fn ask(
-        &mut self,
-        head: &mut Head,
-        now: Instant,
-        rng: &mut Rng,
-        attempt: u32,
-        tried: &[Arc<Backend>],
-    ) -> Answer {
+    fn ask(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Answer {
         let tried_ids: Vec<u64> = tried.iter().map(|b| b.id).collect();
         let key = self.assignment.pool.hash.as_ref().and_then(|key| head.hash(part(key), 0));
         let mut unusable = None;
@@ -218,10 +204,7 @@ fn choose(position: u32, live: &Prepared) -> Result<Checked, Fault> {
     if was_listed_to_choose || backend.standing() == Standing::Draining {
         return Ok(Checked::Backend(backend.clone()));
     }
-    Err(breach(format!(
-        "picked index {position} ({}), which its last update listed as not eligible",
-        backend.name
-    )))
+    Err(breach(format!("picked index {position} ({}), which its last update listed as not eligible", backend.name)))
 }
 
 fn breach(text: String) -> Fault {

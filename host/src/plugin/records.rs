@@ -41,6 +41,43 @@ impl Membership {
         let position = position as usize;
         self.ready.get(position).or_else(|| self.others.get(position.checked_sub(self.ready.len())?))
     }
+
+    /// The position of the member with this id.
+    pub fn position(&self, id: u64) -> Option<u32> {
+        u32::try_from(self.iter().position(|member| member.id == id)?).ok()
+    }
+
+    /// All members, in the order of positions.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.ready.iter().chain(&self.others)
+    }
+
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.ready.len() + self.others.len()
+    }
+
+    /// Whether there is nobody.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What no instance with this membership may answer, in words; none when it may. Whether the chosen member can be
+    /// used by this request is another question.
+    pub fn breach(&self, decision: Decision) -> Option<String> {
+        match decision {
+            Decision::Choose(position) => match self.get(position) {
+                None => Some(format!("picked index {position} of a pool of {}", self.len())),
+                Some(member) if (position as usize) < self.ready.len() || member.standing == Standing::Draining => None,
+                Some(_) => Some(format!("picked index {position}, which its last update listed as not eligible")),
+            },
+            Decision::Narrow(_) => Some("narrowed to a group, and there are no groups yet".to_owned()),
+            Decision::Reject(status) if !(400..600).contains(&status) => {
+                Some(format!("rejected with status {status}; 400 to 599 are possible"))
+            }
+            Decision::Reject(_) | Decision::Pass => None,
+        }
+    }
 }
 
 /// What a call is given beside the request.
@@ -143,4 +180,11 @@ pub struct Fault {
     pub text: String,
     /// Names of the guest's functions, innermost first.
     pub frames: Vec<String>,
+}
+
+impl Fault {
+    /// `frames: p2c::choose ← p2c::pick`; none when the guest names no functions.
+    pub fn frames_in_words(&self) -> Option<String> {
+        (!self.frames.is_empty()).then(|| format!("frames: {}", self.frames.join(" ← ")))
+    }
 }

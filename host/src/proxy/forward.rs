@@ -109,11 +109,7 @@ async fn exchange(
     ticket: Attempt,
     limits: Limits,
 ) -> Result<Response<Body>, ExchangeError> {
-    let request = Outgoing {
-        method: &head.method,
-        target: &head.target,
-        authority: &head.authority,
-        headers: &head.headers,
-    };
+    let request =
+        Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
     connection.exchange(request, body, ticket, limits).await
 }

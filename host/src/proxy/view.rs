@@ -36,9 +36,8 @@ impl View {
             old.unwrap_or_else(|| Rc::new(RefCell::new(Balancer::new(assignment.clone(), worker, epoch))))
         });
         let filters = snapshot.filters.iter().map(|assignment| {
-            let old = before.and_then(|b| {
-                b.filters.iter().find(|old| Arc::ptr_eq(old.borrow().assignment(), assignment)).cloned()
-            });
+            let old = before
+                .and_then(|b| b.filters.iter().find(|old| Arc::ptr_eq(old.borrow().assignment(), assignment)).cloned());
             old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
         });
         View { balancers: balancers.collect(), filters: filters.collect(), snapshot }

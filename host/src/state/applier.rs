@@ -54,7 +54,8 @@ impl Applier {
         // `Newest` pools begin with their embedded plugin, so that a file admitted after it takes over.
         let mut problems: Vec<Problem> = Vec::new();
         for wanted in self.plan.wanted() {
-            let has_file = files.iter().any(|news| matches!(news, News::Compiled(c) if c.artifact().name == wanted.name));
+            let has_file =
+                files.iter().any(|news| matches!(news, News::Compiled(c) if c.artifact().name == wanted.name));
             if !has_file {
                 problems.extend(self.embedded(&wanted));
             }
@@ -89,7 +90,7 @@ impl Applier {
             problem.log();
             return Some(problem);
         };
-        let artifact = Artifact::new(wanted.name.clone(), bytes.into(), Origin::Embedded);
+        let artifact = Artifact::new(wanted.name.clone(), bytes, Origin::Embedded);
         match self.runtime.compile(artifact) {
             Ok(compiled) => self.apply(News::Compiled(compiled)),
             Err(problem) => Some(self.refuse(&wanted.name, None, None, problem)),
@@ -180,13 +181,8 @@ impl Applier {
                         continue;
                     };
                     let (pool, settings) = (plan.pool.clone(), plan.settings.clone());
-                    *place = balance::Assignment::new(
-                        pool,
-                        generation.clone(),
-                        settings,
-                        self.workers,
-                        self.side.clone(),
-                    )?;
+                    *place =
+                        balance::Assignment::new(pool, generation.clone(), settings, self.workers, self.side.clone())?;
                     used = true;
                 }
             }
@@ -196,8 +192,7 @@ impl Applier {
                         continue;
                     };
                     let settings = plan.settings.clone();
-                    *place =
-                        filter::Assignment::new(generation.clone(), settings, self.workers, self.side.clone())?;
+                    *place = filter::Assignment::new(generation.clone(), settings, self.workers, self.side.clone())?;
                     used = true;
                 }
             }
@@ -270,14 +265,18 @@ fn cannot_be_built(artifact: &Artifact, fault: &Fault) -> Problem {
 fn missing(wanted: &super::plan::Wanted) -> Problem {
     let name = &wanted.name;
     let near = stock::names().iter().map(|n| (strsim::jaro_winkler(name, n), n)).filter(|(score, _)| *score > 0.8);
-    let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(String::new(), |(_, n)| format!(" (did you mean \"{n}\"?)"));
+    let near =
+        near.max_by(|a, b| a.0.total_cmp(&b.0)).map_or(String::new(), |(_, n)| format!(" (did you mean \"{n}\"?)"));
     let meanwhile = match wanted.kind {
         Kind::Balancer => "the fallback serves",
         Kind::Filter => "its requests are answered 503 unless `on_fault = \"continue\"`",
     };
     let problem = Problem::error(
         Code(309),
-        format!("{}: no plugin \"{name}\": neither {name}.wasm in the plugin directory nor embedded{near}", wanted.user),
+        format!(
+            "{}: no plugin \"{name}\": neither {name}.wasm in the plugin directory nor embedded{near}",
+            wanted.user
+        ),
     )
     .serving(meanwhile);
     match &wanted.spot {

@@ -137,7 +137,9 @@ impl Plan {
     /// What a plugin of this name and kind is tried with before it serves.
     pub fn uses(&self, name: &str, kind: Kind) -> Vec<Use> {
         match kind {
-            Kind::Balancer => self.pools_of(name).iter().filter_map(|&i| self.pools.get(i)).map(PoolPlan::dry).collect(),
+            Kind::Balancer => {
+                self.pools_of(name).iter().filter_map(|&i| self.pools.get(i)).map(PoolPlan::dry).collect()
+            }
             Kind::Filter => {
                 self.filters_of(name).iter().filter_map(|&i| self.filters.get(i)).map(FilterPlan::dry).collect()
             }

@@ -1,0 +1,52 @@
+//! Between our records and the generated ones.
+
+use super::bindings::pointsman::plugin::types;
+use crate::{
+    figures::Standing,
+    plugin::{Decision, Member, Turn},
+};
+
+impl From<&Member> for types::Backend {
+    fn from(member: &Member) -> types::Backend {
+        types::Backend {
+            id: member.id,
+            name: member.name.as_ref().into(),
+            address: member.address.to_string(),
+            weight: member.weight,
+            priority: member.priority,
+            zone: member.zone.as_ref().into(),
+            standing: member.standing.into(),
+            metadata: member.metadata.to_vec(),
+        }
+    }
+}
+
+impl From<Standing> for types::Standing {
+    fn from(standing: Standing) -> types::Standing {
+        match standing {
+            Standing::Ready => types::Standing::Ready,
+            Standing::Warming => types::Standing::Warming,
+            Standing::Draining => types::Standing::Draining,
+            Standing::Unhealthy => types::Standing::Unhealthy,
+            Standing::Standby => types::Standing::Standby,
+        }
+    }
+}
+
+impl From<Turn> for types::Turn {
+    fn from(turn: Turn) -> types::Turn {
+        let Turn { now_us, random, key, attempt } = turn;
+        types::Turn { now_us, random, key, attempt, explain: false }
+    }
+}
+
+impl From<types::Decision> for Decision {
+    fn from(decision: types::Decision) -> Decision {
+        match decision {
+            types::Decision::Choose(position) => Decision::Choose(position),
+            types::Decision::Narrow(subset) => Decision::Narrow(subset),
+            types::Decision::Pass => Decision::Pass,
+            types::Decision::Reject(status) => Decision::Reject(status),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a plugin exports: found in the component once, loaded for each instance, called from then on.
+
+use super::bindings::{
+    exports::pointsman::plugin::{balancer, filter, ticker},
+    pointsman::plugin::types,
+};
+use crate::plugin::{Decision, Kind, Membership, Turn, sandbox::Data};
+use std::sync::Arc;
+use wasmtime::{
+    Store,
+    component::{Instance, InstancePre},
+};
+
+/// Where a component's halves are.
+pub(crate) enum Exports {
+    Balancer(balancer::GuestIndices, Option<ticker::GuestIndices>),
+    Filter(filter::GuestIndices),
+}
+
+impl Exports {
+    pub(crate) fn find(pre: &InstancePre<Data>, kind: Kind, ticks: bool) -> wasmtime::Result<Exports> {
+        Ok(match kind {
+            Kind::Balancer => {
+                let ticker = ticks.then(|| ticker::GuestIndices::new(pre)).transpose()?;
+                Exports::Balancer(balancer::GuestIndices::new(pre)?, ticker)
+            }
+            Kind::Filter => Exports::Filter(filter::GuestIndices::new(pre)?),
+        })
+    }
+
+    /// None when this component is no balancer.
+    pub(crate) fn balancer(&self, store: &mut Store<Data>, instance: &Instance) -> wasmtime::Result<Option<Balancer>> {
+        let Exports::Balancer(balancer, ticker) = self else { return Ok(None) };
+        let ticker = ticker.as_ref().map(|ticker| ticker.load(&mut *store, instance)).transpose()?;
+        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker }))
+    }
+
+    /// None when this component is no filter.
+    pub(crate) fn filter(&self, store: &mut Store<Data>, instance: &Instance) -> wasmtime::Result<Option<Filter>> {
+        let Exports::Filter(filter) = self else { return Ok(None) };
+        Ok(Some(Filter { guest: filter.load(store, instance)? }))
+    }
+}
+
+/// What an instance is: fixed for its life.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Empty for a filter.
+    pub(crate) pool: Arc<str>,
+    pub(crate) zone: Arc<str>,
+    pub(crate) instance: u32,
+    pub(crate) instances: u32,
+    pub(crate) generation: u64,
+    pub(crate) seed: u64,
+}
+
+impl From<&Place> for types::Place {
+    fn from(place: &Place) -> types::Place {
+        types::Place {
+            pool: place.pool.as_ref().into(),
+            zone: place.zone.as_ref().into(),
+            instance: place.instance,
+            instances: place.instances,
+            generation: place.generation,
+            seed: place.seed,
+        }
+    }
+}
+
+/// A loaded balancer. The store given to a method is the one it was loaded in.
+pub(crate) struct Balancer {
+    guest: balancer::Guest,
+    ticker: Option<ticker::Guest>,
+}
+
+impl Balancer {
+    /// The inner error is the plugin's refusal of its settings.
+    pub(crate) fn configure(
+        &self,
+        store: &mut Store<Data>,
+        settings: &str,
+        place: &Place,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.guest.call_configure(store, settings, &place.into())
+    }
+
+    pub(crate) fn update(&self, store: &mut Store<Data>, members: &Membership) -> wasmtime::Result<()> {
+        let ready: Vec<types::Backend> = members.ready.iter().map(Into::into).collect();
+        let others: Vec<types::Backend> = members.others.iter().map(Into::into).collect();
+        self.guest.call_update(store, &ready, &others)
+    }
+
+    pub(crate) fn pick(&self, store: &mut Store<Data>, turn: Turn) -> wasmtime::Result<Decision> {
+        self.guest.call_pick(store, turn.into()).map(Into::into)
+    }
+
+    pub(crate) fn period_ms(&self, store: &mut Store<Data>) -> wasmtime::Result<Option<u32>> {
+        self.ticker.as_ref().map(|ticker| ticker.call_period_ms(store)).transpose()
+    }
+
+    pub(crate) fn tick(&self, store: &mut Store<Data>, now_us: u64) -> wasmtime::Result<()> {
+        self.ticker.as_ref().map_or(Ok(()), |ticker| ticker.call_tick(store, now_us))
+    }
+}
+
+/// A loaded filter. The store given to a method is the one it was loaded in.
+pub(crate) struct Filter {
+    guest: filter::Guest,
+}
+
+impl Filter {
+    /// The inner error is the plugin's refusal of its settings.
+    pub(crate) fn configure(
+        &self,
+        store: &mut Store<Data>,
+        settings: &str,
+        place: &Place,
+    ) -> wasmtime::Result<Result<(), String>> {
+        self.guest.call_configure(store, settings, &place.into())
+    }
+
+    /// Whether it responded.
+    pub(crate) fn on_request(&self, store: &mut Store<Data>, turn: Turn) -> wasmtime::Result<bool> {
+        Ok(self.guest.call_on_request(store, turn.into())? == filter::Verdict::Responded)
+    }
+}

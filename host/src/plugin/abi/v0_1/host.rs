@@ -1,0 +1,181 @@
+//! What a plugin may ask: the request at hand, live figures, shared numbers, its log. Each function is constant in time
+//! or bounded by what it is given or gives, for a deadline does not reach into it.
+
+use super::bindings::pointsman::plugin::{figures, log, request, shared, types};
+use crate::{
+    figures::BackendFigures,
+    net::Part,
+    plugin::{Call, Level, sandbox::Data, shared::COUNTERS_MAX},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+use wasmtime::{Result, bail, format_err};
+
+impl types::Host for Data {}
+
+impl request::Host for Data {
+    fn method(&mut self) -> Result<String> {
+        Ok(self.request("method")?.head.method.as_str().to_owned())
+    }
+
+    fn scheme(&mut self) -> Result<String> {
+        Ok(self.request("scheme")?.head.connection.scheme().as_str().to_owned())
+    }
+
+    fn authority(&mut self) -> Result<String> {
+        Ok(String::from_utf8_lossy(self.request("authority")?.head.authority.as_bytes()).into_owned())
+    }
+
+    fn path(&mut self) -> Result<Vec<u8>> {
+        Ok(self.request("path")?.head.target.path().into())
+    }
+
+    fn query(&mut self) -> Result<Option<Vec<u8>>> {
+        Ok(self.request("query")?.head.target.query().map(Into::into))
+    }
+
+    fn header(&mut self, name: String) -> Result<Option<Vec<u8>>> {
+        Ok(self.request("header")?.head.header(&name).map(Into::into))
+    }
+
+    fn headers(&mut self) -> Result<Vec<(String, Vec<u8>)>> {
+        let headers = self.request("headers")?.head.headers.iter();
+        Ok(headers.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect())
+    }
+
+    fn cookie(&mut self, name: String) -> Result<Option<Vec<u8>>> {
+        Ok(self.request("cookie")?.head.cookie(&name).map(Into::into))
+    }
+
+    fn tag(&mut self, name: String) -> Result<Option<String>> {
+        Ok(self.request("tag")?.head.tag(&name).map(Into::into))
+    }
+
+    fn client_address(&mut self) -> Result<String> {
+        Ok(self.request("client-address")?.head.client.to_string())
+    }
+
+    fn sni(&mut self) -> Result<Option<String>> {
+        let tls = self.request("sni")?.head.connection.tls.as_ref();
+        Ok(tls.and_then(|tls| tls.sni.as_deref()).map(Into::into))
+    }
+
+    fn alpn(&mut self) -> Result<Option<String>> {
+        let tls = self.request("alpn")?.head.connection.tls.as_ref();
+        Ok(tls.and_then(|tls| tls.alpn.as_deref()).map(Into::into))
+    }
+
+    fn hash(&mut self, part: request::Part, name: String, seed: u64) -> Result<Option<u64>> {
+        let part = match part {
+            request::Part::Header => Part::Header(&name),
+            request::Part::Cookie => Part::Cookie(&name),
+            request::Part::Query => Part::Query(&name),
+            request::Part::Tag => Part::Tag(&name),
+            request::Part::Path => Part::Path,
+            request::Part::Authority => Part::Authority,
+            request::Part::Client => Part::Client,
+        };
+        Ok(self.request("hash")?.head.hash(part, seed))
+    }
+
+    fn tried(&mut self) -> Result<Vec<u32>> {
+        let this = self.request("tried")?;
+        Ok(this.tried.iter().filter_map(|id| this.members.position(*id)).collect())
+    }
+}
+
+impl figures::Host for Data {
+    fn in_flight(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.in_flight())
+    }
+
+    fn total_in_flight(&mut self) -> Result<u32> {
+        Ok(self.members.iter().fold(0, |sum: u32, member| sum.saturating_add(member.figures.in_flight())))
+    }
+
+    fn latency_us(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.latency_us())
+    }
+
+    fn peak_latency_us(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.peak_latency_us(Instant::now()))
+    }
+
+    fn success_permille(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.success_permille())
+    }
+
+    fn consecutive_failures(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.consecutive_failures())
+    }
+
+    fn age_ms(&mut self, of: u32) -> Result<u64> {
+        Ok(u64::try_from(self.figures(of)?.age(Instant::now()).as_millis())?)
+    }
+
+    fn all_in_flight(&mut self) -> Result<Vec<u32>> {
+        Ok(self.all(BackendFigures::in_flight))
+    }
+
+    fn all_latency_us(&mut self) -> Result<Vec<u32>> {
+        Ok(self.all(BackendFigures::latency_us))
+    }
+
+    fn all_peak_latency_us(&mut self) -> Result<Vec<u32>> {
+        let now = Instant::now();
+        Ok(self.all(|figures| figures.peak_latency_us(now)))
+    }
+
+    fn all_success_permille(&mut self) -> Result<Vec<u32>> {
+        Ok(self.all(BackendFigures::success_permille))
+    }
+}
+
+impl shared::Host for Data {
+    fn counter(&mut self, name: String) -> Result<u32> {
+        let handle = self.counters.handle(&name);
+        handle.ok_or_else(|| format_err!("more than {COUNTERS_MAX} counters, or a name that is too long"))
+    }
+
+    fn add(&mut self, counter: u32, delta: u64) -> Result<u64> {
+        self.counters.add(counter, delta).ok_or_else(|| format_err!("no counter has the handle {counter}"))
+    }
+
+    fn load(&mut self, counter: u32) -> Result<u64> {
+        self.counters.load(counter).ok_or_else(|| format_err!("no counter has the handle {counter}"))
+    }
+}
+
+impl log::Host for Data {
+    fn write(&mut self, level: log::Level, text: String) -> Result<()> {
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.log.write(level, &text);
+        Ok(())
+    }
+}
+
+impl Data {
+    /// Only while a request is at hand; an error otherwise.
+    fn request(&self, asked: &str) -> Result<&Data> {
+        match self.call {
+            Call::Pick | Call::OnRequest => Ok(self),
+            call => bail!("called request.{asked} in {call}: there is no request outside pick and on-request"),
+        }
+    }
+
+    fn figures(&self, of: u32) -> Result<&Arc<BackendFigures>> {
+        let member = self.members.get(of).ok_or_else(|| {
+            format_err!("asked for figures of position {of}; the latest update listed {}", self.members.len())
+        })?;
+        Ok(&member.figures)
+    }
+
+    fn all(&self, figure: impl Fn(&BackendFigures) -> u32) -> Vec<u32> {
+        self.members.iter().map(|member| figure(&member.figures)).collect()
+    }
+}

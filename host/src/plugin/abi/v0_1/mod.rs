@@ -1,0 +1,26 @@
+//! Version 0.1 of the contract: what of it is exported and called, what of it is imported and answered.
+
+mod bindings;
+mod convert;
+mod edits;
+mod exports;
+mod host;
+mod wasi;
+
+pub(crate) use edits::Edits;
+pub(crate) use exports::{Balancer, Exports, Filter, Place};
+pub(crate) use wasi::Stdio;
+
+use crate::plugin::sandbox::Data;
+use wasmtime::component::{HasSelf, Linker};
+
+/// Links everything that a plugin may import.
+pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
+    use bindings::pointsman::plugin::{edits, figures, log, request, shared};
+    request::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    figures::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    shared::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    log::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    edits::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    wasi::link(linker)
+}

@@ -1,0 +1,203 @@
+//! Whether a compiled plugin may serve: it is instantiated, configured and updated for each use that is configured, and
+//! asked for decisions about requests that nobody sent. Its counters and its log are scratch ones, chance has a fixed
+//! seed: nothing of this is visible to live instances.
+
+use super::{
+    BalancerInstance, Call, Compiled, Fault, FaultKind, FilterInstance, Generation, Kind, Log, Membership, Runtime,
+    Turn, abi::v0_1::Place, fault::STACK_OVERFLOW, sandbox::Outside, shared::Counters,
+};
+use crate::{
+    figures::Standing,
+    net::{Connection, Head, TlsFacts},
+    problem::{Code, Problem, Spot},
+    rng::Rng,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+/// How many decisions each use is asked for.
+const DRY_CALLS: u64 = 100;
+/// Chance is the same in every admission, so that a refusal can be repeated.
+const DRY_SEED: u64 = 1;
+/// Microseconds between two dry decisions.
+const DRY_STEP_US: u64 = 1000;
+
+/// One use that a plugin is configured for.
+#[derive(Clone, Debug)]
+pub struct Use {
+    /// The pool it balances; empty for a filter.
+    pub pool: Arc<str>,
+    /// One JSON object.
+    pub settings: Arc<str>,
+    /// Who belongs to the pool now; empty for a filter.
+    pub membership: Membership,
+    /// Where the settings stand.
+    pub spot: Option<Spot>,
+}
+
+impl Runtime {
+    /// Tries a plugin for its uses and makes a generation of it. Blocks for as long as the guest takes. PM0305, PM0306,
+    /// and PM0307 when it is of another kind than wanted.
+    pub fn admit(
+        self: &Arc<Self>,
+        compiled: &Arc<Compiled>,
+        wanted: Kind,
+        uses: &[Use],
+    ) -> Result<Arc<Generation>, Problem> {
+        let artifact = compiled.artifact();
+        if compiled.kind() != wanted {
+            let headline = format!("{} is a {}, not a {wanted}", artifact.place(), compiled.kind());
+            return Err(Problem::error(Code(307), headline).note(format!("name a {wanted} here, or another plugin")));
+        }
+        let generation = Arc::new(Generation::new(self.clone(), compiled.clone()));
+        for one in uses {
+            try_out(&generation, one).map_err(|fault| refusal(compiled, one, &fault))?;
+        }
+        if uses.is_empty() {
+            generation.sandbox(scratch()).map_err(|fault| trapped(compiled, &fault))?;
+        }
+        self.admitted(generation.name(), generation.number());
+        Ok(generation)
+    }
+}
+
+fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
+    let place = Place { seed: DRY_SEED, ..generation.place(&one.pool, 0) };
+    match generation.kind() {
+        Kind::Balancer => {
+            let members = dry_members(&one.membership);
+            let balancer = BalancerInstance::new(generation, scratch(), &place, &one.settings, members)?;
+            dry_picks(balancer)
+        }
+        Kind::Filter => {
+            let mut filter = FilterInstance::new(generation, scratch(), &place, &one.settings)?;
+            requests().try_for_each(|(mut head, turn)| filter.on_request(&mut head, turn).map(drop))
+        }
+    }
+}
+
+fn scratch() -> Outside {
+    Outside { counters: Arc::new(Counters::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED }
+}
+
+/// The pool's shape. While nobody is ready, as before the first health check, all are taken to be: no live instance is
+/// asked to pick among nobody.
+fn dry_members(members: &Membership) -> Membership {
+    if !members.ready.is_empty() {
+        return members.clone();
+    }
+    let mut all = Membership { ready: members.others.clone(), others: Vec::new() };
+    all.ready.iter_mut().for_each(|member| member.standing = Standing::Ready);
+    all
+}
+
+fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
+    let Some(first) = balancer.membership().ready.first().map(|member| member.id) else { return Ok(()) };
+    for (mut head, turn) in requests() {
+        let tried: &[u64] = if turn.attempt == 0 { &[] } else { &[first] };
+        let decision = balancer.pick(&mut head, turn, tried)?;
+        if let Some(text) = balancer.membership().breach(decision) {
+            return Err(Fault { kind: FaultKind::Answer, call: Call::Pick, text, frames: Vec::new() });
+        }
+    }
+    match balancer.tick_period() {
+        Some(_) => balancer.tick(DRY_CALLS * DRY_STEP_US),
+        None => Ok(()),
+    }
+}
+
+/// Requests that nobody sent: plain ones, and some with odd parts.
+fn requests() -> impl Iterator<Item = (Head, Turn)> {
+    let mut rng = Rng::new(DRY_SEED);
+    (0..DRY_CALLS).map(move |n| {
+        let attempt = u32::from(n % 10 == 9);
+        let key = (n % 4 == 3).then(|| rng.next());
+        (head(n), Turn { now_us: n * DRY_STEP_US, random: rng.next(), key, attempt })
+    })
+}
+
+fn head(number: u64) -> Head {
+    let mut headers = HeaderMap::new();
+    let mut header = |name: &'static str, value: &'static [u8]| {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    };
+    let mut target = "/";
+    let mut tls = None;
+    match number % 5 {
+        1 => {
+            header("x-user", b"");
+            header("x-user", b"\xff\xfe not UTF-8 \x80");
+            header("cookie", b";; =; a; a=1=2; a=");
+        }
+        2 => {
+            header("user-agent", b"dry");
+            header("cookie", b"session=0123456789abcdef");
+            target = "/a/%20%FF/b?x=1&x=2&=&y";
+        }
+        3 => tls = Some(TlsFacts { sni: Some("dry.example".into()), alpn: Some("h2".into()) }),
+        4 => {
+            (0..64).for_each(|_| header("x-many", &[b'm'; 512]));
+            target = "/?";
+        }
+        _ => header("accept", b"*/*"),
+    }
+    let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, (number % 250) as u8));
+    Head {
+        method: Method::GET,
+        target: PathAndQuery::from_static(target),
+        authority: HeaderValue::from_static("dry.example"),
+        headers,
+        client,
+        tags: Vec::new(),
+        connection: Arc::new(Connection { listener: 0, peer: SocketAddr::new(client, 1024), tls }),
+    }
+}
+
+/// PM0305 when it refused its settings, PM0306 for everything else.
+fn refusal(compiled: &Compiled, one: &Use, fault: &Fault) -> Problem {
+    if fault.kind != FaultKind::Refused {
+        let problem = trapped(compiled, fault);
+        return if one.pool.is_empty() {
+            problem
+        } else {
+            problem.note(format!("with the settings of pool {}", one.pool))
+        };
+    }
+    let problem =
+        Problem::error(Code(305), format!("{} refused its config: {:?}", compiled.artifact().name, fault.text));
+    match &one.spot {
+        Some(spot) => problem.at(spot.clone(), "these settings"),
+        None => problem,
+    }
+}
+
+fn trapped(compiled: &Compiled, fault: &Fault) -> Problem {
+    let place = compiled.artifact().place();
+    let call = match fault.call {
+        Call::Pick => "a dry pick".to_owned(),
+        call => call.to_string(),
+    };
+    let problem = match fault.kind {
+        FaultKind::Deadline => Problem::error(Code(306), format!("{place} overran its time in {call}"))
+            .note(format!("stopped after {}", fault.text)),
+        FaultKind::Memory => Problem::error(Code(306), format!("{place} overran its memory in {call}"))
+            .note(format!("it asked for {} (`plugins.memory`)", fault.text)),
+        FaultKind::Answer => Problem::error(Code(306), format!("{place} {} in {call}", fault.text)),
+        FaultKind::Trap if fault.text.starts_with(STACK_OVERFLOW) => {
+            Problem::error(Code(306), format!("{place} overran its stack in {call}")).note(&fault.text)
+        }
+        FaultKind::Trap | FaultKind::Refused => {
+            let problem = Problem::error(Code(306), format!("{place} trapped in {call}"));
+            fault.text.lines().fold(problem, Problem::note)
+        }
+    };
+    match fault.frames_in_words() {
+        Some(frames) => problem.note(frames),
+        None => problem,
+    }
+}

@@ -1,0 +1,237 @@
+//! A generation: one compiled, admitted version of one plugin. It makes the instances, counts what they do, and is taken
+//! out when they fail too often.
+
+use super::{
+    Artifact, BalancerInstance, Compiled, Costs, Fault, FaultKind, FilterInstance, Hash, Kind, Log, Membership, Origin,
+    Runtime,
+    abi::v0_1::Place,
+    quarantine::{Quarantine, Strike},
+    sandbox::{Outside, Sandbox},
+};
+use crate::{
+    problem::{Code, Problem},
+    rng::mix,
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+use wasmtime::component::Instance;
+use xxhash_rust::xxh64::xxh64;
+
+/// How long faults of one kind stay unsaid after one was said.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// One admitted version of one plugin.
+pub struct Generation {
+    runtime: Arc<Runtime>,
+    compiled: Arc<Compiled>,
+    number: u64,
+    costs: Costs,
+    log: Arc<Log>,
+    quarantine: Quarantine,
+    told: Mutex<Told>,
+}
+
+/// What was said of faults.
+#[derive(Debug, Default)]
+struct Told {
+    at: [Option<Instant>; FaultKind::ALL.len()],
+    last: Option<Problem>,
+}
+
+impl Generation {
+    /// With the next number of its plugin; it is not admitted yet.
+    pub(super) fn new(runtime: Arc<Runtime>, compiled: Arc<Compiled>) -> Generation {
+        let artifact = compiled.artifact();
+        let log = Log::new(format!("{} {}", artifact.name, artifact.hash.short()));
+        Generation {
+            number: runtime.next_number(&artifact.name),
+            costs: Costs::new(runtime.workers),
+            log: Arc::new(log),
+            quarantine: Quarantine::new(runtime.limits.faults),
+            told: Mutex::default(),
+            runtime,
+            compiled,
+        }
+    }
+
+    /// The plugin's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.artifact().name
+    }
+
+    /// Counts up with each generation of the same plugin, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Of the file's bytes.
+    pub fn hash(&self) -> Hash {
+        self.artifact().hash
+    }
+
+    /// What it is for.
+    pub fn kind(&self) -> Kind {
+        self.compiled.kind()
+    }
+
+    /// Where the file came from.
+    pub fn origin(&self) -> &Origin {
+        &self.artifact().origin
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        self.artifact().bytes.len()
+    }
+
+    /// What it was made of.
+    pub fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    /// What it did.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
+    }
+
+    /// What it said.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Whether it failed too often. One relaxed load.
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantine.is_on()
+    }
+
+    /// The latest fault that was told of, if there was one.
+    pub fn last_fault(&self) -> Option<Problem> {
+        self.told().last.clone()
+    }
+
+    /// A store with one instance in it, not configured yet.
+    pub(super) fn sandbox(&self, outside: Outside) -> Result<(Sandbox, Instance), Fault> {
+        Sandbox::new(self.compiled.pre(), &self.runtime.limits, outside)
+    }
+
+    /// Makes a balancer for a pool and a worker: instantiates, configures, updates. Blocks.
+    pub fn balancer(
+        self: &Arc<Self>,
+        pool: &Arc<str>,
+        worker: usize,
+        settings: &str,
+        membership: Membership,
+    ) -> Result<BalancerInstance, Fault> {
+        let place = self.place(pool, worker);
+        let outside = self.outside(pool, place.seed);
+        BalancerInstance::new(self, outside, &place, settings, membership)
+    }
+
+    /// Makes a filter for a worker: instantiates, configures. Blocks.
+    pub fn filter(self: &Arc<Self>, worker: usize, settings: &str) -> Result<FilterInstance, Fault> {
+        let pool = Arc::from("");
+        let place = self.place(&pool, worker);
+        let outside = self.outside(&pool, place.seed);
+        FilterInstance::new(self, outside, &place, settings)
+    }
+
+    /// Counts a fault, tells of it, and quarantines the generation when it was one too many.
+    pub fn record(&self, fault: &Fault) {
+        self.costs.faulted(fault.kind);
+        let now = Instant::now();
+        let strike = self.quarantine.strike(now);
+        let mut told = self.told();
+        let at = &mut told.at[fault.kind as usize];
+        let is_due = at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY);
+        if is_due || matches!(strike, Strike::Last { .. }) {
+            *at = Some(now);
+            let problem = self.problem(fault, strike);
+            tracing::warn!(target: "plugin", "{}: {}", problem.code, problem.headline);
+            told.last = Some(problem);
+        }
+    }
+
+    /// PM0401, PM0402, PM0403.
+    fn problem(&self, fault: &Fault, strike: Strike) -> Problem {
+        let who = format!("{} {}", self.name(), self.hash().short());
+        let Fault { kind, call, text, .. } = fault;
+        let window = self.runtime.limits.faults.window.as_secs();
+        let seen = match strike {
+            Strike::Counted { seen, .. } | Strike::Last { seen } => format!("{} in {window} s", ordinal(seen)),
+            Strike::Late => "in quarantine already".to_owned(),
+        };
+        let problem = match kind {
+            FaultKind::Deadline => Problem::warning(
+                Code(402),
+                format!("{who} stopped after {text} in {call} (`plugins.deadline`, {seen}); fell back"),
+            ),
+            FaultKind::Answer => Problem::warning(Code(403), format!("{who} {text} ({seen}); fell back")),
+            FaultKind::Memory => Problem::warning(
+                Code(401),
+                format!("{who} trapped in {call}: it asked for {text} (`plugins.memory`, {seen}); fell back"),
+            ),
+            FaultKind::Trap | FaultKind::Refused => {
+                let problem = Problem::warning(Code(401), format!("{who} trapped in {call} ({seen}); fell back"));
+                text.lines().fold(problem, Problem::note)
+            }
+        };
+        let problem = match fault.frames_in_words() {
+            Some(frames) => problem.note(frames),
+            None => problem,
+        };
+        match strike {
+            Strike::Counted { left, .. } => problem.note(format!("{left} more in {window} s → quarantined")),
+            Strike::Last { .. } | Strike::Late => {
+                problem.note("quarantined: its fallback serves until another file of that name arrives")
+            }
+        }
+    }
+
+    /// What an instance is told it is.
+    pub(super) fn place(&self, pool: &Arc<str>, worker: usize) -> Place {
+        let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let owner = xxh64(self.name().as_bytes(), xxh64(pool.as_bytes(), self.runtime.seed));
+        Place {
+            pool: pool.clone(),
+            zone: self.runtime.zone.clone(),
+            instance: narrow(worker),
+            instances: narrow(self.runtime.workers),
+            generation: self.number,
+            seed: mix(owner ^ mix(self.number) ^ mix(u64::from(narrow(worker)) << 32)),
+        }
+    }
+
+    fn outside(&self, pool: &Arc<str>, seed: u64) -> Outside {
+        Outside { counters: self.runtime.shared.of(self.name(), pool), log: self.log.clone(), seed }
+    }
+
+    fn artifact(&self) -> &Artifact {
+        self.compiled.artifact()
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Generation({} {} {})", self.name(), self.number, self.hash().short())
+    }
+}
+
+/// `1st`, `2nd`, `11th`.
+fn ordinal(number: usize) -> String {
+    let suffix = match (number % 100, number % 10) {
+        (11..=13, _) => "th",
+        (_, 1) => "st",
+        (_, 2) => "nd",
+        (_, 3) => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
+}

@@ -1,0 +1,169 @@
+//! Instances: one guest of one generation on one worker, long-lived. Built, configured and updated aside, then moved to
+//! its worker; dead after its first fault.
+
+use super::{
+    Call, Decision, Fault, FaultKind, Generation, Membership, Turn,
+    abi::v0_1::{Balancer, Filter, Place},
+    limits::thread_cpu,
+    sandbox::{Outside, Sandbox},
+};
+use crate::net::Head;
+use bytes::Bytes;
+use http::Response;
+use std::{fmt, sync::Arc, time::Duration};
+
+/// The shortest period that a ticker gets.
+const TICK_PERIOD_MIN: Duration = Duration::from_millis(10);
+
+/// What a filter said.
+#[derive(Debug)]
+pub enum FilterVerdict {
+    /// On to the next.
+    Next,
+    /// This is the answer.
+    Respond(Response<Bytes>),
+}
+
+/// A balancer of one pool on one worker.
+pub struct BalancerInstance {
+    generation: Arc<Generation>,
+    sandbox: Sandbox,
+    guest: Balancer,
+    tick_period: Option<Duration>,
+    update_time: Duration,
+}
+
+impl BalancerInstance {
+    /// Makes, configures and updates one. Blocks for as long as the guest takes.
+    pub(super) fn new(
+        generation: &Arc<Generation>,
+        outside: Outside,
+        place: &Place,
+        settings: &str,
+        members: Membership,
+    ) -> Result<BalancerInstance, Fault> {
+        let (mut sandbox, instance) = generation.sandbox(outside)?;
+        let exports = generation.compiled().guest();
+        let guest = sandbox.call(Call::Instantiate, |store| exports.balancer(store, &instance))?;
+        let Some(guest) = guest else {
+            return Err(sandbox.condemn(Call::Instantiate, FaultKind::Answer, "no balancer"));
+        };
+        let answer = sandbox.call(Call::Configure, |store| guest.configure(store, settings, place))?;
+        answer.map_err(|refusal| sandbox.condemn(Call::Configure, FaultKind::Refused, refusal))?;
+        let period_ms = sandbox.call(Call::Tick, |store| guest.period_ms(store))?;
+        let tick_period = period_ms.map(|ms| Duration::from_millis(ms.into()).max(TICK_PERIOD_MIN));
+        let (generation, update_time) = (generation.clone(), Duration::ZERO);
+        let mut this = BalancerInstance { generation, sandbox, guest, tick_period, update_time };
+        this.update(members)?;
+        Ok(this)
+    }
+
+    /// Asks for a decision, which is not checked here. `tried`: ids of the backends that this request has tried, oldest
+    /// first. The head moves into the store for the call and back.
+    pub fn pick(&mut self, head: &mut Head, turn: Turn, tried: &[u64]) -> Result<Decision, Fault> {
+        let data = self.sandbox.data_mut();
+        data.tried.clear();
+        data.tried.extend_from_slice(tried);
+        self.sandbox.call_with(Call::Pick, head, &turn, |store| self.guest.pick(store, turn))
+    }
+
+    /// Tells it who belongs to the pool now.
+    pub fn update(&mut self, members: Membership) -> Result<(), Fault> {
+        let began = thread_cpu();
+        self.sandbox.data_mut().members = members.clone();
+        self.sandbox.call(Call::Update, |store| self.guest.update(store, &members))?;
+        self.update_time = thread_cpu().saturating_sub(began);
+        Ok(())
+    }
+
+    /// What it is an instance of.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// What the latest update listed.
+    pub fn membership(&self) -> &Membership {
+        &self.sandbox.data().members
+    }
+
+    /// CPU time of the latest update, conversion included.
+    pub fn update_time(&self) -> Duration {
+        self.update_time
+    }
+
+    /// How often it wants to be ticked; none: never.
+    pub fn tick_period(&self) -> Option<Duration> {
+        self.tick_period
+    }
+
+    /// Lets it work on its schedule. `now_us` is on the clock of [`Turn::now_us`].
+    pub fn tick(&mut self, now_us: u64) -> Result<(), Fault> {
+        self.sandbox.data_mut().now_us = now_us;
+        self.sandbox.call(Call::Tick, |store| self.guest.tick(store, now_us))
+    }
+}
+
+impl fmt::Debug for BalancerInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BalancerInstance").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// A filter with its settings on one worker.
+pub struct FilterInstance {
+    generation: Arc<Generation>,
+    sandbox: Sandbox,
+    guest: Filter,
+}
+
+impl FilterInstance {
+    /// Makes and configures one. Blocks for as long as the guest takes.
+    pub(super) fn new(
+        generation: &Arc<Generation>,
+        outside: Outside,
+        place: &Place,
+        settings: &str,
+    ) -> Result<FilterInstance, Fault> {
+        let (mut sandbox, instance) = generation.sandbox(outside)?;
+        let exports = generation.compiled().guest();
+        let guest = sandbox.call(Call::Instantiate, |store| exports.filter(store, &instance))?;
+        let Some(guest) = guest else { return Err(sandbox.condemn(Call::Instantiate, FaultKind::Answer, "no filter")) };
+        let answer = sandbox.call(Call::Configure, |store| guest.configure(store, settings, place))?;
+        answer.map_err(|refusal| sandbox.condemn(Call::Configure, FaultKind::Refused, refusal))?;
+        Ok(FilterInstance { generation: generation.clone(), sandbox, guest })
+    }
+
+    /// What it is an instance of.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.generation
+    }
+
+    /// Shows it a request. Its edits are applied to the head; after a fault the head is what it was before.
+    pub fn on_request(&mut self, head: &mut Head, turn: Turn) -> Result<FilterVerdict, Fault> {
+        self.sandbox.data_mut().edits = Default::default();
+        let responded =
+            self.sandbox.call_with(Call::OnRequest, head, &turn, |store| self.guest.on_request(store, turn));
+        let verdict = match responded {
+            Ok(false) => Ok(FilterVerdict::Next),
+            Ok(true) => match self.sandbox.data_mut().edits.response() {
+                Some(response) => Ok(FilterVerdict::Respond(response)),
+                None => Err(self.sandbox.condemn(
+                    Call::OnRequest,
+                    FaultKind::Answer,
+                    "answered `responded` without a call of edits.respond",
+                )),
+            },
+            Err(fault) => Err(fault),
+        };
+        if verdict.is_err() {
+            self.sandbox.data_mut().edits.undo(head);
+        }
+        verdict
+    }
+}
+
+impl fmt::Debug for FilterInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FilterInstance").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}

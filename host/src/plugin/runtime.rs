@@ -1,0 +1,98 @@
+//! What all plugins of a process share: the engine, what they may import, the ticker, the limits, the shared counters.
+
+use super::{Artifact, Compiled, abi::v0_1, engine::engine, sandbox::Data, shared::Shared, ticker::Ticker};
+use crate::{
+    config::model::Plugins,
+    problem::{Code, Problem},
+    rng::Rng,
+};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use wasmtime::{Engine, component::Linker};
+
+/// One per process.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<Data>,
+    _ticker: Ticker,
+    pub(super) limits: Plugins,
+    pub(super) workers: usize,
+    pub(super) zone: Arc<str>,
+    /// Sets this process apart from others in what its instances draw.
+    pub(super) seed: u64,
+    pub(super) shared: Shared,
+    /// The number of each plugin's latest generation.
+    numbers: Mutex<HashMap<Arc<str>, u64>>,
+}
+
+impl Runtime {
+    /// Starts the engine and its ticker. `cache`: where compiled code is kept; none: nowhere.
+    pub fn new(limits: &Plugins, workers: usize, zone: &str, cache: Option<&Path>) -> Result<Arc<Runtime>, Problem> {
+        let (engine, linker, _ticker) = start(cache).map_err(|error| {
+            Problem::error(Code(310), "the plugin engine does not start")
+                .note("it needs executable memory and room for its cache")
+                .detail(format!("{error:#}"))
+        })?;
+        Ok(Arc::new(Runtime {
+            engine,
+            linker,
+            _ticker,
+            limits: limits.clone(),
+            workers,
+            zone: zone.into(),
+            seed: Rng::from_entropy().next(),
+            shared: Shared::default(),
+            numbers: Mutex::default(),
+        }))
+    }
+
+    /// Compiles and links a plugin; nothing of it runs. Blocks, for seconds when it is large.
+    pub fn compile(&self, artifact: Artifact) -> Result<Arc<Compiled>, Problem> {
+        let size = artifact.bytes.len() as u64;
+        if size > self.limits.size {
+            return Err(too_large(&artifact.place(), size, self.limits.size));
+        }
+        Compiled::new(&self.engine, &self.linker, artifact).map(Arc::new)
+    }
+
+    /// The number that the next generation of this plugin gets.
+    pub(super) fn next_number(&self, plugin: &str) -> u64 {
+        self.numbers().get(plugin).copied().unwrap_or(0) + 1
+    }
+
+    /// Remembers that a generation was admitted. One caller admits at a time: the only writer of the snapshot.
+    pub(super) fn admitted(&self, plugin: &Arc<str>, number: u64) {
+        self.numbers().insert(plugin.clone(), number);
+    }
+
+    fn numbers(&self) -> MutexGuard<'_, HashMap<Arc<str>, u64>> {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn start(cache: Option<&Path>) -> wasmtime::Result<(Engine, Linker<Data>, Ticker)> {
+    let engine = engine(cache)?;
+    let mut linker = Linker::new(&engine);
+    v0_1::link(&mut linker)?;
+    let ticker = Ticker::start(engine.clone())?;
+    Ok((engine, linker, ticker))
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// PM0308: more bytes than a plugin may have.
+pub(super) fn too_large(place: &str, size: u64, most: u64) -> Problem {
+    Problem::error(
+        Code(308),
+        format!("{place}: {:.0} MB, more than `plugins.size` ({:.0} MB)", size as f64 / 1e6, most as f64 / 1e6),
+    )
+    .note("build without debug information, or raise `plugins.size`")
+}

@@ -1,0 +1,180 @@
+//! One instance's store, what its host functions find there, and the one door through which the guest is called. After
+//! any fault the door stays shut: a store that trapped once may hold anything.
+
+use super::{
+    Call, Fault, FaultKind, Membership, Turn,
+    abi::v0_1::{Edits, Stdio},
+    fault::fault,
+    limits::{Allowance, Meter, Space},
+    log::Log,
+    shared::Counters,
+};
+use crate::{
+    config::model::Plugins,
+    net::{Connection, Head},
+    rng::Rng,
+};
+use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use std::{
+    mem,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use wasmtime::{
+    Store,
+    component::{Instance, InstancePre, ResourceTable},
+};
+use wasmtime_wasi::{filesystem::WasiFilesystemCtx, sockets::WasiSocketsCtx};
+
+/// How many WASI handles a guest may hold; what could fill them is denied anyway.
+const WASI_HANDLES_MAX: usize = 256;
+
+/// What the host functions work on.
+pub(super) struct Data {
+    /// The call that runs, or ran last.
+    pub(super) call: Call,
+    /// The request at hand while a call that has one runs; blank otherwise.
+    pub(super) head: Head,
+    /// Ids of the backends that this request has tried, oldest first.
+    pub(super) tried: Vec<u64>,
+    /// What the instance's latest `update` listed.
+    pub(super) members: Membership,
+    pub(super) counters: Arc<Counters>,
+    pub(super) log: Arc<Log>,
+    pub(super) edits: Edits,
+    pub(super) meter: Meter,
+    pub(super) space: Space,
+    /// The latest turn's time: the only clock there is.
+    pub(super) now_us: u64,
+    /// Seeded by the instance's place: the only chance there is.
+    pub(super) rng: Rng,
+    pub(super) stdio: Stdio,
+    pub(super) filesystem: WasiFilesystemCtx,
+    pub(super) sockets: WasiSocketsCtx,
+    pub(super) table: ResourceTable,
+}
+
+impl Data {
+    /// What the guest printed to standard error in this call.
+    pub(super) fn last_words(&mut self) -> String {
+        self.stdio.finish(&self.log);
+        self.stdio.last_words()
+    }
+}
+
+/// What an instance is given of the world outside.
+#[derive(Clone)]
+pub(super) struct Outside {
+    pub(super) counters: Arc<Counters>,
+    pub(super) log: Arc<Log>,
+    pub(super) seed: u64,
+}
+
+/// A store with one instance in it.
+pub(super) struct Sandbox {
+    store: Store<Data>,
+    deadline: Duration,
+    dead: bool,
+}
+
+impl Sandbox {
+    /// Makes a store and an instance in it. Takes about 10 µs and whatever the guest does at its start.
+    pub(super) fn new(
+        pre: &InstancePre<Data>,
+        limits: &Plugins,
+        outside: Outside,
+    ) -> Result<(Sandbox, Instance), Fault> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(WASI_HANDLES_MAX);
+        let data = Data {
+            call: Call::Instantiate,
+            head: blank(),
+            tried: Vec::new(),
+            members: Membership::default(),
+            counters: outside.counters,
+            log: outside.log,
+            edits: Edits::default(),
+            meter: Meter::new(Allowance::of(Call::Instantiate, limits.deadline)),
+            space: Space::new(limits.memory),
+            now_us: 0,
+            rng: Rng::new(outside.seed),
+            stdio: Stdio::default(),
+            filesystem: WasiFilesystemCtx::default(),
+            sockets: WasiSocketsCtx::default(),
+            table,
+        };
+        let mut store = Store::new(pre.engine(), data);
+        store.limiter(|data| &mut data.space);
+        store.epoch_deadline_callback(|mut context| Ok(context.data_mut().meter.tick()));
+        let mut sandbox = Sandbox { store, deadline: limits.deadline, dead: false };
+        let instance = sandbox.call(Call::Instantiate, |store| pre.instantiate(store))?;
+        Ok((sandbox, instance))
+    }
+
+    /// Calls the guest within the call's limits. Dead after any error.
+    pub(super) fn call<R>(
+        &mut self,
+        call: Call,
+        run: impl FnOnce(&mut Store<Data>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        if self.dead {
+            let text = "the instance is dead after an earlier fault".to_owned();
+            return Err(Fault { kind: FaultKind::Trap, call, text, frames: Vec::new() });
+        }
+        let data = self.store.data_mut();
+        data.call = call;
+        data.meter = Meter::new(Allowance::of(call, self.deadline));
+        data.space.forgive();
+        data.stdio.forget();
+        self.store.set_epoch_deadline(1);
+        run(&mut self.store).map_err(|error| {
+            self.dead = true;
+            fault(call, &error, self.store.data_mut())
+        })
+    }
+
+    /// Calls the guest with a request at hand: the head moves into the store and back, nothing of it is copied.
+    pub(super) fn call_with<R>(
+        &mut self,
+        call: Call,
+        head: &mut Head,
+        turn: &Turn,
+        run: impl FnOnce(&mut Store<Data>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        let data = self.store.data_mut();
+        data.now_us = turn.now_us;
+        mem::swap(&mut data.head, head);
+        let result = self.call(call, run);
+        mem::swap(&mut self.store.data_mut().head, head);
+        result
+    }
+
+    pub(super) fn data(&self) -> &Data {
+        self.store.data()
+    }
+
+    pub(super) fn data_mut(&mut self) -> &mut Data {
+        self.store.data_mut()
+    }
+
+    /// An answer that breaks the contract is as bad as a trap.
+    pub(super) fn condemn(&mut self, call: Call, kind: FaultKind, text: impl Into<String>) -> Fault {
+        self.dead = true;
+        Fault { kind, call, text: text.into(), frames: Vec::new() }
+    }
+}
+
+/// What stands in a store while no request does.
+fn blank() -> Head {
+    let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    Head {
+        method: Method::GET,
+        target: PathAndQuery::from_static("/"),
+        authority: HeaderValue::from_static(""),
+        headers: HeaderMap::new(),
+        client: nowhere,
+        tags: Vec::new(),
+        connection: Arc::new(Connection { listener: 0, peer: SocketAddr::new(nowhere, 0), tls: None }),
+    }
+}
