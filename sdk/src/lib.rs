@@ -1,1 +1,82 @@
-//! SDK.
+//! Write a load-balancing algorithm, or a request filter, for Pointsman.
+//!
+//! An algorithm is one type, one trait and one macro. The example below is complete; a component is built of it with
+//! `cargo build --release --target wasm32-wasip2`.
+//!
+//! ```
+//! use pointsman_sdk::prelude::*;
+//!
+//! /// Two backends at random; the one with fewer requests under way serves.
+//! struct LessBusy;
+//!
+//! impl Balancer for LessBusy {
+//!     type Settings = NoSettings;
+//!
+//!     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
+//!         Ok(LessBusy)
+//!     }
+//!
+//!     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+//!         let (one, other) = (turn.below(0, pool.len()), turn.below(1, pool.len()));
+//!         let less_busy = if figures::in_flight(one) <= figures::in_flight(other) { one } else { other };
+//!         turn.untried(less_busy, pool)
+//!     }
+//! }
+//!
+//! balancer!(LessBusy);
+//!
+//! // A unit test, run by plain `cargo test`: a fake host answers.
+//! # use pointsman_sdk::testing::{self, Bench};
+//! let mut bench = Bench::<LessBusy>::new(&[1, 1]);
+//! testing::host(|host| host.figures[0].in_flight = 9);
+//! let spread = bench.spread(1_000);
+//! assert!(spread[1] > spread[0]);
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | choose backends | [`Balancer`], [`balancer!`] |
+//! | work on a schedule too | [`Ticker`] |
+//! | see, change or answer requests before that | [`Filter`], [`filter!`] |
+//! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
+//! | draw in proportion to weight | [`Weighted`] |
+//! | test it | [`testing`] |
+//!
+//! Time and chance come with each [`Turn`], and nowhere else: a plugin whose decisions depend on its arguments and the
+//! host's figures alone can be tested, simulated and replayed.
+#![warn(missing_docs)]
+
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod export;
+
+mod balancer;
+mod filter;
+mod pool;
+mod settings;
+mod turn;
+mod weighted;
+
+pub mod host;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+pub use balancer::{Balancer, Ticker};
+pub use bindings::{
+    filter::exports::pointsman::plugin::filter::Verdict,
+    platform::pointsman::plugin::types::{Backend, Decision, Place, Position, Standing, Turn},
+};
+pub use filter::Filter;
+pub use pool::Pool;
+pub use settings::NoSettings;
+pub use weighted::Weighted;
+
+/// What a plugin uses, in one line.
+pub mod prelude {
+    pub use crate::{
+        Backend, Balancer, Decision, Filter, NoSettings, Place, Pool, Position, Standing, Ticker, Turn, Verdict,
+        balancer, filter,
+        host::{edits, figures, log, request, shared},
+    };
+}

@@ -1,0 +1,67 @@
+//! Power of two choices: two backends are drawn in proportion to weight, and the one with fewer requests under way serves.
+//! Two draws avoid the worst nearly as well as looking at all, at a price that does not grow with the pool, and without
+//! the herd that follows when every worker sends to one least busy backend.
+
+use pointsman_sdk::{Weighted, prelude::*};
+
+struct PowerOfTwo {
+    drawn: Weighted,
+}
+
+impl Balancer for PowerOfTwo {
+    type Settings = NoSettings;
+
+    fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
+        Ok(PowerOfTwo { drawn: Weighted::default() })
+    }
+
+    fn update(&mut self, pool: &Pool) {
+        self.drawn = Weighted::over(pool);
+    }
+
+    fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+        let draw = |nth| self.drawn.draw(turn.draw(nth));
+        let (Some(one), Some(mut other)) = (draw(0), draw(1)) else { return Decision::Pass };
+        if one == other {
+            other = draw(2).unwrap_or(one);
+        }
+        // Requests, not requests per weight: the draw has weighed already.
+        let less_busy = if figures::in_flight(one) <= figures::in_flight(other) { one } else { other };
+        turn.untried(less_busy, pool)
+    }
+}
+
+balancer!(PowerOfTwo);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_sdk::testing::{self, Bench};
+
+    #[test]
+    fn shares_follow_weights_while_all_are_idle() {
+        let spread = Bench::<PowerOfTwo>::with("{}", &[3, 1, 0], 2).unwrap().spread(40_000);
+        assert!(spread[0].abs_diff(30_000) < 600 && spread[2] == 0, "{spread:?}");
+    }
+
+    #[test]
+    fn a_busy_backend_gets_what_only_it_was_drawn_for() {
+        let mut bench = Bench::<PowerOfTwo>::new(&[1; 4]);
+        testing::host(|host| host.figures[0].in_flight = 9);
+        // Drawn in all of up to three draws: 1/4 * 1/4 * 1/4.
+        let spread = bench.spread(64_000);
+        assert!(spread[0].abs_diff(1_000) < 200, "{spread:?}");
+    }
+
+    #[test]
+    fn one_backend_serves_alone() {
+        assert_eq!(Bench::<PowerOfTwo>::new(&[1]).spread(10), [10]);
+        assert_eq!(Bench::<PowerOfTwo>::new(&[0]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn a_retry_goes_elsewhere() {
+        let mut bench = Bench::<PowerOfTwo>::new(&[1, 1, 1]);
+        assert!((0..100).all(|_| bench.retry(&[0, 2]) == Decision::Choose(1)));
+    }
+}

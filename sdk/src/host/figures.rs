@@ -1,0 +1,62 @@
+//! Live figures of the pool's backends: one truth for the whole process, kept by backend id over every swap and reload.
+//! A position that the latest update did not list stops the plugin.
+
+use super::ask;
+use crate::Position;
+#[cfg(target_family = "wasm")]
+use crate::bindings::platform::pointsman::plugin::figures as import;
+
+/// Requests that this process has under way there.
+pub fn in_flight(of: Position) -> u32 {
+    ask!(import::in_flight(of), |host| host.figures(of).in_flight)
+}
+
+/// The sum over all positions.
+pub fn total_in_flight() -> u32 {
+    ask!(import::total_in_flight(), |host| host.figures.iter().map(|figures| figures.in_flight).sum())
+}
+
+/// Time to the first byte of the answer, as a moving average in microseconds; 0 before the first answer.
+pub fn latency_us(of: Position) -> u32 {
+    ask!(import::latency_us(of), |host| host.figures(of).latency_us)
+}
+
+/// The same, but it jumps up at once and comes down slowly (10 s): Finagle's peak EWMA.
+pub fn peak_latency_us(of: Position) -> u32 {
+    ask!(import::peak_latency_us(of), |host| host.figures(of).peak_latency_us)
+}
+
+/// Share of attempts that got an answer below 500, as a moving average in thousandths; 1000 before the first.
+pub fn success_permille(of: Position) -> u32 {
+    ask!(import::success_permille(of), |host| host.figures(of).success_permille)
+}
+
+/// Attempts without an answer below 500 since the last one with.
+pub fn consecutive_failures(of: Position) -> u32 {
+    ask!(import::consecutive_failures(of), |host| host.figures(of).consecutive_failures)
+}
+
+/// How long this process has known the backend, in milliseconds.
+pub fn age_ms(of: Position) -> u64 {
+    ask!(import::age_ms(of), |host| host.figures(of).age_ms)
+}
+
+/// [`in_flight`] of every position in one call: cheaper than three or more single ones.
+pub fn all_in_flight() -> Vec<u32> {
+    ask!(import::all_in_flight(), |host| host.figures.iter().map(|figures| figures.in_flight).collect())
+}
+
+/// [`latency_us`] of every position in one call.
+pub fn all_latency_us() -> Vec<u32> {
+    ask!(import::all_latency_us(), |host| host.figures.iter().map(|figures| figures.latency_us).collect())
+}
+
+/// [`peak_latency_us`] of every position in one call.
+pub fn all_peak_latency_us() -> Vec<u32> {
+    ask!(import::all_peak_latency_us(), |host| host.figures.iter().map(|figures| figures.peak_latency_us).collect())
+}
+
+/// [`success_permille`] of every position in one call.
+pub fn all_success_permille() -> Vec<u32> {
+    ask!(import::all_success_permille(), |host| host.figures.iter().map(|figures| figures.success_permille).collect())
+}

@@ -1,0 +1,165 @@
+//! Drives a plugin as a host would: the same calls in the same order, on a clock and with chance that repeat.
+
+use crate::{
+    Backend, Balancer, Decision, Filter, Place, Position, Standing, Ticker, Turn, Verdict,
+    export::{self, Pooled},
+    testing::{Answer, Figures, Host, Request, host},
+    turn::mix,
+};
+
+/// A pool with one balancer instance for each of some workers. Time passes by 100 µs with each pick; chance is the same
+/// in every run.
+pub struct Bench<B> {
+    workers: Vec<Pooled<B>>,
+    backends: Vec<Backend>,
+    clock: Clock,
+    next_worker: usize,
+}
+
+impl<B: Balancer> Bench<B> {
+    /// One worker, no settings, and a ready backend for each weight. The thread's [`Host`] starts afresh.
+    pub fn new(weights: &[u32]) -> Bench<B> {
+        match Bench::with("{}", weights, 1) {
+            Ok(bench) => bench,
+            Err(refusal) => panic!("the plugin refused empty settings: {refusal}"),
+        }
+    }
+
+    /// The same with settings, as JSON, and more workers; the error is the plugin's.
+    ///
+    /// # Errors
+    /// What the plugin says against the settings.
+    pub fn with(settings: &str, weights: &[u32], workers: u32) -> Result<Bench<B>, String> {
+        host(|host| *host = Host { figures: vec![Figures::default(); weights.len()], ..Host::default() });
+        let backends: Vec<Backend> = weights.iter().zip(0..).map(|(&weight, at)| backend(at, weight)).collect();
+        let mut instances = Vec::new();
+        for worker in 0..workers {
+            let mut instance = Pooled::configure(settings, place("bench", worker, workers))?;
+            instance.update(backends.clone(), Vec::new());
+            instances.push(instance);
+        }
+        Ok(Bench { workers: instances, backends, clock: Clock::default(), next_worker: 0 })
+    }
+
+    /// Says anew who belongs to the pool: the first `ready` backends may be chosen, the rest are `standing`.
+    pub fn update(&mut self, ready: usize, standing: Standing) {
+        let (ready, others) = self.backends.split_at(ready);
+        let others: Vec<Backend> = others.iter().map(|backend| Backend { standing, ..backend.clone() }).collect();
+        for worker in &mut self.workers {
+            worker.update(ready.to_vec(), others.clone());
+        }
+    }
+
+    /// A request; the workers take turns.
+    pub fn pick(&mut self) -> Decision {
+        self.ask(0)
+    }
+
+    /// A retry of a request that has been at these positions.
+    pub fn retry(&mut self, tried: &[Position]) -> Decision {
+        host(|host| host.tried = tried.to_vec());
+        self.ask(tried.len() as u32)
+    }
+
+    /// How often each backend was chosen in `picks` requests.
+    pub fn spread(&mut self, picks: u32) -> Vec<u32> {
+        let mut counts = vec![0; self.backends.len()];
+        for _ in 0..picks {
+            match self.pick() {
+                Decision::Choose(at) => counts[at as usize] += 1,
+                other => panic!("the plugin chose nobody: {other:?}"),
+            }
+        }
+        counts
+    }
+
+    fn ask(&mut self, attempt: u32) -> Decision {
+        let turn = self.clock.turn(attempt);
+        let worker = self.next_worker % self.workers.len();
+        self.next_worker += 1;
+        self.workers[worker].pick(&turn)
+    }
+}
+
+impl<B: Ticker> Bench<B> {
+    /// Lets one period pass on every worker.
+    pub fn tick(&mut self) {
+        for worker in &mut self.workers {
+            self.clock.now_us += u64::from(worker.period_ms()) * 1000;
+            worker.tick(self.clock.now_us);
+        }
+    }
+}
+
+/// A filter on one worker.
+pub struct FilterBench<F> {
+    filter: F,
+    clock: Clock,
+}
+
+/// What a filter made of a request.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// As edited.
+    pub request: Request,
+    /// In place of a backend's, if the filter gave one.
+    pub answer: Option<Answer>,
+}
+
+impl<F: Filter> FilterBench<F> {
+    /// With settings, as JSON.
+    ///
+    /// # Errors
+    /// What the plugin says against the settings.
+    pub fn new(settings: &str) -> Result<FilterBench<F>, String> {
+        host(|host| *host = Host::default());
+        Ok(FilterBench { filter: export::filter(settings, &place("", 0, 1))?, clock: Clock::default() })
+    }
+
+    /// One request through the filter.
+    pub fn send(&mut self, request: Request) -> Sent {
+        host(|host| {
+            host.request = request;
+            host.answer = None;
+        });
+        let verdict = self.filter.on_request(&self.clock.turn(0));
+        let (request, answer) = host(|host| (host.request.clone(), host.answer.take()));
+        match verdict {
+            Verdict::Next => Sent { request, answer: None },
+            Verdict::Responded if answer.is_some() => Sent { request, answer },
+            Verdict::Responded => panic!("the filter said it had responded, but gave no answer; a host stops it here"),
+        }
+    }
+}
+
+/// Virtual time, seeded chance.
+#[derive(Default)]
+struct Clock {
+    now_us: u64,
+    turns: u64,
+}
+
+impl Clock {
+    fn turn(&mut self, attempt: u32) -> Turn {
+        self.now_us += 100;
+        self.turns += 1;
+        Turn { now_us: self.now_us, random: mix(self.turns), key: Some(mix(!self.turns)), attempt, explain: false }
+    }
+}
+
+fn place(pool: &str, instance: u32, instances: u32) -> Place {
+    Place { pool: pool.into(), zone: String::new(), instance, instances, generation: 1, seed: mix(u64::from(instance)) }
+}
+
+fn backend(at: u32, weight: u32) -> Backend {
+    Backend {
+        id: mix(u64::from(at) + 1),
+        name: format!("backend-{at}"),
+        address: format!("192.0.2.{}:{}", at % 256, 8000 + at / 256),
+        weight,
+        priority: 0,
+        zone: String::new(),
+        standing: Standing::Ready,
+        metadata: Vec::new(),
+    }
+}
