@@ -31,7 +31,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// The example is a project of its own, as its users' will be.
 fn example() -> Result<()> {
     let folder = target()?.join("examples");
-    for task in [&["test", "--quiet"][..], &["build", "--quiet", "--release", "--target", WASM]] {
+    // Both as a release, so that what they are built with is built once.
+    for task in [&["test", "--quiet", "--release"][..], &["build", "--quiet", "--release", "--target", WASM]] {
         let manifest = root().join("examples/hello-balancer/Cargo.toml");
         let mut arguments: Vec<&OsStr> = task.iter().map(OsStr::new).collect();
         arguments.extend([OsStr::new("--manifest-path"), manifest.as_os_str()]);
