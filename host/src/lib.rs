@@ -24,6 +24,7 @@
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
 pub mod admin;
+pub mod app;
 pub mod balance;
 pub mod cli;
 pub mod config;
@@ -36,6 +37,7 @@ pub mod problem;
 pub mod proxy;
 pub mod rng;
 pub mod route;
+pub mod server;
 pub mod state;
 pub mod telemetry;
 pub mod tls;

@@ -41,3 +41,48 @@ impl RoundRobin {
 pub(super) fn is_usable(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
     backend.is_ready() && !tried.iter().any(|t| Arc::ptr_eq(t, backend))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::tests::pool;
+    use crate::figures::Standing;
+
+    fn spread(pool: &Pool, tried: &[Arc<Backend>], picks: usize) -> Vec<usize> {
+        let mut turn = RoundRobin::new(pool);
+        let mut counts = vec![0; pool.backends.len()];
+        for _ in 0..picks {
+            if let Some(backend) = turn.next(pool, tried) {
+                counts[backend.index] += 1;
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn the_order_is_nginx_s() {
+        let pool = pool(&[(5, 0), (1, 0), (1, 0)]);
+        let mut turn = RoundRobin::new(&pool);
+        let order: Vec<usize> = (0..7).map(|_| turn.next(&pool, &[]).unwrap().index).collect();
+        assert_eq!(order, [0, 0, 1, 0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn who_is_ill_tried_or_without_weight_is_left_out() {
+        let pool = pool(&[(1, 0), (1, 0), (0, 0), (2, 0)]);
+        pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
+        assert_eq!(spread(&pool, &[], 30), [0, 10, 0, 20]);
+        assert_eq!(spread(&pool, &[pool.backends[3].clone()], 30), [0, 30, 0, 0]);
+        let all = pool.backends.clone();
+        assert_eq!(spread(&pool, &all, 30), [0; 4]);
+    }
+
+    #[test]
+    fn a_later_tier_serves_when_nobody_before_it_can() {
+        let pool = pool(&[(1, 0), (1, 1)]);
+        assert_eq!(spread(&pool, &[], 4), [4, 0]);
+        assert_eq!(spread(&pool, &[pool.backends[0].clone()], 4), [0, 4]);
+        pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
+        assert_eq!(spread(&pool, &[], 4), [0, 4]);
+    }
+}

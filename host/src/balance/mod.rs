@@ -12,6 +12,8 @@
 mod assignment;
 mod fallback;
 mod roster;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use assignment::Assignment;

@@ -59,3 +59,32 @@ fn member(backend: &Backend, standing: Standing) -> Member {
         figures: backend.figures.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::tests::pool;
+
+    #[test]
+    fn only_the_first_tier_with_a_ready_backend_may_be_chosen() {
+        let pool = pool(&[(1, 0), (1, 0), (1, 1), (1, 2)]);
+        pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
+        let (roster, membership) = draw_up(&pool);
+        assert_eq!(roster.ready, 1);
+        let names = |members: &[Member]| members.iter().map(|m| (m.name.to_string(), m.standing)).collect::<Vec<_>>();
+        assert_eq!(names(&membership.ready), [("b1".into(), Standing::Ready)]);
+        let others = [("b0", Standing::Unhealthy), ("b2", Standing::Standby), ("b3", Standing::Standby)];
+        assert_eq!(names(&membership.others), others.map(|(n, s)| (n.to_owned(), s)));
+        let order: Vec<&str> = roster.backends.iter().map(|b| &*b.name).collect();
+        assert_eq!(order, ["b1", "b0", "b2", "b3"], "positions number the ready first");
+    }
+
+    #[test]
+    fn a_change_of_standing_makes_a_roster_old() {
+        let pool = pool(&[(1, 0)]);
+        let (roster, _) = draw_up(&pool);
+        assert_eq!(roster.version, pool.version());
+        pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
+        assert_ne!(roster.version, pool.version());
+    }
+}

@@ -1,6 +1,6 @@
 //! The tree of commands and flags.
 
-use super::{explain, init, plugin, schema, status, version};
+use super::{explain, init, plugin, schema, status, try_out, version};
 use crate::config::model::AdminAddress;
 use std::path::PathBuf;
 
@@ -57,6 +57,8 @@ pub enum ColorChoice {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// A working balancer with TLS and three toy backends; nothing to configure
+    Try(try_out::Args),
     /// Write a commented pointsman.toml here
     Init(init::Args),
     /// One screen of a running Pointsman: listeners, pools, backends, plugins

@@ -14,20 +14,20 @@ use std::{
 use tokio::{net::TcpListener, runtime};
 
 /// How long each of the backends takes to answer. The last one is there to be avoided.
-pub const DELAYS: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(5), Duration::from_millis(40)];
+pub(super) const DELAYS: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(5), Duration::from_millis(40)];
 /// Names that the certificate is for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// Three backends on loopback, on a thread of their own; they end when it is dropped.
 #[derive(Debug)]
-pub struct Backends {
+pub(super) struct Backends {
     addresses: Vec<SocketAddr>,
     _runtime: runtime::Runtime,
 }
 
 impl Backends {
     /// Starts them on free ports.
-    pub fn start() -> anyhow::Result<Backends> {
+    pub(super) fn start() -> anyhow::Result<Backends> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("demo backends")
@@ -44,7 +44,7 @@ impl Backends {
     }
 
     /// Where they listen, in the order of [`DELAYS`].
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 }
@@ -68,7 +68,7 @@ async fn serve(listener: TcpListener, number: usize, delay: Duration) {
 }
 
 /// A self-signed certificate for this machine's own names, and its key, as PEM.
-pub fn certificate() -> anyhow::Result<(String, String)> {
+pub(super) fn certificate() -> anyhow::Result<(String, String)> {
     let made = rcgen::generate_simple_self_signed(NAMES.map(String::from)).context("failed to make a certificate")?;
     Ok((made.cert.pem(), made.signing_key.serialize_pem()))
 }

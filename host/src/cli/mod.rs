@@ -3,13 +3,16 @@
 mod args;
 pub mod client;
 mod console;
+mod demo;
 mod exit;
 mod explain;
 mod init;
 pub mod plugin;
 mod schema;
+mod serve;
 mod status;
 mod table;
+mod try_out;
 mod version;
 
 pub use args::{Args, Command, Global};
@@ -48,6 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn dispatch(args: Args, console: Console<'_>) -> Exit {
     let mut context = Context { global: args.global, console };
     let done = match &args.command {
+        Command::Try(args) => try_out::run(args, &mut context),
         Command::Init(args) => init::run(args, &mut context),
         Command::Status(args) => status::run(args, &mut context),
         Command::Schema(args) => schema::run(args, &mut context),

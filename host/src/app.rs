@@ -1,0 +1,215 @@
+//! Wires the rooms from a configuration: start and shutdown. What a lower room needs from a higher one is handed down
+//! here, as a reader or a channel.
+
+mod status;
+
+use crate::{
+    admin,
+    config::model::{AdminAddress, Config},
+    drain::Drain,
+    figures::Figures,
+    plugin::{
+        Runtime,
+        loader::{self, Loader},
+    },
+    problem::{Code, Problem},
+    proxy::Policy,
+    server::{self, Sockets, Workers},
+    state::{Applier, Plan},
+    tls,
+    upstream::health,
+};
+use status::StatusSource;
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::{Notify, mpsc},
+    time::Instant,
+};
+
+/// Threads that run what is no request: health checks, the admin API, the plugin directory.
+const SIDE_THREADS: usize = 2;
+/// Compilations, instance builds and directory scans at one time.
+const SIDE_BLOCKING_MOST: usize = 8;
+/// News of plugin files that wait for the applier; the loader waits when it is full.
+const NEWS_MOST: usize = 16;
+/// How long a start waits for the backends' first health check.
+const FIRST_ROUND_MOST: Duration = Duration::from_secs(1);
+/// How long the side runtime may take to end once everything was told to.
+const SIDE_END_MOST: Duration = Duration::from_secs(1);
+
+/// What the command line decides, beside the configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Listen to the file system; without, the plugin directory is looked at every 2 s.
+    pub notify: bool,
+    /// Refuse to start when a plugin is refused or missing.
+    pub strict: bool,
+    /// Start with a certificate that has expired.
+    pub allow_expired: bool,
+    /// Where compiled code is kept between starts; none: nowhere.
+    pub cache: Option<PathBuf>,
+    /// How long a plugin file must be unchanged before it is read.
+    pub plugins_quiet: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { notify: true, strict: false, allow_expired: false, cache: None, plugins_quiet: loader::QUIET }
+    }
+}
+
+/// A running Pointsman. It owns its threads; [`App::shutdown`] ends them in order, dropping it ends them at once.
+#[derive(Debug)]
+pub struct App {
+    drain: Drain,
+    grace: Duration,
+    workers: Workers,
+    admin: admin::Server,
+    listeners: Vec<(String, SocketAddr)>,
+    status: Arc<StatusSource>,
+    /// Last: what runs on it is told to end by the fields above.
+    side: tokio::runtime::Runtime,
+}
+
+/// How a shutdown went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that were cut off when their time was up.
+    pub cut_off: usize,
+}
+
+impl App {
+    /// Starts everything and returns once connections are taken. Blocking; not for use within an async runtime.
+    ///
+    /// # Errors
+    /// Everything that keeps it from starting, at once: addresses (PM02xx), certificates, and with `strict` plugins too.
+    pub fn start(config: Config, options: Options) -> Result<App, Vec<Problem>> {
+        let doors = open(&config, &options);
+        let admin = admin::bind(&config.admin).map_err(|problem| vec![problem]);
+        let (doors, admin) = both(doors, admin)?;
+        let bound = config.listeners.iter().zip(&doors);
+        let listeners: Vec<_> = bound.map(|(config, door)| (config.name.clone(), door.sockets.address())).collect();
+
+        let side = Builder::new_multi_thread()
+            .worker_threads(SIDE_THREADS)
+            .max_blocking_threads(SIDE_BLOCKING_MOST)
+            .thread_name("side")
+            .enable_all()
+            .build()
+            .map_err(cannot_start)?;
+        let workers = config.server.workers;
+        let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
+            .map_err(|problem| vec![problem])?;
+        let plan = Arc::new(Plan::new(&config, &Figures::default()));
+        let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
+        side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
+
+        let mut applier = Applier::new(runtime.clone(), plan.clone(), side.handle().clone(), workers);
+        let mut loader = config.plugins.directory.as_ref().map(|directory| {
+            let loading = loader::Options { notify: options.notify, quiet: options.plugins_quiet };
+            Loader::new(directory.clone(), runtime.clone(), loading)
+        });
+        let amiss = applier.begin(loader.as_mut().map(Loader::first_scan).unwrap_or_default());
+        if options.strict && !amiss.is_empty() {
+            return Err(amiss);
+        }
+
+        let (drain, live) = Drain::new();
+        let rescan = Arc::new(Notify::new());
+        let status = Arc::new(StatusSource::new(&config, &listeners, &applier));
+        for pool in pools {
+            side.spawn(health::run(pool, live.clone()));
+        }
+        let serving = Workers::start(doors, workers, applier.cell(), Instant::now(), &live).map_err(cannot_start)?;
+        let admin = {
+            let _within = side.enter();
+            admin::Server::start(admin, status.sources(&rescan), live.clone()).map_err(cannot_start)?
+        };
+        follow_directory(loader, applier, rescan, side.handle())?;
+        Ok(App { drain, grace: config.server.drain, workers: serving, admin, listeners, status, side })
+    }
+
+    /// Names and bound addresses, in the order of the configuration.
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// Where the admin API answers.
+    pub fn admin(&self) -> &AdminAddress {
+        self.admin.address()
+    }
+
+    /// What the admin API would say.
+    pub fn status(&self) -> admin::Status {
+        self.status.read()
+    }
+
+    /// Takes no new connections, lets running requests end within `server.drain`, and ends. Blocking; not for use within
+    /// an async runtime.
+    pub fn shutdown(self) -> Drained {
+        self.drain.start();
+        let cut_off = self.side.block_on(self.drain.wait(self.grace));
+        self.workers.stop();
+        self.side.shutdown_timeout(SIDE_END_MOST);
+        Drained { cut_off }
+    }
+}
+
+/// Certificates read and addresses bound, or everything that is wrong with either.
+fn open(config: &Config, options: &Options) -> Result<Vec<server::Listener>, Vec<Problem>> {
+    let mut doors = Vec::new();
+    let mut problems = Vec::new();
+    for listener in &config.listeners {
+        let tls = listener.tls.as_ref().map(|tls| {
+            let store = tls::Store::load(tls, Path::new(""), options.allow_expired)?;
+            tls::Acceptor::new(Arc::new(store)).map_err(|error| cannot_start(io::Error::other(error)))
+        });
+        match (tls.transpose(), Sockets::bind(listener, config.server.workers)) {
+            (Ok(tls), Ok(sockets)) => {
+                let policy = Policy { trusted: listener.trusted_proxies.clone(), forwarded: listener.forwarded };
+                doors.push(server::Listener { sockets, tls, timeout: listener.timeout, policy });
+            }
+            (tls, sockets) => {
+                problems.extend(tls.err().into_iter().flatten());
+                problems.extend(sockets.err());
+            }
+        }
+    }
+    if problems.is_empty() { Ok(doors) } else { Err(problems) }
+}
+
+/// Both, or the problems of both.
+fn both<A, B>(a: Result<A, Vec<Problem>>, b: Result<B, Vec<Problem>>) -> Result<(A, B), Vec<Problem>> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (a, b) => Err(a.err().into_iter().chain(b.err()).flatten().collect()),
+    }
+}
+
+/// The system gives no thread, socket or random bytes: nothing in the configuration is to blame.
+fn cannot_start(error: io::Error) -> Vec<Problem> {
+    vec![Problem::error(Code::START_FAILED, format!("the system refuses what is needed to start: {error}"))]
+}
+
+/// From now on the applier hears of the directory, on a thread of its own: it compiles nothing, but admits and builds.
+/// Both end with the side runtime, which takes the loader and its end of the channel along.
+fn follow_directory(
+    loader: Option<Loader>,
+    applier: Applier,
+    rescan: Arc<Notify>,
+    side: &Handle,
+) -> Result<(), Vec<Problem>> {
+    let Some(loader) = loader else { return Ok(()) };
+    let (news, hears) = mpsc::channel(NEWS_MOST);
+    side.spawn(loader.run(news, rescan));
+    let applies = thread::Builder::new().name("applier".into()).spawn(move || applier.run(hears));
+    applies.map(drop).map_err(cannot_start)
+}

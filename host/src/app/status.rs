@@ -1,0 +1,150 @@
+//! What the process says about itself, gathered from what the rooms show.
+
+use crate::{
+    admin::{
+        Sources,
+        api::{self, Status},
+    },
+    balance,
+    config::model::{Config, Fallback},
+    plugin::{FaultKind, Generation, Origin},
+    state::{Applier, Board, Cell, Entry},
+    upstream::Backend,
+};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// Reads what the admin API answers.
+#[derive(Debug)]
+pub(super) struct StatusSource {
+    started: Instant,
+    listeners: Vec<api::Listener>,
+    directory: Option<PathBuf>,
+    cell: Arc<Cell>,
+    board: Arc<Board>,
+}
+
+impl StatusSource {
+    pub(super) fn new(config: &Config, bound: &[(String, SocketAddr)], applier: &Applier) -> StatusSource {
+        let listeners = config.listeners.iter().zip(bound).map(|(config, (name, address))| api::Listener {
+            name: name.clone(),
+            address: address.to_string(),
+            tls: config.tls.is_some(),
+        });
+        StatusSource {
+            started: Instant::now(),
+            listeners: listeners.collect(),
+            // The commands run elsewhere: what is relative here means nothing to them.
+            directory: config.plugins.directory.as_ref().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.clone())),
+            cell: applier.cell().clone(),
+            board: applier.board().clone(),
+        }
+    }
+
+    /// The API's reading side.
+    pub(super) fn sources(self: &Arc<Self>, rescan: &Arc<Notify>) -> Arc<Sources> {
+        let (status, log) = (self.clone(), self.clone());
+        Arc::new(Sources {
+            status: Box::new(move || status.read()),
+            log: Box::new(move |name| log.log(name)),
+            rescan: rescan.clone(),
+        })
+    }
+
+    pub(super) fn read(&self) -> Status {
+        let snapshot = self.cell.load();
+        let pools: Vec<api::Pool> = snapshot.pools.iter().map(|assignment| pool(assignment)).collect();
+        let plugins = self.board.entries().iter().map(|entry| plugin(entry, &pools)).collect();
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            revision: snapshot.revision,
+            listeners: self.listeners.clone(),
+            plugins_directory: self.directory.as_ref().map(|d| d.display().to_string()),
+            pools,
+            plugins,
+        }
+    }
+
+    fn log(&self, name: &str) -> Option<Vec<api::LogLine>> {
+        let (generation, _) = self.board.entry(name)?.generation?;
+            let lines = generation.log().lines().into_iter();
+        Some(lines.map(|line| api::LogLine { level: line.level.as_str().into(), text: line.text.to_string() }).collect())
+    }
+}
+
+fn pool(assignment: &balance::Assignment) -> api::Pool {
+    let generation = assignment.generation();
+    let plugin_serves = generation.is_some_and(|g| !g.is_quarantined());
+    api::Pool {
+        name: assignment.pool.name.to_string(),
+        balancer: generation.map(|g| api::Balancer {
+            plugin: g.name().to_string(),
+            generation: g.number(),
+            hash: g.hash().short(),
+        }),
+        fallback: match assignment.pool.fallback {
+            Fallback::RoundRobin => "round-robin",
+            Fallback::Reject => "reject",
+        }
+        .into(),
+        serving: if plugin_serves { "plugin" } else { "fallback" }.into(),
+        backends: assignment.pool.backends.iter().map(|b| backend(b)).collect(),
+    }
+}
+
+fn backend(backend: &Backend) -> api::Backend {
+    let figures = &backend.figures;
+    api::Backend {
+        name: backend.name.to_string(),
+        address: backend.address.to_string(),
+        standing: backend.standing().as_str().into(),
+        last_check: backend.last_check(),
+        weight: backend.weight,
+        in_flight: figures.in_flight(),
+        attempts: figures.attempts(),
+        failures: figures.failures(),
+        latency_us: figures.latency_us(),
+    }
+}
+
+fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
+    let generation = entry.generation.as_ref().map(|(generation, _)| &**generation);
+    let totals = generation.map(|g| g.costs().totals()).unwrap_or_default();
+    let serves = |pool: &&api::Pool| {
+        let by = pool.balancer.as_ref().zip(generation);
+        by.is_some_and(|(by, g)| by.plugin == **g.name() && by.generation == g.number())
+    };
+    api::Plugin {
+        name: entry.name.to_string(),
+        kind: entry.kind.map(|kind| kind.as_str().into()),
+        state: entry.state().as_str().into(),
+        generation: generation.map(Generation::number),
+        hash: generation.map(|g| g.hash().short()),
+        origin: generation.map(|g| match g.origin() {
+            Origin::File(_) => "file".into(),
+            Origin::Embedded => "embedded".into(),
+        }),
+        size: generation.map(|g| g.size() as u64),
+        since_unix: entry.generation.as_ref().map(|(_, since)| unix_seconds(*since)),
+        file: entry.file.as_ref().map(|path| path.display().to_string()),
+        pools: pools.iter().filter(serves).map(|pool| pool.name.clone()).collect(),
+        picks: totals.calls,
+        faults: totals.all_faults(),
+        faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
+        fallbacks: totals.fallbacks,
+        problem: entry.problem.as_ref().map(|(_, problem)| problem.into()).or_else(|| Some((&generation?.last_fault()?).into())),
+        refused_hash: entry.problem.as_ref().and_then(|(hash, _)| Some(hash.as_ref()?.short())),
+        log_dropped: generation.map_or(0, |g| g.log().dropped()),
+    }
+}
+
+fn unix_seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
