@@ -35,6 +35,7 @@ pub mod problem;
 pub mod proxy;
 pub mod rng;
 pub mod route;
+pub mod server;
 pub mod state;
 pub mod tls;
 pub mod upstream;
