@@ -19,6 +19,7 @@
 //! | [`state`] | the snapshot that a request sees, and its only writer |
 //! | [`admin`] | the JSON API that the commands talk to |
 //! | [`figures`] | live figures of backends, process-wide |
+//! | [`telemetry`] | the log, which stops nobody |
 //! | [`problem`] | what is told to a person: code, place, cause, remedy |
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
@@ -37,6 +38,7 @@ pub mod rng;
 pub mod route;
 pub mod server;
 pub mod state;
+pub mod telemetry;
 pub mod tls;
 pub mod upstream;
 pub mod watch;

@@ -1,5 +1,6 @@
 //! Components to put into a plugin directory, as bytes.
 
+use crate::cli;
 use std::{fs, path::Path};
 
 /// A guest of `tests/guests`, by the name of its folder.
@@ -7,8 +8,8 @@ use std::{fs, path::Path};
 /// # Panics
 /// When it was not built.
 pub fn guest(name: &str) -> Vec<u8> {
-    let file = format!("guests/target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"));
-    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file))
+    let file = format!("../wasm32-wasip2/guest/{}.wasm", name.replace('-', "_"));
+    read(&cli::target().join(file))
 }
 
 /// A plugin's folder in `plugins/`, with `cases.toml` and the like.

@@ -29,7 +29,7 @@ impl Access {
         let AdminAddress::Tcp(_) = address else { return Ok(Access::Socket) };
         let path = address.token_file();
         let token = write_token(&path).map_err(|error| {
-            Problem::error(Code(201), format!("cannot write the admin token {}: {error}", path.display()))
+            Problem::error(Code::ADDRESS_TAKEN, format!("cannot write the admin token {}: {error}", path.display()))
         })?;
         Ok(Access::Loopback { token })
     }

@@ -95,7 +95,7 @@ fn cannot_bind(address: &AdminAddress, error: &io::Error) -> Problem {
         }
         _ => (error.to_string(), "choose another"),
     };
-    Problem::error(Code(201), format!("cannot listen on admin address {address}: {why}"))
+    Problem::error(Code::ADDRESS_TAKEN, format!("cannot listen on admin address {address}: {why}"))
         .note(format!("{remedy} `address` under [admin]"))
 }
 

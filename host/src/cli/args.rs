@@ -1,6 +1,6 @@
 //! The tree of commands and flags.
 
-use super::{explain, plugin, version};
+use super::{explain, init, plugin, schema, status, version};
 use crate::config::model::AdminAddress;
 use std::path::PathBuf;
 
@@ -57,6 +57,12 @@ pub enum ColorChoice {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Write a commented pointsman.toml here
+    Init(init::Args),
+    /// One screen of a running Pointsman: listeners, pools, backends, plugins
+    Status(status::Args),
+    /// Print the JSON Schema of pointsman.toml
+    Schema(schema::Args),
     /// Explain a code such as PM0301
     Explain(explain::Args),
     /// Print the version; with -v also that of the plugin contract

@@ -1,10 +1,15 @@
 //! Commands, and what they print. What was asked for goes to standard output; problems and the log go to standard error.
 
 mod args;
+pub mod client;
 mod console;
 mod exit;
 mod explain;
+mod init;
 pub mod plugin;
+mod schema;
+mod status;
+mod table;
 mod version;
 
 pub use args::{Args, Command, Global};
@@ -43,6 +48,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn dispatch(args: Args, console: Console<'_>) -> Exit {
     let mut context = Context { global: args.global, console };
     let done = match &args.command {
+        Command::Init(args) => init::run(args, &mut context),
+        Command::Status(args) => status::run(args, &mut context),
+        Command::Schema(args) => schema::run(args, &mut context),
         Command::Explain(args) => explain::run(args, &mut context),
         Command::Version(args) => version::run(args, &mut context),
         Command::Plugin { command } => plugin::run(command, &mut context),

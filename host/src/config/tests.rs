@@ -1,1 +1,301 @@
+use super::*;
+use crate::problem::{Style, render};
+use model::{AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HostMatch, OnFault};
+use proptest::prelude::*;
+use serde_json::Value as Json;
+use std::{fs, time::Duration};
 
+/// Set it to anything to have what a test finds written where it is expected, then read the difference.
+const REWRITE: &str = "POINTSMAN_REWRITE_GOLDEN";
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden")).join(path)
+}
+
+/// The `*.toml` of a directory, by name.
+fn files(directory: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(golden(directory)).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ext| ext == "toml")).collect();
+    files.sort();
+    assert!(files.len() >= 3, "the files of {directory} are found");
+    files
+}
+
+fn assert_golden(found: &str, path: &Path) {
+    if std::env::var_os(REWRITE).is_some() {
+        fs::write(path, found).unwrap();
+    }
+    let expected = fs::read_to_string(path).unwrap_or_default();
+    assert!(found == expected, "{} differs; {REWRITE}=1 rewrites it. Found:\n{found}", path.display());
+}
+
+/// All messages about a text, as a person sees them.
+fn messages(text: &str) -> String {
+    let problems = parse(text, Path::new("pointsman.toml")).map(drop).unwrap_err();
+    problems.iter().map(|problem| render(problem, Style::default()) + "\n").collect()
+}
+
+fn good(text: &str) -> Config {
+    parse(text, Path::new("/etc/pointsman/pointsman.toml")).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// A file that only lacks what a test is about.
+fn with(rest: &str) -> String {
+    format!("[[listen]]\naddress = \"127.0.0.1:0\"\n[pool.app]\nbackends = [\"10.0.0.1:80\"]\n{rest}")
+}
+
+#[test]
+fn bad_files_earn_the_messages_beside_them() {
+    for file in files("config/bad") {
+        let found = messages(&fs::read_to_string(&file).unwrap());
+        assert_golden(&found, &file.with_extension("txt"));
+    }
+}
+
+#[test]
+fn five_mistakes_are_told_at_once_each_with_a_place() {
+    let text = fs::read_to_string(golden("config/bad/five-mistakes.toml")).unwrap();
+    let problems = parse(&text, Path::new("pointsman.toml")).unwrap_err();
+    assert_eq!(problems.len(), 5);
+    assert!(problems.iter().all(|problem| problem.spot.is_some()));
+    let lines: Vec<_> = problems.iter().map(|problem| problem.spot.as_ref().unwrap().line_and_column().0).collect();
+    assert!(lines.is_sorted(), "{lines:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_so() {
+    let problems = load(Path::new("/nowhere/pointsman.toml")).unwrap_err();
+    assert_eq!(problems[0].code, Code::NO_CONFIGURATION);
+    let directory = tempfile::tempdir().unwrap();
+    let large = directory.path().join("large.toml");
+    fs::write(&large, " ".repeat(1 + FILE_MOST as usize)).unwrap();
+    assert!(load(&large).unwrap_err()[0].headline.contains("larger than 1 MiB"));
+    fs::write(&large, [0xff, 0xfe]).unwrap();
+    assert_eq!(load(&large).unwrap_err()[0].code, Code::NO_CONFIGURATION);
+}
+
+#[test]
+fn the_smallest_file_serves_everything_from_its_only_pool() {
+    let config = good(&fs::read_to_string(golden("config/ok/smallest.toml")).unwrap());
+    assert_eq!(config.routes.len(), 1);
+    let route = &config.routes[0];
+    assert_eq!((route.listener, &route.host, route.path.as_str(), route.pool), (None, &HostMatch::Any, "/", 0));
+    assert_eq!(config.pools[0].balancer, BalancerChoice::Named("round-robin".into()));
+    assert_eq!(config.pools[0].backends[0].address, "127.0.0.1:3000".parse().unwrap());
+    assert_eq!(config.pools[0].backends[0].name, "localhost:3000");
+    assert_eq!(config.listeners[0].name, "127.0.0.1:0");
+    assert_eq!(config.admin, default_admin());
+}
+
+#[test]
+fn everything_that_can_be_written_is_understood() {
+    let config = good(&fs::read_to_string(golden("config/ok/everything.toml")).unwrap());
+    let [public, plain] = config.listeners.as_slice() else { panic!("two listeners") };
+    assert_eq!(public.tls.as_ref().unwrap().certificates.len(), 2);
+    let model::CertificateSource::Files { cert, key, spot } = &public.tls.as_ref().unwrap().certificates[0] else {
+        panic!("files")
+    };
+    assert_eq!((cert.as_path(), key.as_path()), (Path::new("/etc/pointsman/a.pem"), Path::new("/etc/pointsman/a.key")));
+    assert_eq!(spot.as_ref().unwrap().line_and_column().0, 4);
+    assert_eq!((public.timeout.handshake, public.timeout.idle), (Duration::from_secs(5), Duration::from_secs(7)));
+    assert!(public.trusted_proxies[1].contains("192.0.2.7".parse().unwrap()));
+    assert!(!public.trusted_proxies[1].contains("192.0.2.8".parse().unwrap()));
+    assert_eq!((public.forwarded, plain.forwarded), (Forwarded::Rfc7239, Forwarded::None));
+
+    let [other, two] = config.pools.as_slice() else { panic!("two pools") };
+    assert_eq!((other.name.as_str(), two.name.as_str()), ("other", "two words"), "in the order of their names");
+    assert_eq!(other.timeout.head, Duration::from_secs(3));
+    assert_eq!((two.timeout.connect, two.timeout.total), (Duration::from_millis(100), Some(Duration::from_secs(7200))));
+    assert_eq!(two.fallback, Fallback::Reject);
+    assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
+    assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
+    let six = &two.backends[2];
+    assert_eq!((six.name.as_str(), six.weight, six.priority, six.zone.as_str()), ("six", 0, 1, "b"));
+    assert_eq!(six.metadata, [("rack".into(), "7".into()), ("gen".into(), "2".into())], "in the order of the file");
+
+    let [shop, rest] = config.routes.as_slice() else { panic!("two routes") };
+    assert_eq!((shop.listener, shop.pool), (Some(0), 1));
+    assert_eq!((&shop.host, shop.path.as_str()), (&HostMatch::Wildcard(".shop.example".into()), "/cart"));
+    assert_eq!(shop.filters[1].on_fault, OnFault::Continue);
+    assert_eq!((rest.listener, &rest.host), (Some(1), &HostMatch::Exact("[::1]".into())));
+
+    assert_eq!(config.plugins.faults.window, Duration::from_secs(60));
+    assert_eq!(config.admin, AdminAddress::Tcp("127.0.0.1:9000".parse().unwrap()));
+    assert_eq!((config.server.workers, config.server.drain), (2, Duration::ZERO));
+}
+
+#[test]
+fn the_schema_is_the_one_that_is_published() {
+    assert_golden(&format!("{:#}\n", json_schema()), &golden("schema.json"));
+}
+
+#[test]
+fn good_files_obey_the_schema_and_unknown_keys_do_not() {
+    let schema = json_schema();
+    for file in files("config/ok") {
+        let text = fs::read_to_string(&file).unwrap();
+        good(&text);
+        assert_eq!(disobeys(&schema, &toml_as_json(&text)), None, "{}", file.display());
+    }
+    for name in ["unknown-keys", "missing-keys", "wrong-kinds", "words", "out-of-range", "no-backends"] {
+        let text = fs::read_to_string(golden(&format!("config/bad/{name}.toml"))).unwrap();
+        assert!(disobeys(&schema, &toml_as_json(&text)).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn defaults_in_the_schema_are_those_in_force() {
+    let schema = json_schema();
+    let table = |at: &str| {
+        let properties = schema.pointer(at).and_then(Json::as_object).unwrap_or_else(|| panic!("{at}"));
+        let default = |(key, schema): (&String, &Json)| Some(format!("{key} = {}\n", schema.get("default")?));
+        properties.iter().filter_map(default).collect::<String>()
+    };
+    let listen = "/properties/listen/items/properties";
+    let pool = "/properties/pool/additionalProperties/properties";
+    let spelled_out = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n{}[listen.timeout]\n{}\
+         [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\n{}\
+         [[pool.app.backends]]\naddress = \"10.0.0.1:80\"\n{}\
+         [[route]]\npool = \"app\"\n{}[[route.filters]]\nplugin = \"x\"\n{}\
+         [plugins]\n{}[plugins.faults]\n{}[server]\n{}",
+        table(listen),
+        table(&format!("{listen}/timeout/properties")),
+        table(pool),
+        table(&format!("{pool}/timeout/anyOf/1/properties")),
+        table(&format!("{pool}/health/properties")),
+        table(&format!("{pool}/backends/items/anyOf/1/properties")),
+        table("/properties/route/items/properties"),
+        table("/properties/route/items/properties/filters/items/properties"),
+        table("/properties/plugins/properties"),
+        table("/properties/plugins/properties/faults/properties"),
+        table("/properties/server/properties"),
+    );
+    let left_out = with("[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n");
+    assert_eq!(without_spots(good(&spelled_out)), without_spots(good(&left_out)), "{spelled_out}");
+}
+
+fn without_spots(mut config: Config) -> String {
+    config.listeners.iter_mut().for_each(|listener| listener.spot = None);
+    config.pools.iter_mut().for_each(|pool| pool.spot = None);
+    config.routes.iter_mut().flat_map(|route| &mut route.filters).for_each(|filter| filter.spot = None);
+    format!("{config:#?}")
+}
+
+fn toml_as_json(text: &str) -> Json {
+    let table = DeTable::parse(text).unwrap().into_inner();
+    let root = DeValue::Table(table);
+    Value::root(&root).json().unwrap()
+}
+
+/// Where a value breaks a schema: as much of JSON Schema as ours uses, patterns excepted.
+fn disobeys(schema: &Json, value: &Json) -> Option<String> {
+    let broken = |what: &str| Some(format!("{value} is not {what}"));
+    if let Some(choices) = schema.get("anyOf").and_then(Json::as_array) {
+        let all_broken = choices.iter().all(|choice| disobeys(choice, value).is_some());
+        return all_broken.then(|| format!("{value} is none of {}", schema["anyOf"]));
+    }
+    if schema.get("enum").is_some_and(|words| !words.as_array().unwrap().contains(value)) {
+        return broken(&schema["enum"].to_string());
+    }
+    if schema.get("const").is_some_and(|word| word != value) {
+        return broken(&schema["const"].to_string());
+    }
+    let number = |key: &str| schema.get(key).and_then(Json::as_i64);
+    match (schema.get("type").and_then(Json::as_str), value) {
+        (None, _) | (Some("string"), Json::String(_)) => None,
+        (Some("integer"), Json::Number(_)) => {
+            let inside = (number("minimum")..=number("maximum")).contains(&value.as_i64());
+            if inside { None } else { broken("in range") }
+        }
+        (Some("array"), Json::Array(items)) if (items.len() as i64) < number("minItems").unwrap_or(0) => {
+            broken("long enough")
+        }
+        (Some("array"), Json::Array(items)) => items.iter().find_map(|item| disobeys(&schema["items"], item)),
+        (Some("object"), Json::Object(entries)) => {
+            let required = schema.get("required").and_then(Json::as_array).into_iter().flatten();
+            let missing = required.filter_map(Json::as_str).find(|key| !entries.contains_key(*key));
+            missing.map(|key| format!("{key} is missing")).or_else(|| {
+                entries.iter().find_map(|(key, value)| {
+                    match (&schema["properties"][key], &schema["additionalProperties"]) {
+                        (Json::Null, Json::Bool(false)) => Some(format!("{key} is unknown")),
+                        (Json::Null, Json::Null) => None,
+                        (Json::Null, other) => disobeys(other, value),
+                        (known, _) => disobeys(known, value),
+                    }
+                })
+            })
+        }
+        (Some(kind), _) => broken(kind),
+    }
+}
+
+/// What a file is made of, put together by chance: deeper into the reader than noise ever comes.
+fn pieces() -> impl Strategy<Value = String> {
+    let keys = prop::sample::select(vec![
+        "[[listen]]\n",
+        "[pool.a]\n",
+        "[[route]]\n",
+        "[plugins]\n",
+        "[admin]\n",
+        "[server]\n",
+        "[pool.\"\"]\n",
+        "address",
+        "tls",
+        "timeout",
+        "backends",
+        "settings",
+        "health",
+        "filters",
+        "faults",
+        "hash",
+        "pool",
+        "host",
+        "path",
+        "metadata",
+        "deadline",
+        "memory",
+        "workers",
+        "trusted_proxies",
+        "\"ü\"",
+    ]);
+    let values = prop::sample::select(vec![
+        "30",
+        "-1",
+        "1e999",
+        "nan",
+        "\"30s\"",
+        "\"\"",
+        "\"ü\"",
+        "\"127.0.0.1:80\"",
+        "[]",
+        "{}",
+        "true",
+        "1979-05-27",
+        "[\"127.0.0.1:80\"]",
+        "{ address = \"x\" }",
+        "[[[]]]",
+        "\"\\u0000\"",
+        "99999999999999999999",
+        "\"unix:/x\"",
+        "\"a\"",
+    ]);
+    let piece = (keys, values).prop_map(|(key, value)| match key.ends_with('\n') {
+        true => key.to_owned(),
+        false => format!("{key} = {value}\n"),
+    });
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic_and_every_refusal_can_be_shown(text in prop_oneof![pieces(), ".*", "[\\[\\]{}=\"a-z.\n ]*"]) {
+        if let Err(problems) = parse(&text, Path::new("pointsman.toml")) {
+            prop_assert!(!problems.is_empty());
+            for problem in &problems {
+                prop_assert!(render(problem, Style::default()).contains(&problem.code.to_string()));
+                prop_assert!(!problem.line().contains('\n'));
+            }
+        }
+    }
+}

@@ -62,6 +62,7 @@ codes! {
     NO_CONFIGURATION     104 "PM0104" "the configuration file cannot be read"
     ADDRESS_TAKEN        201 "PM0201" "an address cannot be listened on, mostly because it is in use"
     ADDRESS_DENIED       202 "PM0202" "an address may not be listened on"
+    START_FAILED         203 "PM0203" "the system refuses what is needed to start"
     CERTIFICATE_MISSING  211 "PM0211" "a certificate or key file is missing or unreadable"
     CERTIFICATE_MISMATCH 212 "PM0212" "a key does not belong to its certificate"
     CERTIFICATE_EXPIRED  213 "PM0213" "a certificate has expired"

@@ -10,7 +10,7 @@ use crate::{
 use http::{HeaderValue, Response, StatusCode, Version, header};
 
 /// No backend of the pool is usable.
-const NOBODY_READY: Code = Code(501);
+const NOBODY_READY: Code = Code::NO_BACKEND;
 /// The header that names the page of the manual.
 const ERROR_HEADER: &str = "pointsman-error";
 /// When to come back, in seconds: health checks look every second.

@@ -230,7 +230,7 @@ impl Applier {
             Some(g) => format!("{} was removed; its last generation {} still serves", path.display(), g.hash().short()),
             None => format!("{} was removed", path.display()),
         };
-        let problem = Problem::warning(Code(315), headline);
+        let problem = Problem::warning(Code::PLUGIN_REMOVED, headline);
         self.board.note(name, |entry| {
             entry.file = None;
             entry.waiting = false;
@@ -257,7 +257,7 @@ fn path(origin: &Origin) -> Option<PathBuf> {
 /// It passed the dry run and failed when its real instances were built.
 fn cannot_be_built(artifact: &Artifact, fault: &Fault) -> Problem {
     let what = path(&artifact.origin).map_or(artifact.name.to_string(), |p| p.display().to_string());
-    Problem::error(Code(306), format!("{what} failed in {} when its instances were built", fault.call))
+    Problem::error(Code::LOAD_FAULT, format!("{what} failed in {} when its instances were built", fault.call))
         .note(fault.text.clone())
         .detail(fault)
 }
@@ -272,7 +272,7 @@ fn missing(wanted: &super::plan::Wanted) -> Problem {
         Kind::Filter => "its requests are answered 503 unless `on_fault = \"continue\"`",
     };
     let problem = Problem::error(
-        Code(309),
+        Code::NO_SUCH_PLUGIN,
         format!(
             "{}: no plugin \"{name}\": neither {name}.wasm in the plugin directory nor embedded{near}",
             wanted.user

@@ -88,6 +88,16 @@ impl Connections {
         self.kept.borrow_mut().put(link);
     }
 
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.kept.borrow().total
+    }
+
+    #[cfg(test)]
+    pub(super) fn sweep(&self, now: Instant) {
+        self.kept.borrow_mut().sweep(now);
+    }
+
     /// The connection to this backend that was used last and is still good.
     fn take(&self, backend: &Backend) -> Option<Box<Link>> {
         let mut kept = self.kept.borrow_mut();

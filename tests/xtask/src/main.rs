@@ -2,21 +2,35 @@
 //! Quiet and quick when there is nothing to build.
 
 mod cargo;
+mod guests;
+mod nginx;
 mod stock;
+mod test;
+mod try_out;
 
+use cargo::cargo;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 cargo xtask TASK
 
+  try [ARGS]     build all there is and run `pointsman try ARGS`
+  test [ARGS]    run every test; ARGS go to `cargo test`
   stock          build the stock plugins into host/stock, where the host embeds them
+  check          what must hold before any test: format, and clippy without a warning
+  bench [ARGS]   run the host's benches; ARGS go to `cargo bench`
 ";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
     let done = match task.as_str() {
+        "try" => try_out::run(&rest),
+        "test" => test::run(&rest),
         "stock" => stock::build(),
+        "check" => check(),
+        "bench" => bench(&rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -29,4 +43,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn check() -> anyhow::Result<()> {
+    cargo(["fmt", "--all", "--check"])?;
+    stock::build()?;
+    cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn bench(args: &[String]) -> anyhow::Result<()> {
+    stock::build()?;
+    cargo(["bench", "--package", "pointsman"].into_iter().chain(args.iter().map(String::as_str)))
 }

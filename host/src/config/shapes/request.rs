@@ -56,17 +56,23 @@ impl Shape for PathPrefix {
     const EXPECTED: &'static str = r#"a path such as "/cart""#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        parsed(value, reader, |text| {
-            is_path(text, &['?', '#', '*']).then(|| PathPrefix(text.into())).ok_or_else(|| match text.ends_with('*') {
-                true => "expected a path without `*`: it matches all below it anyway".into(),
-                false => format!("expected {}", Self::EXPECTED),
-            })
+        parsed(value, reader, |text| match is_path(text, &['?', '#', '*']) {
+            false if text.ends_with('*') => Err("expected a path without `*`: it matches all below it anyway".into()),
+            false => Err(format!("expected {}", Self::EXPECTED)),
+            true => shortest(text).ok_or_else(|| "expected a path without `.`, `..` and `//`".into()),
         })
     }
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^/[^?#*\\s]*$" })
     }
+}
+
+/// The path without slashes at its end; none when requests, whose paths are normalised, can never have it.
+fn shortest(text: &str) -> Option<PathPrefix> {
+    let path = text.trim_end_matches('/');
+    let travels = path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
+    travels.then(|| PathPrefix(if path.is_empty() { "/" } else { path }.into()))
 }
 
 /// What a health check asks for.

@@ -13,6 +13,7 @@ mod trailers;
 mod upload;
 
 pub use decode::BadAnswer;
+pub(super) use decode::{AnswerHead, HeadReader};
 pub(super) use link::Link;
 
 use super::{conn_cache::Connections, error::ExchangeError};

@@ -355,7 +355,7 @@ async fn case_53_a_trickling_backend_has_until_the_total_timeout() {
     })
     .await;
     let timeout = model::PoolTimeout { idle: Duration::from_secs(10), ..Default::default() };
-    let scene = Scene { total: Some(Duration::from_millis(200)), ..Scene::with(origin.address, timeout) };
+    let scene = Scene { total: Some(Duration::from_millis(500)), ..Scene::with(origin.address, timeout) };
     let answer = scene.ask(Method::GET).await.unwrap();
     assert!(!answer.body.is_empty());
     assert_eq!(answer.broken.unwrap(), "the answer took longer than the pool's total timeout");

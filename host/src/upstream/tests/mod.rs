@@ -2,29 +2,34 @@
 
 mod answers;
 mod connections;
+mod health;
 mod requests;
 
 use super::{Connections, ExchangeError, Limits, Outgoing, Pool};
 use crate::{
     config::model,
     figures::{Attempt, Figures},
-    net::Body,
+    net::{Body, BodyError},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, uri::PathAndQuery};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::{
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::{Instant, timeout},
 };
 
@@ -75,6 +80,23 @@ impl Origin {
             }
         })
         .await
+    }
+
+    /// Answers once, as soon as something came, and tells all it saw when the connection has ended.
+    async fn watching(answer: &'static str) -> (Origin, UnboundedReceiver<String>) {
+        let (told, seen) = unbounded_channel();
+        let origin = Origin::new(move |mut stream, _| {
+            let told = told.clone();
+            async move {
+                let mut bytes = Vec::new();
+                stream.read_buf(&mut bytes).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                while stream.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {}
+                told.send(String::from_utf8(bytes).unwrap()).unwrap();
+            }
+        })
+        .await;
+        (origin, seen)
     }
 
     fn accepted(&self) -> usize {
@@ -192,7 +214,7 @@ async fn whole(response: Response<Body>) -> Whole {
     let (status, headers) = (head.status, head.headers);
     let mut whole = Whole { status, headers, body: String::new(), trailers: HeaderMap::new(), broken: None };
     while let Some(frame) = within(body.frame()).await {
-        match frame.map(http_body::Frame::into_data) {
+        match frame.map(Frame::into_data) {
             Ok(Ok(data)) => whole.body += std::str::from_utf8(&data).unwrap(),
             Ok(Err(frame)) => whole.trailers = frame.into_trailers().unwrap(),
             Err(error) => whole.broken = Some(error.to_string()),
@@ -201,21 +223,31 @@ async fn whole(response: Response<Body>) -> Whole {
     whole
 }
 
-/// A body that the test sends piece by piece; dropping the sender ends it.
-fn streamed() -> (tokio::sync::mpsc::UnboundedSender<Result<http_body::Frame<Bytes>, crate::net::BodyError>>, Body) {
-    struct Streamed(tokio::sync::mpsc::UnboundedReceiver<Result<http_body::Frame<Bytes>, crate::net::BodyError>>);
-    impl http_body::Body for Streamed {
-        type Data = Bytes;
-        type Error = crate::net::BodyError;
-        fn poll_frame(
-            mut self: std::pin::Pin<&mut Self>,
-            cx: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, crate::net::BodyError>>> {
-            self.0.poll_recv(cx)
-        }
+/// Sends a body's pieces; dropping it ends the body.
+type Pieces = UnboundedSender<Result<Frame<Bytes>, BodyError>>;
+
+/// A body that the test sends piece by piece, announced with this length.
+fn streamed(length: Option<u64>) -> (Pieces, Body) {
+    let (sender, pieces) = unbounded_channel();
+    (sender, Body::Stream(Box::pin(Streamed { pieces, length })))
+}
+
+struct Streamed {
+    pieces: UnboundedReceiver<Result<Frame<Bytes>, BodyError>>,
+    length: Option<u64>,
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.pieces.poll_recv(cx)
     }
-    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-    (sender, Body::Stream(Box::pin(Streamed(receiver))))
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
 }
 
 fn pool(name: &str, addresses: &[SocketAddr], health: model::Health, timeout: model::PoolTimeout) -> Arc<Pool> {

@@ -138,3 +138,134 @@ fn hex(digit: u8) -> u8 {
         _ => (digit | 0x20) - b'a' + 10,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::h1::encode::{CHUNK_END, chunk_size, last_chunk};
+    use proptest::prelude::*;
+
+    /// Feeds the pieces one by one; the data, the trailers, and whether it was complete, with what was left over.
+    fn decoded<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(Vec<u8>, HeaderMap, bool, BytesMut), BadAnswer> {
+        let (mut chunked, mut buffer) = (Chunked::default(), BytesMut::new());
+        let (mut data, mut fields) = (Vec::new(), HeaderMap::new());
+        let mut complete = false;
+        for piece in pieces {
+            buffer.extend_from_slice(piece);
+            while !complete {
+                match chunked.decode(&mut buffer)? {
+                    Piece::Data(bytes) => {
+                        assert!(!bytes.is_empty());
+                        data.extend_from_slice(&bytes);
+                        complete = chunked.is_complete(&mut buffer);
+                    }
+                    Piece::Trailers(trailers) => fields = trailers,
+                    Piece::End => complete = true,
+                    Piece::Nothing => break,
+                }
+            }
+        }
+        Ok((data, fields, complete, buffer))
+    }
+
+    fn cut<'a>(bytes: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
+        let mut at: Vec<_> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        at.extend([0, bytes.len()]);
+        at.sort_unstable();
+        at.windows(2).map(|w| &bytes[w[0]..w[1]]).collect()
+    }
+
+    /// Chunks without the last one.
+    fn encoded(chunks: &[Vec<u8>], upper: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for chunk in chunks {
+            let begin = bytes.len();
+            chunk_size(&mut bytes, chunk.len());
+            if upper {
+                bytes[begin..].make_ascii_uppercase();
+            }
+            bytes.extend_from_slice(chunk);
+            bytes.extend_from_slice(CHUNK_END);
+        }
+        bytes
+    }
+
+    fn chunks() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..8)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded_however_it_is_cut(chunks in chunks(), upper: bool, trailer: bool, cuts: Vec<usize>) {
+            let mut bytes = encoded(&chunks, upper);
+            let mut fields = HeaderMap::new();
+            if trailer {
+                fields.insert("x-sum", http::HeaderValue::from_static("7"));
+            }
+            last_chunk(&mut bytes, &fields);
+            bytes.extend_from_slice(b"HTTP/1.1");
+            let (data, trailers, complete, rest) = decoded(cut(&bytes, &cuts)).unwrap();
+            prop_assert_eq!(data, chunks.concat());
+            prop_assert_eq!(trailers, fields);
+            prop_assert!(complete);
+            prop_assert_eq!(&rest[..], b"HTTP/1.1");
+        }
+
+        #[test]
+        fn a_body_cut_short_is_never_complete(chunks in chunks(), at: usize) {
+            let mut bytes = encoded(&chunks, false);
+            bytes.extend_from_slice(b"0\r\n\r\n");
+            let (_, _, complete, _) = decoded([&bytes[..at % bytes.len()]]).unwrap();
+            prop_assert!(!complete);
+        }
+
+        #[test]
+        fn any_bytes_cut_anywhere_fare_the_same(bytes in "[0-9a-fA-F;=\r\n x]{0,40}", cuts: Vec<usize>) {
+            let whole = decoded([bytes.as_bytes()]);
+            let cut = decoded(cut(bytes.as_bytes(), &cuts));
+            prop_assert_eq!(whole.is_err(), cut.is_err());
+            if let (Ok(whole), Ok(cut)) = (whole, cut) {
+                prop_assert_eq!((whole.0, whole.2), (cut.0, cut.2));
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_are_plain_hexadecimal() {
+        for (line, bad) in [
+            ("5\r\n", false),
+            ("00005\r\n", false),
+            ("aF\r\n", false),
+            ("5;name=\"value\"\r\n", false),
+            ("ffffffffffffffff\r\n", false),
+            ("fffffffffffffffff\r\n", true),
+            ("00000000000000005\r\n", true),
+            ("0x5\r\n", true),
+            ("+5\r\n", true),
+            ("-5\r\n", true),
+            ("5_0\r\n", true),
+            (" 5\r\n", true),
+            ("5 \r\n", true),
+            ("\r\n", true),
+            (";x\r\n", true),
+            ("5\n", true),
+            ("5\r\r\n", true),
+            ("5;a\nb\r\n", true),
+            ("5;a\rb\r\n", true),
+            ("5;\0\r\n", true),
+        ] {
+            assert_eq!(decoded([line.as_bytes()]).is_err(), bad, "{}", line.escape_debug());
+        }
+    }
+
+    #[test]
+    fn extensions_are_bounded_over_the_whole_body() {
+        let chunk = format!("1;{}\r\nx\r\n", "y".repeat(1000));
+        let body = chunk.repeat(EXTENSIONS_MOST / 1000);
+        assert!(decoded([body.as_bytes()]).is_ok());
+        let body = chunk.repeat(EXTENSIONS_MOST / 1000 + 1);
+        assert_eq!(decoded([body.as_bytes()]).unwrap_err(), BadAnswer::ExtensionsTooLarge);
+    }
+}

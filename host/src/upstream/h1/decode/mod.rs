@@ -9,8 +9,8 @@ mod head;
 use block::{Block, FIELDS_MOST};
 pub(super) use body::{Decoder, Piece};
 use chunked::{EXTENSIONS_MOST, TRAILERS_MOST};
-pub(super) use head::AnswerHead;
-pub(in crate::upstream) use head::HeadReader;
+
+pub(in crate::upstream) use head::{AnswerHead, HeadReader};
 use head::{HEAD_MOST, INTERIMS_MOST};
 
 /// Why an answer is not one.

@@ -1,0 +1,70 @@
+//! Tells what it sees. A request with `x-look: request` or `x-look: figures` leaves one line in the log; `x-want: NAME`
+//! sends the request to the backend of that name, if it is ready.
+
+use pointsman_sdk::{host::request::Part, prelude::*};
+
+struct Looks;
+
+impl Balancer for Looks {
+    type Settings = NoSettings;
+
+    fn new(_: NoSettings, place: &Place) -> Result<Self, String> {
+        log::debug(&format!("{} {:?} {}/{}", place.pool, place.zone, place.instance, place.instances));
+        Ok(Looks)
+    }
+
+    fn update(&mut self, pool: &Pool) {
+        for backend in pool.ready().iter().chain(pool.others()) {
+            let Backend { name, address, weight, priority, zone, standing, metadata, .. } = backend;
+            log::info(&format!("{name} {address} {weight} {priority} {zone:?} {standing:?} {metadata:?}"));
+        }
+    }
+
+    fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+        match request::header("x-look").as_deref() {
+            Some(b"request") => log::info(&the_request(turn)),
+            Some(b"figures") => log::info(&the_figures(pool)),
+            _ => {}
+        }
+        let wanted = request::header("x-want").unwrap_or_default();
+        let at = pool.ready().iter().position(|backend| backend.name.as_bytes() == wanted);
+        turn.untried(at.unwrap_or(0) as Position, pool)
+    }
+}
+
+balancer!(Looks);
+
+fn the_request(turn: &Turn) -> String {
+    let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let count = |name: &str| request::headers().iter().filter(|(known, _)| known == name).count();
+    let [method, scheme, authority] = [request::method(), request::scheme(), request::authority()];
+    let [path, query] = [text(Some(request::path())), text(request::query())];
+    let [cookie, tag] = [text(request::cookie("session")), request::tag("mark")];
+    let [client, sni, alpn] = [Some(request::client_address()), request::sni(), request::alpn()];
+    let hashes = [
+        request::hash(Part::Header, "x-user", 0),
+        request::hash(Part::Query, "q", 7),
+        request::hash(Part::Cookie, "session", 0),
+        request::hash(Part::Tag, "mark", 0),
+        request::hash(Part::Path, "", 0),
+        request::hash(Part::Authority, "", 0),
+        request::hash(Part::Client, "", 0),
+    ];
+    format!(
+        "{method} {scheme} {authority} {path:?} {query:?} x-many={} {cookie:?} {tag:?} {client:?} {sni:?} {alpn:?} \
+         {hashes:?} key={:?}",
+        count("x-many"),
+        turn.key
+    )
+}
+
+fn the_figures(pool: &Pool) -> String {
+    let one = |at: Position| {
+        let averages = (figures::latency_us(at) > 0, figures::peak_latency_us(at) > 0, figures::success_permille(at));
+        (figures::in_flight(at), averages, figures::consecutive_failures(at), figures::age_ms(at) < 3_600_000)
+    };
+    let each: Vec<_> = (0..pool.len() + pool.others().len() as u32).map(one).collect();
+    let all = [figures::all_in_flight(), figures::all_success_permille()];
+    let lengths = [figures::all_latency_us().len(), figures::all_peak_latency_us().len()];
+    format!("total {} {each:?} {all:?} {lengths:?}", figures::total_in_flight())
+}

@@ -1,0 +1,5 @@
+//! A command: a component, but no plugin. It exports `wasi:cli/run`.
+
+fn main() {
+    println!("a command");
+}

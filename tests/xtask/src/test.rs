@@ -1,0 +1,67 @@
+//! Every test there is, from what it needs installed to where its time went.
+
+use crate::{
+    cargo::{WASM, cargo, root, run as run_command, target},
+    guests, nginx, stock,
+};
+use anyhow::Result;
+use std::{
+    ffi::OsStr,
+    process::Command,
+    time::{Duration, SystemTime},
+};
+
+/// Runs it all; `args` go to `cargo test`.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let mut steps = Steps::default();
+    steps.take("stock plugins", stock::build)?;
+    steps.take("nginx, as a backend", nginx::ensure)?;
+    steps.take("guests of the tests", guests::build)?;
+    steps.take("the binary under test", || cargo(["build", "--package", "pointsman"]))?;
+    // Built first and run later, so that the times of the two can be told apart.
+    steps.take("building the tests", || cargo(["test", "--workspace", "--no-run"]))?;
+    steps.take("running the tests", || {
+        cargo(["test", "--workspace"].into_iter().chain(args.iter().map(String::as_str)))
+    })?;
+    steps.take("the example plugin", example)?;
+    steps.tell();
+    Ok(())
+}
+
+/// The example is a project of its own, as its users' will be.
+fn example() -> Result<()> {
+    let folder = target()?.join("examples");
+    // Both as a release, so that what they are built with is built once.
+    for task in [&["test", "--quiet", "--release"][..], &["build", "--quiet", "--release", "--target", WASM]] {
+        let manifest = root().join("examples/hello-balancer/Cargo.toml");
+        let mut arguments: Vec<&OsStr> = task.iter().map(OsStr::new).collect();
+        arguments.extend([OsStr::new("--manifest-path"), manifest.as_os_str()]);
+        arguments.extend([OsStr::new("--target-dir"), folder.as_os_str()]);
+        cargo(arguments)?;
+    }
+    let component = folder.join(WASM).join("release/hello_balancer.wasm");
+    let program = target()?.join("debug/pointsman");
+    run_command(Command::new(program).args(["plugin", "inspect"]).arg(component))
+}
+
+/// What was done, and how long each took.
+#[derive(Default)]
+struct Steps {
+    done: Vec<(&'static str, Duration)>,
+}
+
+impl Steps {
+    fn take(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+        let began = SystemTime::now();
+        step()?;
+        self.done.push((name, began.elapsed().unwrap_or_default()));
+        Ok(())
+    }
+
+    fn tell(&self) {
+        println!("\nall passed; where the time went:");
+        for (name, time) in &self.done {
+            println!("{:>7.1} s  {name}", time.as_secs_f64());
+        }
+    }
+}
