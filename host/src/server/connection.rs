@@ -1,0 +1,491 @@
+//! One connection: the handshake, then HTTP/1 or HTTP/2 by what it agreed on, until the client leaves, a limit is
+//! reached, or the process drains.
+
+use super::{
+    listener::Entrance,
+    pulse::{Pulse, Verdict},
+    register::Place,
+    service::{Answer, Session, serve},
+    stream::{Kind, Stream},
+};
+use crate::{config::model::ListenTimeout, drain::Live, net::Connection, proxy::Worker};
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    rt::Executor,
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
+use hyper_util::rt::TokioIo;
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// Bytes of a request's head, request line included. HTTP/1 answers 431 beyond it. The number of headers is limited to
+/// hyper's 100: any other number makes it allocate for each request.
+const HEAD_BYTES_MOST: u32 = 64 << 10;
+/// Bytes of a connection's read buffer, and of what may wait to be written; a head has to fit into it.
+const BUFFER_BYTES_MOST: usize = 128 << 10;
+/// Requests that one HTTP/2 connection has under way.
+const STREAMS_MOST: u32 = 256;
+/// Bytes that a client may send ahead on one HTTP/2 stream.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes that a client may send ahead on all streams of a connection.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of an answer that wait for the client to open one stream's window.
+const STREAM_BUFFER_BYTES_MOST: usize = 128 << 10;
+
+/// Serves one connection to its end. Dropping this future closes it as it stands. While `_live` lives, so does the drain.
+pub(super) async fn run(
+    socket: TcpStream,
+    peer: SocketAddr,
+    entrance: Arc<Entrance>,
+    worker: Rc<Worker>,
+    place: Place,
+    _live: Live,
+) {
+    let (pulse, limits) = (&place.pulse, &entrance.timeout);
+    let service = |tls| {
+        let connection = Arc::new(Connection { listener: entrance.index, peer, tls });
+        let (entrance, pulse) = (entrance.clone(), pulse.clone());
+        let session = Rc::new(Session { worker, entrance, connection, pulse });
+        service_fn(move |request| serve(session.clone(), request))
+    };
+    let Some(tls) = &entrance.tls else {
+        return serve_http1(socket, pulse, limits, service(None)).await;
+    };
+    match tls.accept(socket, limits.handshake).await {
+        Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {
+            serve_http2(stream, pulse, limits, service(Some(facts))).await;
+        }
+        Ok((stream, facts)) => serve_http1(stream, pulse, limits, service(Some(facts))).await,
+        Err(error) => tracing::debug!(%peer, %error, "no connection"),
+    }
+}
+
+async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Serves)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let stream = TokioIo::new(Stream::new(stream, pulse.clone(), Kind::Requests));
+    let connection = http1::Builder::new()
+        .max_header_size(HEAD_BYTES_MOST as usize)
+        .max_buf_size(BUFFER_BYTES_MOST)
+        // The pulse knows when a head began; hyper would count from the end of the request before.
+        .header_read_timeout(None)
+        .serve_connection(stream, service);
+    drive(connection, pulse, limits).await;
+}
+
+async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Serves)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let stream = TokioIo::new(Stream::new(stream, pulse.clone(), Kind::Frames));
+    let connection = http2::Builder::new(ThisThread)
+        .max_header_list_size(HEAD_BYTES_MOST)
+        .max_concurrent_streams(STREAMS_MOST)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_BUFFER_BYTES_MOST)
+        .serve_connection(stream, service);
+    drive(connection, pulse, limits).await;
+}
+
+/// Lets hyper talk until the conversation ends, is told to, or is cut off.
+async fn drive(conversation: impl Conversation, pulse: &Pulse, limits: &ListenTimeout) {
+    // Boxed: its size would be that of every connection's task, also while it shakes hands.
+    let mut conversation = Box::pin(conversation);
+    let mut alarm = pin!(sleep_until(Instant::now() + limits.idle));
+    let talk = poll_fn(|cx| {
+        pulse.wakes(cx.waker());
+        loop {
+            if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if pulse.shall_finish() {
+                pulse.closes();
+                conversation.as_mut().finish();
+                continue;
+            }
+            match ready!(poll_limit(pulse, limits, alarm.as_mut(), cx)) {
+                Verdict::Finish => {
+                    pulse.closes();
+                    conversation.as_mut().finish();
+                }
+                Verdict::Cut => return Poll::Ready(Ok(())),
+            }
+        }
+    });
+    if let Err(error) = talk.await {
+        // Clients break off all the time; what went wrong with a request was answered.
+        tracing::trace!(%error, "connection ended");
+    }
+}
+
+/// Ready when a limit is reached. The alarm is set again only when a deadline comes closer, or when it rings too early,
+/// so that the requests of a busy connection leave it alone.
+fn poll_limit(
+    pulse: &Pulse,
+    limits: &ListenTimeout,
+    mut alarm: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<Verdict> {
+    loop {
+        let Some((at, verdict)) = pulse.deadline(limits) else { return Poll::Pending };
+        let rang = alarm.is_elapsed();
+        if rang && alarm.deadline() >= at {
+            return Poll::Ready(verdict);
+        }
+        if rang || alarm.deadline() > at {
+            alarm.as_mut().reset(at);
+        }
+        ready!(alarm.as_mut().poll(cx));
+    }
+}
+
+/// hyper's service, as both kinds of connections want it.
+trait Serves:
+    Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: 'static> + 'static
+{
+}
+
+impl<V> Serves for V where
+    V: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: 'static> + 'static
+{
+}
+
+/// What hyper's two kinds of connections have in common.
+trait Conversation: Future<Output = hyper::Result<()>> {
+    /// No further request; those under way are answered.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<S, V> Conversation for http1::Connection<TokioIo<Stream<S>>, V>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    V: Serves,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, V> Conversation for http2::Connection<TokioIo<Stream<S>>, V, ThisThread>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    V: Serves,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs the streams of an HTTP/2 connection on the thread that has the connection.
+#[derive(Clone, Copy, Debug)]
+struct ThisThread;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for ThisThread {
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::pulse::UnderWay, *};
+    use crate::net::{Body, BodyError, Side};
+    use bytes::Bytes;
+    use http_body::Frame;
+    use http_body_util::{BodyExt, Empty};
+    use std::time::Duration;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        task::{JoinHandle, LocalSet, spawn_local},
+        time::{advance, sleep},
+    };
+
+    const LIMITS: ListenTimeout = ListenTimeout {
+        handshake: Duration::from_secs(1),
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+    };
+
+    /// A client of a connection whose service answers by the request's path.
+    struct Client {
+        stream: DuplexStream,
+        pulse: Rc<Pulse>,
+        served: JoinHandle<()>,
+    }
+
+    impl Client {
+        fn new(version: Kind) -> Client {
+            let (stream, server) = duplex(64 << 10);
+            let pulse = Pulse::new();
+            let (of_server, of_requests) = (pulse.clone(), pulse.clone());
+            let service = service_fn(move |request: Request<Incoming>| answer(request, UnderWay::begin(&of_requests)));
+            let served = spawn_local(async move {
+                match version {
+                    Kind::Requests => serve_http1(server, &of_server, &LIMITS, service).await,
+                    Kind::Frames => serve_http2(server, &of_server, &LIMITS, service).await,
+                }
+            });
+            Client { stream, pulse, served }
+        }
+
+        async fn send(&mut self, bytes: &str) {
+            self.stream.write_all(bytes.as_bytes()).await.unwrap();
+        }
+
+        /// Reads until this end comes.
+        async fn read_until(&mut self, end: &str) -> String {
+            let mut text = String::new();
+            while !text.ends_with(end) {
+                let mut bytes = [0; 1024];
+                let read = self.stream.read(&mut bytes).await.unwrap();
+                assert!(read > 0, "closed after {text:?}");
+                text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+            }
+            text
+        }
+
+        /// Reads to the end of the connection.
+        async fn rest(&mut self) -> String {
+            let mut text = String::new();
+            self.stream.read_to_string(&mut text).await.unwrap();
+            text
+        }
+    }
+
+    async fn answer(request: Request<Incoming>, under_way: UnderWay) -> Result<Response<Answer>, Infallible> {
+        let body = match request.uri().path() {
+            "/slow" => {
+                sleep(Duration::from_secs(1000)).await;
+                Body::full("slow")
+            }
+            "/breaks" => Body::Stream(Box::pin(Breaks(false))),
+            _ => Body::full("ok"),
+        };
+        Ok(Response::new(Answer { body, _under_way: under_way }))
+    }
+
+    /// Two bytes, then an error.
+    struct Breaks(bool);
+
+    impl http_body::Body for Breaks {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            let is_broken = std::mem::replace(&mut self.0, true);
+            Poll::Ready(Some(match is_broken {
+                false => Ok(Frame::data(Bytes::from("ab"))),
+                true => Err(BodyError::new(Side::Upstream, "gone")),
+            }))
+        }
+    }
+
+    /// Runs a story on a paused clock; time passes only when everybody waits.
+    fn story(story: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        LocalSet::new().block_on(&runtime, story);
+    }
+
+    fn seconds_since(start: Instant) -> u64 {
+        (Instant::now() - start).as_secs()
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_after_its_last_request() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            for _ in 0..3 {
+                sleep(Duration::from_secs(50)).await;
+                client.send("GET / HTTP/1.1\r\n\r\n").await;
+                client.read_until("\r\n\r\nok").await;
+            }
+            let start = Instant::now();
+            assert_eq!(client.rest().await, "");
+            assert_eq!(seconds_since(start), 75);
+        });
+    }
+
+    #[test]
+    fn half_a_head_is_cut_ten_seconds_after_its_first_byte() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            sleep(Duration::from_secs(40)).await;
+            let start = Instant::now();
+            client.send("GET / HT").await;
+            sleep(Duration::from_secs(6)).await;
+            client.send("TP/1.1\r\n").await;
+            assert_eq!(client.rest().await, "");
+            assert_eq!(seconds_since(start), 10);
+        });
+    }
+
+    #[test]
+    fn a_request_under_way_has_no_limit_here() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            client.send("GET /slow HTTP/1.1\r\n\r\n").await;
+            client.read_until("\r\n\r\nslow").await;
+        });
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_cut() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            // More answers than the pipe holds.
+            let start = Instant::now();
+            let requests = "GET / HTTP/1.1\r\n\r\n".repeat(3000);
+            let sent = client.stream.write_all(requests.as_bytes()).await;
+            assert!(sent.is_err(), "the connection should break");
+            assert_eq!(seconds_since(start), 75);
+        });
+    }
+
+    #[test]
+    fn a_drain_answers_what_is_under_way_and_closes_what_is_idle() {
+        story(async {
+            let mut idle = Client::new(Kind::Requests);
+            let mut busy = Client::new(Kind::Requests);
+            let mut mid_head = Client::new(Kind::Requests);
+            idle.send("GET / HTTP/1.1\r\n\r\n").await;
+            idle.read_until("ok").await;
+            busy.send("GET /slow HTTP/1.1\r\n\r\n").await;
+            mid_head.send("GET / HTTP/1.1\r\n").await;
+            sleep(Duration::from_secs(1)).await;
+            for client in [&idle, &busy, &mid_head] {
+                client.pulse.drain();
+            }
+            let start = Instant::now();
+            assert_eq!(idle.rest().await, "");
+            assert_eq!(seconds_since(start), 0);
+            mid_head.send("\r\n").await;
+            for client in [&mut mid_head, &mut busy] {
+                let answer = client.rest().await;
+                assert!(
+                    answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close\r\n"),
+                    "{answer}"
+                );
+            }
+            // Each waits for its client to close too, but not for long.
+            for client in [idle, busy, mid_head] {
+                client.served.await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_is_not_made_whole() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            client.send("GET /breaks HTTP/1.1\r\n\r\n").await;
+            let answer = client.rest().await;
+            assert!(answer.contains("transfer-encoding: chunked\r\n"), "{answer}");
+            assert!(!answer.contains("\r\n0\r\n"), "{answer}");
+        });
+    }
+
+    #[test]
+    fn case_38_a_head_of_16_kb_is_served_and_a_larger_one_gets_its_answer_while_it_is_sent() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            client.send(&format!("GET / HTTP/1.1\r\nx-a: {}\r\n\r\n", "a".repeat(16 << 10))).await;
+            client.read_until("ok").await;
+            for head in [format!("x-a: {}\r\n", "a".repeat(900 << 10)), "x: y\r\n".repeat(5000)] {
+                let mut client = Client::new(Kind::Requests);
+                client.send("GET / HTTP/1.1\r\n").await;
+                client.send(&head).await;
+                client.stream.shutdown().await.unwrap();
+                assert!(client.rest().await.starts_with("HTTP/1.1 431 "));
+            }
+        });
+    }
+
+    #[test]
+    fn case_41_the_preface_of_h2_on_a_plain_connection_closes_it() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+            assert_eq!(client.rest().await, "");
+        });
+    }
+
+    type H2Client = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+    async fn h2(client: DuplexStream) -> (H2Client, JoinHandle<hyper::Result<()>>) {
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(ThisThread, TokioIo::new(client)).await.unwrap();
+        (sender, spawn_local(connection))
+    }
+
+    async fn get(sender: &mut H2Client, path: &str) -> hyper::Result<Bytes> {
+        let request = Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
+        sender.ready().await?;
+        Ok(sender.send_request(request).await?.into_body().collect().await?.to_bytes())
+    }
+
+    #[test]
+    fn http2_is_told_of_a_drain_and_finishes_its_streams() {
+        story(async {
+            let Client { stream, pulse, served } = Client::new(Kind::Frames);
+            let (mut sender, connection) = h2(stream).await;
+            assert_eq!(get(&mut sender, "/").await.unwrap(), "ok");
+            let mut second = sender.clone();
+            let slow = spawn_local(async move { get(&mut second, "/slow").await });
+            sleep(Duration::from_secs(1)).await;
+            pulse.drain();
+            assert_eq!(slow.await.unwrap().unwrap(), "slow");
+            connection.await.unwrap().unwrap();
+            served.await.unwrap();
+            assert!(get(&mut sender, "/").await.is_err());
+        });
+    }
+
+    #[test]
+    fn an_idle_http2_connection_ends_and_an_answer_that_breaks_off_is_reset() {
+        story(async {
+            let Client { stream, served, .. } = Client::new(Kind::Frames);
+            let (mut sender, connection) = h2(stream).await;
+            assert!(get(&mut sender, "/breaks").await.is_err());
+            assert_eq!(get(&mut sender, "/").await.unwrap(), "ok");
+            let start = Instant::now();
+            connection.await.unwrap().unwrap();
+            served.await.unwrap();
+            assert_eq!(seconds_since(start), 75);
+        });
+    }
+
+    #[test]
+    fn a_dead_http2_client_does_not_hold_a_drain() {
+        story(async {
+            let Client { mut stream, pulse, served } = Client::new(Kind::Frames);
+            stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+            pulse.drain();
+            let start = Instant::now();
+            // It never answers the ping that follows the GOAWAY.
+            served.await.unwrap();
+            assert!(seconds_since(start) <= 5);
+            advance(Duration::from_secs(1)).await;
+        });
+    }
+}

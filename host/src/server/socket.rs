@@ -1,0 +1,166 @@
+//! The sockets of a listener: one for each worker, all on one address, so that the kernel spreads connections over the
+//! workers and no worker has to hand one on.
+
+use super::holder::{self, Holder};
+use crate::{
+    config::model::Listener,
+    problem::{Code, Problem},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener},
+};
+
+/// Connections that wait in a socket's queue to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
+const BACKLOG: i32 = 4096;
+
+/// Listening sockets on one address.
+#[derive(Debug)]
+pub struct Sockets {
+    address: SocketAddr,
+    by_worker: Vec<TcpListener>,
+}
+
+impl Sockets {
+    /// Listens on the address of this listener. PM0201: it is taken, or is no address of this machine. PM0202: it is not
+    /// allowed.
+    pub fn bind(listener: &Listener, workers: usize) -> Result<Sockets, Problem> {
+        bind(listener.address, workers).map_err(|error| {
+            let holder = (error.kind() == ErrorKind::AddrInUse).then(|| holder::of(listener.address.port()));
+            let problem = problem(listener.address, &error, holder.flatten());
+            match &listener.spot {
+                Some(spot) => problem.at(spot.clone(), "this listener"),
+                None => problem,
+            }
+        })
+    }
+
+    /// Where they listen: port 0 has become a real one.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// One for each worker.
+    pub(super) fn into_workers(self) -> Vec<TcpListener> {
+        self.by_worker
+    }
+}
+
+fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
+    // The first socket binds alone, for SO_REUSEPORT would hide that the port is taken by someone who has it set too.
+    // Once bound it lets the others in, so the port is never free in between.
+    let first = open(address)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        let next = open(address)?;
+        next.set_reuse_port(true)?;
+        next.bind(&address.into())?;
+        sockets.push(next);
+    }
+    for socket in &sockets {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(Sockets { address, by_worker: sockets.into_iter().map(TcpListener::from).collect() })
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier process that linger in TIME_WAIT do not count as taken.
+    socket.set_reuse_address(true)?;
+    // Accepted connections inherit it, which saves a system call each.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn problem(address: SocketAddr, error: &io::Error, holder: Option<Holder>) -> Problem {
+    let because = |code, why: &str| Problem::error(Code(code), format!("cannot listen on {address}: {why}"));
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            let why = match holder {
+                Some(holder) => format!("address in use by {holder}"),
+                None => "address in use".to_owned(),
+            };
+            because(201, &why).note("stop it, or choose another `address`")
+        }
+        ErrorKind::PermissionDenied if address.port() < 1024 => {
+            because(202, "ports below 1024 need CAP_NET_BIND_SERVICE").note(
+                "systemd socket activation, `setcap cap_net_bind_service=+ep $(which pointsman)`, or use a port from 1024 on",
+            )
+        }
+        ErrorKind::PermissionDenied => because(202, "permission denied"),
+        ErrorKind::AddrNotAvailable => because(201, "no interface of this machine has that address"),
+        _ => because(201, &error.to_string()),
+    }
+    .detail(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::{Forwarded, ListenTimeout};
+    use std::{collections::HashSet, net::TcpStream};
+
+    fn listener(address: SocketAddr) -> Listener {
+        Listener {
+            name: address.to_string(),
+            address,
+            tls: None,
+            timeout: ListenTimeout::default(),
+            trusted_proxies: Vec::new(),
+            forwarded: Forwarded::X,
+            spot: None,
+        }
+    }
+
+    fn any_port() -> SocketAddr {
+        "127.0.0.1:0".parse().unwrap()
+    }
+
+    #[test]
+    fn all_workers_listen_on_one_port_and_share_the_connections() {
+        let sockets = Sockets::bind(&listener(any_port()), 3).unwrap();
+        let address = sockets.address();
+        assert_ne!(address.port(), 0);
+        let clients: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let mut accepted = HashSet::new();
+        for socket in sockets.into_workers() {
+            let before = accepted.len();
+            while let Ok((_, peer)) = socket.accept() {
+                accepted.insert(peer);
+            }
+            assert!(accepted.len() > before, "a worker got no connection");
+        }
+        assert_eq!(accepted.len(), clients.len());
+    }
+
+    #[test]
+    fn case_73_a_taken_port_is_told_with_who_has_it() {
+        // The holder shares its port, as a second instance of this program would find it.
+        let first = Sockets::bind(&listener(any_port()), 2).unwrap();
+        let problem = Sockets::bind(&listener(first.address()), 2).unwrap_err();
+        assert_eq!(problem.code, Code(201));
+        let start = format!("cannot listen on {}: address in use by ", first.address());
+        assert!(problem.headline.starts_with(&start), "{}", problem.headline);
+        drop(first);
+    }
+
+    #[test]
+    fn each_refusal_has_its_code() {
+        let address = "192.0.2.1:443".parse().unwrap();
+        let foreign = Sockets::bind(&listener(address), 1).unwrap_err();
+        assert_eq!(
+            (foreign.code, foreign.headline.as_str()),
+            (Code(201), "cannot listen on 192.0.2.1:443: no interface of this machine has that address")
+        );
+        let denied = problem(address, &ErrorKind::PermissionDenied.into(), None);
+        assert_eq!(
+            (denied.code, denied.headline.as_str()),
+            (Code(202), "cannot listen on 192.0.2.1:443: ports below 1024 need CAP_NET_BIND_SERVICE")
+        );
+    }
+}

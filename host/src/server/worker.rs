@@ -1,0 +1,232 @@
+//! Worker threads: each has a runtime, sockets, connections and plugin instances of its own, so nothing on a request's way
+//! is shared, locked, or handed to another thread.
+
+use super::{
+    Listener,
+    listener::{Entrance, Reception},
+    register::Register,
+};
+use crate::{drain::Live, proxy::Worker, rng::Rng, state::Cell};
+use std::{
+    io,
+    net::TcpListener,
+    rc::Rc,
+    sync::{Arc, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::oneshot,
+    task::spawn_local,
+    time::{Instant, timeout_at},
+};
+
+/// How long a worker without traffic goes without a look for plugins that want to tick.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The threads that serve.
+#[derive(Debug)]
+pub struct Workers {
+    /// Dropping one stops its worker.
+    stops: Vec<oneshot::Sender<()>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What one worker is made of, before it is on its thread.
+struct Plan {
+    index: usize,
+    sockets: Vec<(TcpListener, Arc<Entrance>)>,
+    cell: Arc<Cell>,
+    epoch: Instant,
+    live: Live,
+}
+
+impl Workers {
+    /// Starts `count` workers, for which the listeners' sockets were bound. When this returns all of them accept. They hold
+    /// on to `live` until they were told to drain and their last connection ended. An error means that the system gives
+    /// no threads, files or memory.
+    pub fn start(
+        listeners: Vec<Listener>,
+        count: usize,
+        cell: &Arc<Cell>,
+        epoch: Instant,
+        live: &Live,
+    ) -> io::Result<Workers> {
+        let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+        for (index, listener) in listeners.into_iter().enumerate() {
+            let Listener { sockets: bound, tls, timeout, policy } = listener;
+            let entrance = Arc::new(Entrance { index, tls, timeout, policy });
+            for (of_worker, socket) in sockets.iter_mut().zip(bound.into_workers()) {
+                of_worker.push((socket, entrance.clone()));
+            }
+        }
+        let mut workers = Workers { stops: Vec::new(), threads: Vec::new() };
+        let (ready, readies) = mpsc::channel();
+        for (index, sockets) in sockets.into_iter().enumerate() {
+            let plan = Plan { index, sockets, cell: cell.clone(), epoch, live: live.clone() };
+            let (stop, stopped) = oneshot::channel();
+            let ready = ready.clone();
+            let thread = thread::Builder::new().name(format!("worker-{index}"));
+            workers.threads.push(thread.spawn(move || plan.run(ready, stopped))?);
+            workers.stops.push(stop);
+        }
+        drop(ready);
+        readies.into_iter().collect::<io::Result<()>>()?;
+        Ok(workers)
+    }
+
+    /// Stops them as they are and waits until they have; connections that are left are closed. Blocking.
+    pub fn stop(self) {
+        drop(self.stops);
+        for thread in self.threads {
+            // A worker that panicked has stopped too, and said why.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Plan {
+    /// The life of a worker thread.
+    fn run(self, ready: mpsc::Sender<io::Result<()>>, stopped: oneshot::Receiver<()>) {
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        runtime.block_on(async move {
+            let begun = self.begin();
+            let has_begun = begun.is_ok();
+            // Who started the workers waits until each of them has said this, or is gone.
+            drop(ready.send(begun));
+            drop(ready);
+            if has_begun {
+                // An error is the sender's end, which is the other way to say stop.
+                let _ = stopped.await;
+            }
+        });
+    }
+
+    /// Spawns what a worker does; each part ends by itself at a drain, or with the runtime.
+    fn begin(self) -> io::Result<()> {
+        let worker = Worker::new(self.index, self.cell, self.epoch, Rng::from_entropy());
+        let register = Rc::new(Register::default());
+        for (socket, entrance) in self.sockets {
+            let socket = tokio::net::TcpListener::from_std(socket)?;
+            let (worker, register, live) = (worker.clone(), register.clone(), self.live.clone());
+            spawn_local(Reception { entrance, worker, register, live }.run(socket));
+        }
+        spawn_local(worker.connections().clone().run(self.live));
+        spawn_local(keep_current(worker));
+        Ok(())
+    }
+}
+
+/// Takes every new snapshot also when no request comes, so that the old one can retire, and lets plugins tick.
+async fn keep_current(worker: Rc<Worker>) {
+    let mut changes = worker.cell().changes();
+    loop {
+        let now = Instant::now();
+        // Looking at the view takes the snapshot in force.
+        let next = worker.view().tick(now).unwrap_or(now + LOOK_INTERVAL);
+        if let Ok(Err(_)) = timeout_at(next, changes.changed()).await {
+            // The cell is gone: nothing changes any more.
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::model::{self, Forwarded, ListenTimeout},
+        drain::Drain,
+        proxy::Policy,
+        route::Table,
+        server::Sockets,
+        state::Snapshot,
+    };
+    use std::{
+        io::{Read, Write},
+        net::{SocketAddr, TcpStream},
+    };
+
+    /// Two workers, two listeners, and no route at all.
+    fn start(live: &Live) -> (Workers, Vec<SocketAddr>) {
+        let config = model::Listener {
+            name: "test".into(),
+            address: "127.0.0.1:0".parse().unwrap(),
+            tls: None,
+            timeout: ListenTimeout::default(),
+            trusted_proxies: Vec::new(),
+            forwarded: Forwarded::X,
+            spot: None,
+        };
+        let listeners: Vec<Listener> = (0..2)
+            .map(|_| Listener {
+                sockets: Sockets::bind(&config, 2).unwrap(),
+                tls: None,
+                timeout: config.timeout,
+                policy: Policy::default(),
+            })
+            .collect();
+        let addresses = listeners.iter().map(|listener| listener.sockets.address()).collect();
+        let snapshot = Snapshot {
+            revision: 1,
+            table: Arc::new(Table::default()),
+            routes: [].into(),
+            pools: vec![],
+            filters: vec![],
+        };
+        let workers = Workers::start(listeners, 2, &Cell::new(snapshot), Instant::now(), live).unwrap();
+        (workers, addresses)
+    }
+
+    fn ask(client: &mut TcpStream) -> String {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut text = String::new();
+        while !text.contains("\r\n\r\nno such route\n") {
+            let mut bytes = [0; 1024];
+            let read = client.read(&mut bytes).unwrap();
+            assert!(read > 0, "closed after {text:?}");
+            text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        }
+        text
+    }
+
+    #[test]
+    fn all_workers_serve_all_listeners_and_a_drain_leaves_nothing() {
+        let (drain, live) = Drain::new();
+        let (workers, addresses) = start(&live);
+        drop(live);
+        let mut clients: Vec<TcpStream> =
+            addresses.iter().cycle().take(40).map(|address| TcpStream::connect(address).unwrap()).collect();
+        for client in &mut clients {
+            assert!(ask(client).starts_with("HTTP/1.1 404 "));
+        }
+        assert!(drain.live() >= clients.len());
+        drain.start();
+        for client in &mut clients {
+            assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "an idle connection is closed");
+        }
+        drop(clients);
+        let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+        assert_eq!(runtime.block_on(drain.wait(Duration::from_secs(10))), 0);
+        for address in addresses {
+            assert!(TcpStream::connect(address).is_err(), "the listener is closed");
+        }
+        workers.stop();
+    }
+
+    #[test]
+    fn stopping_closes_what_is_left() {
+        let (drain, live) = Drain::new();
+        let (workers, addresses) = start(&live);
+        drop(live);
+        let mut client = TcpStream::connect(addresses[0]).unwrap();
+        ask(&mut client);
+        workers.stop();
+        assert_eq!(drain.live(), 0);
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0);
+    }
+}
