@@ -25,6 +25,8 @@ mod sandbox;
 mod seat;
 mod shared;
 pub mod stock;
+#[cfg(test)]
+mod tests;
 mod ticker;
 
 pub use admission::Use;
