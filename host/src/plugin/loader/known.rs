@@ -127,7 +127,7 @@ impl<T> Known<T> {
         let directory = self.directory.display();
         let polling = format!("polling {directory} every {} s", watch::TICK.as_secs());
         match trouble {
-            Trouble::Overflowed => self.lost(&format!("changed faster than its events were read; {rescanned}")),
+            Trouble::Overflowed => self.lost(&format!("lost events (inotify queue overflowed); {rescanned}")),
             Trouble::Replaced => self.lost(&format!("was replaced; {rescanned}")),
             Trouble::LimitReached => {
                 let headline = format!("inotify watch limit reached; {polling}");
@@ -155,5 +155,50 @@ impl Look {
         let mut files: Vec<_> = self.files.iter().flatten().collect();
         files.sort_by_key(|(_, found)| found.stamp.modified);
         files.into_iter().map(|(name, _)| Arc::clone(name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is told of a look at an empty directory.
+    fn told(troubles: Vec<Trouble>, files: io::Result<()>, known: &mut Known<()>) -> Vec<String> {
+        let look = Look { troubles, files: files.map(|()| BTreeMap::new()) };
+        let news = known.notice(look, Instant::now());
+        let problems = news.into_iter().filter_map(|news| match news {
+            News::Trouble(problem) => Some(format!("{} {}", problem.code, problem.headline)),
+            _ => None,
+        });
+        problems.collect()
+    }
+
+    fn known() -> Known<()> {
+        Known::new("plugins".into(), Duration::ZERO, 0, Arc::new(|_| Ok(())))
+    }
+
+    #[test]
+    fn each_trouble_has_its_code_and_says_what_was_done() {
+        for (trouble, line) in [
+            (
+                Trouble::Overflowed,
+                "PM0313 plugin directory plugins lost events (inotify queue overflowed); rescanned 0 files, nothing changed",
+            ),
+            (Trouble::Replaced, "PM0313 plugin directory plugins was replaced; rescanned 0 files, nothing changed"),
+            (Trouble::LimitReached, "PM0314 inotify watch limit reached; polling plugins every 2 s"),
+            (Trouble::Unwatchable("no".into()), "PM0314 plugins cannot be watched (no); polling plugins every 2 s"),
+        ] {
+            assert_eq!(told(vec![trouble], Ok(()), &mut known()), [line]);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_listed_is_told_once_for_each_reason() {
+        let mut known = known();
+        let mut look = |error: Option<i32>| {
+            told(Vec::new(), error.map_or(Ok(()), |error| Err(io::Error::from_raw_os_error(error))), &mut known).len()
+        };
+        let (missing, denied) = (Some(2), Some(13));
+        assert_eq!([missing, missing, denied, denied, None, None].map(&mut look), [1, 0, 1, 0, 1, 0]);
     }
 }
