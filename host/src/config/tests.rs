@@ -1,3 +1,5 @@
+//! The reader of `pointsman.toml` against tables of right and wrong files.
+
 use super::*;
 use crate::problem::{Style, render};
 use model::{AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HostMatch, OnFault};
