@@ -6,6 +6,7 @@ use crate::upstream::{
     h1::{AnswerHead, HeadReader},
 };
 use bytes::BytesMut;
+use rustix::io::Errno;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,6 +36,8 @@ pub(super) enum Cause {
     BadAnswer,
     /// No way leads there.
     Unreachable,
+    /// This process has no socket left to ask with: that says nothing about the backend.
+    Ours,
 }
 
 /// Checks an address; says for people how it went.
@@ -76,11 +79,36 @@ fn unconnected(kind: ErrorKind) -> Ill {
         ErrorKind::Connect(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Ill { cause: Cause::Refused, said: "connection refused".into() }
         }
+        ErrorKind::Connect(error) if is_ours(&error) => {
+            Ill { cause: Cause::Ours, said: format!("not checked: {error}") }
+        }
         ErrorKind::Connect(error) => Ill { cause: Cause::Unreachable, said: format!("connect: {}", error.kind()) },
         other => Ill { cause: Cause::Timeout, said: other.to_string() },
     }
 }
 
+/// No file, buffer or port is left here.
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
+}
+
 fn milliseconds(begun: Instant) -> String {
     format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_shortage_is_nobodys_illness() {
+        for (errno, cause) in [
+            (Errno::MFILE, Cause::Ours),
+            (Errno::CONNREFUSED, Cause::Refused),
+            (Errno::HOSTUNREACH, Cause::Unreachable),
+        ] {
+            assert_eq!(unconnected(ErrorKind::Connect(errno.into())).cause, cause, "{errno}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     figures::Standing,
     rng::{Rng, mix},
 };
-use check::{Ill, check};
+use check::{Cause, Ill, check};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
@@ -38,6 +38,7 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
             checks.spawn(async move {
                 match look_at(&pool, &backend).await {
                     Ok(said) => pool.stands(&backend, Standing::Ready, said),
+                    Err(ill) if ill.cause == Cause::Ours => pool.stands(&backend, backend.standing(), ill.said),
                     Err(ill) => pool.stands(&backend, Standing::Unhealthy, ill.said),
                 };
             });
@@ -71,6 +72,10 @@ async fn visit(ward: Arc<Ward>, backend: Arc<Backend>) {
             Ok(said) => {
                 failures = 0;
                 ward.is_well(&backend, said);
+                pause = jittered(pool.health.interval, &mut rng);
+            }
+            Err(ill) if ill.cause == Cause::Ours => {
+                pool.stands(&backend, backend.standing(), ill.said);
                 pause = jittered(pool.health.interval, &mut rng);
             }
             Err(ill) => {

@@ -4,7 +4,7 @@
 use super::check::{Cause, Ill};
 use crate::{
     figures::Standing,
-    problem::Code,
+    problem::{Code, Problem},
     upstream::{Backend, Pool},
 };
 use std::{
@@ -71,7 +71,7 @@ impl Ward {
             tracing::warn!("backend {} of pool {} is out: {}", backend.name, self.pool.name, ill.said);
         }
         if state.ready() == 0 && !std::mem::replace(&mut state.is_full, true) {
-            tracing::error!(code = %NOBODY_READY, "pool {}: {}", self.pool.name, state.summary());
+            Problem::error(NOBODY_READY, format!("pool {}: {}", self.pool.name, state.summary())).log();
         }
     }
 

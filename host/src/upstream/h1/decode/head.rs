@@ -147,3 +147,79 @@ fn length(value: &[u8]) -> Result<u64, BadAnswer> {
 fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
     value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Status and headers of the first answer in these pieces, with what was left over.
+    fn read<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Option<(StatusCode, HeaderMap, BytesMut)>, BadAnswer> {
+        let (mut reader, mut buffer) = (HeadReader::new(false), BytesMut::new());
+        let mut pieces = pieces.into_iter();
+        while let Some(piece) = pieces.next() {
+            buffer.extend_from_slice(piece);
+            if let Some(head) = reader.take(&mut buffer)? {
+                pieces.for_each(|rest| buffer.extend_from_slice(rest));
+                return Ok(Some((head.status, head.headers, buffer)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What answers, good and bad, are made of.
+    fn scraps() -> impl Strategy<Value = Vec<u8>> {
+        let scrap = prop::sample::select(vec![
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 103 Early Hints\r\n",
+            "HTTP/1.0 404\r\n",
+            "HTTP/1.",
+            "content-length: 2\r\n",
+            "content-length: 3\r\n",
+            "transfer-encoding: chunked\r\n",
+            "connection: close\r\n",
+            "x-a:  \t b \r\n",
+            ": x\r\n",
+            " x\r\n",
+            "\r\n",
+            "\r\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "\0",
+            "ok",
+        ]);
+        prop::collection::vec(scrap, 0..12).prop_map(|scraps| scraps.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_reads_the_same_however_it_is_cut(bytes in scraps(), piece in 1_usize..40) {
+            prop_assert_eq!(read(bytes.chunks(piece)).ok(), read([&bytes[..]]).ok());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes: Vec<u8>, begin: bool) {
+            let begin = if begin { &b"HTTP/1.1 200 OK\r\n"[..] } else { b"" };
+            let _ = read([begin, &bytes, b"\r\n\r\n"]);
+        }
+
+        #[test]
+        fn lengths_are_digits_and_nothing_else(length: u64) {
+            prop_assert_eq!(super::length(length.to_string().as_bytes()), Ok(length));
+            for bad in [format!("+{length}"), format!("-{length}"), format!("{length} "), format!("{length},{length}")] {
+                prop_assert_eq!(super::length(bad.as_bytes()), Err(BadAnswer::ContentLength));
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_past_64_bits_is_none() {
+        assert_eq!(length(b"18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(length(b"000000000000000000000002"), Ok(2));
+        assert_eq!(length(b"18446744073709551616"), Err(BadAnswer::ContentLength));
+        assert_eq!(length(b""), Err(BadAnswer::ContentLength));
+    }
+}
