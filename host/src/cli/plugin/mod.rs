@@ -1,11 +1,41 @@
-//! `pointsman plugin …`.
+//! `pointsman plugin …`: an author's way from an idea to a plugin that serves.
+
+mod build;
+mod export;
+mod file;
+mod inspect;
+mod install;
+mod ls;
+mod manifest;
+mod new;
+mod template;
 
 use super::{Context, Exit, Failure};
 
 /// What can be done with plugins.
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Write a new plugin project: it builds, tests and serves as it stands
+    New(new::Args),
+    /// Build the plugin of a folder and verify what came of it
+    Build(build::Args),
+    /// Say what a component is, what it asks for and what it costs
+    Inspect(inspect::Args),
+    /// Put a component into the directory of a running Pointsman, and wait until it serves
+    Install(install::Args),
+    /// Write an embedded plugin to standard output
+    Export(export::Args),
+    /// List the plugins of a running Pointsman
+    Ls(ls::Args),
+}
 
-pub(super) fn run(command: &Command, _: &mut Context<'_>) -> Result<Exit, Failure> {
-    match *command {}
+pub(super) fn run(command: &Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    match command {
+        Command::New(args) => new::run(args, context),
+        Command::Build(args) => build::run(args, context),
+        Command::Inspect(args) => inspect::run(args, context),
+        Command::Install(args) => install::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Ls(args) => ls::run(args, context),
+    }
 }

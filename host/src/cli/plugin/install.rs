@@ -1,0 +1,155 @@
+//! `pointsman plugin install`: verify, put in place in one step, and wait until it serves or is refused.
+
+use super::{file, manifest::Manifest};
+use crate::{
+    admin::api::{Plugin, Status},
+    cli::{Context, Exit, Failure, client::Client},
+    plugin::{Compiled, loader::is_name},
+    problem::{Code, Problem, Report},
+};
+use anyhow::{Context as _, anyhow};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long the running process may take to admit it. Compiling a large component takes seconds.
+const WAIT_MOST: Duration = Duration::from_secs(10);
+/// Between two questions whether it did.
+const WAIT_STEP: Duration = Duration::from_millis(50);
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The component, called NAME.wasm; without it, what `plugin build` made in this folder
+    file: Option<PathBuf>,
+    /// The plugin directory; without it, that of the running Pointsman
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let (name, file) = what(args.file.as_deref())?;
+    // What would be refused is never written.
+    let compiled = file::runtime()?.compile(file::read(&name, &file)?)?;
+
+    if let Some(directory) = &args.to {
+        let path = put(directory, &compiled)?;
+        writeln!(context.console.out, "{name} {} is in {}", short(&compiled), path.display())?;
+        return Ok(Exit::Ok);
+    }
+    let client = Client::new(context.global.admin.as_ref());
+    let status: Status = client.get("/v1/status")?;
+    let directory = status.plugins_directory.with_context(|| {
+        format!(
+            "the Pointsman on {} watches no plugin directory; set `plugins.directory`, or use --to",
+            client.address()
+        )
+    })?;
+    let begun = Instant::now();
+    let path = put(Path::new(&directory), &compiled)?;
+    client.post("/v1/plugins/rescan")?;
+    let plugin = wait(&client, &compiled)?;
+    let took = begun.elapsed().as_millis();
+    writeln!(context.console.out, "{} ({took} ms, {})", live(&plugin), path.display())?;
+    Ok(Exit::Ok)
+}
+
+/// The plugin's name, and its file.
+fn what(file: Option<&Path>) -> anyhow::Result<(String, PathBuf)> {
+    let Some(file) = file else {
+        let manifest = Manifest::read(Path::new("."))?;
+        let component = manifest.build()?.component.clone();
+        if !component.exists() {
+            return Err(anyhow!("{} is not there; run `pointsman plugin build` first", component.display()));
+        }
+        return Ok((manifest.name, component));
+    };
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    if !is_name(&name) {
+        let rule = "lower-case letters, digits and dashes, a letter first";
+        return Err(anyhow!("{}: the plugin would be called {name:?}; rename the file: {rule}", file.display()));
+    }
+    Ok((name.into_owned(), file.to_owned()))
+}
+
+fn put(directory: &Path, compiled: &Compiled) -> anyhow::Result<PathBuf> {
+    let artifact = compiled.artifact();
+    let path = directory.join(format!("{}.wasm", artifact.name));
+    file::put(&path, &artifact.bytes)?;
+    Ok(path)
+}
+
+fn short(compiled: &Compiled) -> String {
+    compiled.artifact().hash.short()
+}
+
+/// Asks until these bytes were admitted or refused.
+fn wait(client: &Client, compiled: &Compiled) -> Result<Plugin, Failure> {
+    let deadline = Instant::now() + WAIT_MOST;
+    loop {
+        let plugins: Vec<Plugin> = client.get("/v1/plugins")?;
+        let plugin = plugins.into_iter().find(|plugin| *plugin.name == *compiled.artifact().name);
+        match outcome(plugin, &short(compiled)) {
+            Outcome::Admitted(plugin) => return Ok(plugin),
+            Outcome::Refused(problem) => return Err(problem.into()),
+            Outcome::Pending(state) if Instant::now() >= deadline => {
+                let waited = WAIT_MOST.as_secs();
+                return Err(anyhow!("not live after {waited} s ({state}); `pointsman plugin ls` says more").into());
+            }
+            Outcome::Pending(_) => pause(WAIT_STEP)?,
+        }
+    }
+}
+
+fn pause(time: Duration) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    runtime.block_on(tokio::time::sleep(time));
+    Ok(())
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Admitted(Plugin),
+    Refused(Problem),
+    /// Where it stands.
+    Pending(String),
+}
+
+/// What the running process says of the bytes with this hash.
+fn outcome(plugin: Option<Plugin>, hash: &str) -> Outcome {
+    let Some(plugin) = plugin else { return Outcome::Pending("not seen yet".into()) };
+    match &plugin.problem {
+        Some(report) if plugin.refused_hash.as_deref() == Some(hash) => Outcome::Refused(problem(report)),
+        _ if plugin.hash.as_deref() == Some(hash) => Outcome::Admitted(plugin),
+        _ => Outcome::Pending(plugin.state),
+    }
+}
+
+/// Where its bytes serve, in one line.
+fn live(plugin: &Plugin) -> String {
+    let name = &plugin.name;
+    let (hash, number) = (plugin.hash.as_deref().unwrap_or_default(), plugin.generation.unwrap_or_default());
+    let live = match (plugin.state.as_str(), plugin.pools.as_slice()) {
+        ("serving", [pool]) => format!("live for pool {pool}"),
+        ("serving", []) => "live in its routes".into(),
+        ("serving", pools) => format!("live for pools {}", pools.join(", ")),
+        ("quarantined", _) => "quarantined before, and these are the same bytes".into(),
+        _ => format!("admitted; no pool or route names it yet (`balancer = \"{name}\"`)"),
+    };
+    format!("{name} {hash} generation {number}: {live}")
+}
+
+/// What the running process refused, as if it had been found here.
+fn problem(report: &Report) -> Problem {
+    let code = Code::parse(&report.code).unwrap_or(Code::LOAD_FAULT);
+    let place = match (&report.file, report.line) {
+        (Some(file), Some(line)) => format!(" ({file}:{line})"),
+        _ => String::new(),
+    };
+    let mut problem = Problem::error(code, format!("{}{place}", report.headline));
+    problem.notes.clone_from(&report.notes);
+    problem.serving.clone_from(&report.serving);
+    problem.detail.clone_from(&report.detail);
+    problem
+}

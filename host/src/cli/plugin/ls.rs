@@ -1,0 +1,70 @@
+//! `pointsman plugin ls`: the plugins of a running Pointsman, the refused ones included, with their error.
+
+use super::file::bytes_in_words;
+use crate::{
+    admin::api::Plugin,
+    cli::{Context, Exit, Failure, client::Client, table::Table},
+    plugin::{Hash, stock},
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// For programs: the answer of the admin API
+    #[arg(long, conflicts_with = "stock")]
+    json: bool,
+    /// What is embedded in this binary instead; asks nobody
+    #[arg(long)]
+    stock: bool,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    if args.stock {
+        write!(context.console.out, "{}", embedded())?;
+        return Ok(Exit::Ok);
+    }
+    let plugins: Vec<Plugin> = Client::new(context.global.admin.as_ref()).get("/v1/plugins")?;
+    let out = &mut context.console.out;
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&plugins).map_err(anyhow::Error::from)?)?;
+        return Ok(Exit::Ok);
+    }
+    write!(out, "{}", table(&plugins))?;
+    for (plugin, problem) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.problem.as_ref()?))) {
+        writeln!(out, "{}: {}[{}] {}", plugin.name, problem.severity, problem.code, problem.headline)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn embedded() -> Table {
+    let mut table = Table::new(&["NAME", ">SIZE", "HASH"]);
+    for name in stock::names() {
+        let bytes = stock::bytes(name).unwrap_or_default();
+        table.row([(*name).into(), bytes_in_words(bytes.len()), Hash::of(bytes).short()]);
+    }
+    table
+}
+
+fn table(plugins: &[Plugin]) -> Table {
+    let mut table =
+        Table::new(&["NAME", "KIND", "STATE", ">GEN", "HASH", "ORIGIN", ">PICKS", ">FAULTS", ">FALLBACKS", "POOLS"]);
+    for plugin in plugins {
+        table.row([
+            plugin.name.clone(),
+            or_dash(plugin.kind.as_ref()),
+            plugin.state.clone(),
+            or_dash(plugin.generation),
+            or_dash(plugin.hash.as_ref()),
+            or_dash(plugin.origin.as_ref()),
+            plugin.picks.to_string(),
+            plugin.faults.to_string(),
+            plugin.fallbacks.to_string(),
+            or_dash((!plugin.pools.is_empty()).then(|| plugin.pools.join(","))),
+        ]);
+    }
+    table
+}
+
+/// No cell is empty, so that no column is lost to `awk`.
+fn or_dash(cell: Option<impl ToString>) -> String {
+    cell.map_or_else(|| "-".to_owned(), |cell| cell.to_string())
+}
