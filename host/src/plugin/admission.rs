@@ -50,7 +50,7 @@ impl Runtime {
         let artifact = compiled.artifact();
         if compiled.kind() != wanted {
             let headline = format!("{} is a {}, not a {wanted}", artifact.place(), compiled.kind());
-            return Err(Problem::error(Code(307), headline).note(format!("name a {wanted} here, or another plugin")));
+            return Err(Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin")));
         }
         let generation = Arc::new(Generation::new(self.clone(), compiled.clone()));
         for one in uses {
@@ -169,7 +169,7 @@ fn refusal(compiled: &Compiled, one: &Use, fault: &Fault) -> Problem {
         };
     }
     let problem =
-        Problem::error(Code(305), format!("{} refused its config: {:?}", compiled.artifact().name, fault.text));
+        Problem::error(Code::SETTINGS_REFUSED, format!("{} refused its config: {:?}", compiled.artifact().name, fault.text));
     match &one.spot {
         Some(spot) => problem.at(spot.clone(), "these settings"),
         None => problem,
@@ -183,16 +183,16 @@ fn trapped(compiled: &Compiled, fault: &Fault) -> Problem {
         call => call.to_string(),
     };
     let problem = match fault.kind {
-        FaultKind::Deadline => Problem::error(Code(306), format!("{place} overran its time in {call}"))
+        FaultKind::Deadline => Problem::error(Code::LOAD_FAULT, format!("{place} overran its time in {call}"))
             .note(format!("stopped after {}", fault.text)),
-        FaultKind::Memory => Problem::error(Code(306), format!("{place} overran its memory in {call}"))
+        FaultKind::Memory => Problem::error(Code::LOAD_FAULT, format!("{place} overran its memory in {call}"))
             .note(format!("it asked for {} (`plugins.memory`)", fault.text)),
-        FaultKind::Answer => Problem::error(Code(306), format!("{place} {} in {call}", fault.text)),
+        FaultKind::Answer => Problem::error(Code::LOAD_FAULT, format!("{place} {} in {call}", fault.text)),
         FaultKind::Trap if fault.text.starts_with(STACK_OVERFLOW) => {
-            Problem::error(Code(306), format!("{place} overran its stack in {call}")).note(&fault.text)
+            Problem::error(Code::LOAD_FAULT, format!("{place} overran its stack in {call}")).note(&fault.text)
         }
         FaultKind::Trap | FaultKind::Refused => {
-            let problem = Problem::error(Code(306), format!("{place} trapped in {call}"));
+            let problem = Problem::error(Code::LOAD_FAULT, format!("{place} trapped in {call}"));
             fault.text.lines().fold(problem, Problem::note)
         }
     };

@@ -112,7 +112,7 @@ impl fmt::Debug for Compiled {
 fn odd_import(place: &str, error: &wasmtime::Error) -> Problem {
     let raw = format!("{error:#}");
     let name = raw.split('`').nth(1).unwrap_or("an interface");
-    Problem::error(Code(304), format!("{place} imports `{name}` in another shape than this host offers"))
+    Problem::error(Code::FORBIDDEN_IMPORT, format!("{place} imports `{name}` in another shape than this host offers"))
         .note(OUR_WIT)
         .detail(raw)
 }
@@ -120,7 +120,7 @@ fn odd_import(place: &str, error: &wasmtime::Error) -> Problem {
 /// PM0303: the name is right, and yet a function behind it is missing or different.
 fn odd_export(place: &str, kind: Kind, error: &wasmtime::Error) -> Problem {
     let name = format!("pointsman:plugin/{kind}@{}", abi::VERSION);
-    Problem::error(Code(303), format!("{place} exports `{name}` in another shape than this host knows"))
+    Problem::error(Code::MISSING_EXPORT, format!("{place} exports `{name}` in another shape than this host knows"))
         .note(OUR_WIT)
         .detail(format!("{error:#}"))
 }

@@ -150,7 +150,7 @@ impl Generation {
         if is_due || matches!(strike, Strike::Last { .. }) {
             *at = Some(now);
             let problem = self.problem(fault, strike);
-            tracing::warn!(target: "plugin", "{}: {}", problem.code, problem.headline);
+            problem.log();
             told.last = Some(problem);
         }
     }
@@ -166,16 +166,16 @@ impl Generation {
         };
         let problem = match kind {
             FaultKind::Deadline => Problem::warning(
-                Code(402),
+                Code::OVERRAN,
                 format!("{who} stopped after {text} in {call} (`plugins.deadline`, {seen}); fell back"),
             ),
-            FaultKind::Answer => Problem::warning(Code(403), format!("{who} {text} ({seen}); fell back")),
+            FaultKind::Answer => Problem::warning(Code::BAD_ANSWER, format!("{who} {text} ({seen}); fell back")),
             FaultKind::Memory => Problem::warning(
-                Code(401),
+                Code::TRAPPED,
                 format!("{who} trapped in {call}: it asked for {text} (`plugins.memory`, {seen}); fell back"),
             ),
             FaultKind::Trap | FaultKind::Refused => {
-                let problem = Problem::warning(Code(401), format!("{who} trapped in {call} ({seen}); fell back"));
+                let problem = Problem::warning(Code::TRAPPED, format!("{who} trapped in {call} ({seen}); fell back"));
                 text.lines().fold(problem, Problem::note)
             }
         };

@@ -33,7 +33,7 @@ impl Runtime {
     /// Starts the engine and its ticker. `cache`: where compiled code is kept; none: nowhere.
     pub fn new(limits: &Plugins, workers: usize, zone: &str, cache: Option<&Path>) -> Result<Arc<Runtime>, Problem> {
         let (engine, linker, _ticker) = start(cache).map_err(|error| {
-            Problem::error(Code(310), "the plugin engine does not start")
+            Problem::error(Code::NO_ENGINE, "the plugin engine does not start")
                 .note("it needs executable memory and room for its cache")
                 .detail(format!("{error:#}"))
         })?;
@@ -91,7 +91,7 @@ impl fmt::Debug for Runtime {
 /// PM0308: more bytes than a plugin may have.
 pub(super) fn too_large(place: &str, size: u64, most: u64) -> Problem {
     Problem::error(
-        Code(308),
+        Code::UNREADABLE,
         format!("{place}: {:.0} MB, more than `plugins.size` ({:.0} MB)", size as f64 / 1e6, most as f64 / 1e6),
     )
     .note("build without debug information, or raise `plugins.size`")

@@ -75,6 +75,7 @@ codes! {
     NOT_OFFERED          307 "PM0307" "a plugin asks for something this host does not offer, or is of the wrong kind"
     UNREADABLE           308 "PM0308" "a plugin file is unreadable or too large"
     NO_SUCH_PLUGIN       309 "PM0309" "no plugin of this name, neither as a file nor embedded"
+    NO_ENGINE            310 "PM0310" "the engine that runs plugins does not start"
     STILL_CHANGING       311 "PM0311" "a plugin file is still being written"
     NOT_SETTLED          312 "PM0312" "a plugin file has not settled for a long time"
     WATCH_LOST           313 "PM0313" "events of the plugin directory were lost"

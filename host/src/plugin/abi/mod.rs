@@ -40,7 +40,7 @@ impl Names {
 pub(super) fn names(artifact: &Artifact) -> Result<Names, Problem> {
     let place = artifact.place();
     if !artifact.bytes.starts_with(b"\0asm") {
-        return Err(Problem::error(Code(301), format!("{place} is not WebAssembly"))
+        return Err(Problem::error(Code::NOT_A_COMPONENT, format!("{place} is not WebAssembly"))
             .note("a plugin is a WebAssembly component; `pointsman plugin new` makes one to start from"));
     }
     let mut names = Names::default();
@@ -73,18 +73,18 @@ pub(super) fn kind(place: &str, names: &Names) -> Result<Kind, Problem> {
     let has = |half: &str| names.exports.iter().any(|name| interface(name) == Some(half));
     if let Some(later) = names.exports.iter().filter_map(|name| interface(name)).find(|half| !HALVES.contains(half)) {
         return Err(Problem::error(
-            Code(307),
+            Code::NOT_OFFERED,
             format!("{place} exports {PACKAGE}{later}, which this host does not offer yet"),
         )
         .note(format!("it offers {}; build without that half, or run a newer Pointsman", HALVES.join(", "))));
     }
     let kind = match (has("balancer"), has("filter")) {
         (true, true) => {
-            return Err(Problem::error(Code(307), format!("{place} exports both a balancer and a filter"))
+            return Err(Problem::error(Code::NOT_OFFERED, format!("{place} exports both a balancer and a filter"))
                 .note("one file is one of them: make two plugins of it"));
         }
         (false, true) if has("ticker") => {
-            return Err(Problem::error(Code(307), format!("{place} is a filter that exports {PACKAGE}ticker"))
+            return Err(Problem::error(Code::NOT_OFFERED, format!("{place} is a filter that exports {PACKAGE}ticker"))
                 .note("only balancers tick: build without that half"));
         }
         (true, false) => Kind::Balancer,
@@ -104,19 +104,19 @@ pub(super) fn not_offered(place: &str, import: &str) -> Problem {
         _ if import.starts_with(PACKAGE) => "build without it, or run a newer Pointsman",
         _ => "remove the dependency that needs it",
     };
-    Problem::error(Code(304), format!("{place} imports {import}, which plugins are not given"))
+    Problem::error(Code::FORBIDDEN_IMPORT, format!("{place} imports {import}, which plugins are not given"))
         .note(format!("allowed: {PACKAGE}* and wasi:{{{}}}, the last two denied at use; {remedy}", WASI.join(",")))
 }
 
 fn core_module(place: &str) -> Problem {
-    Problem::error(Code(301), format!("{place} is a core module, not a component")).note(
+    Problem::error(Code::NOT_A_COMPONENT, format!("{place} is a core module, not a component")).note(
         "Rust: build with --target wasm32-wasip2; C/Zig: `wasm-tools component new`; see `pointsman explain PM0301`",
     )
 }
 
 /// PM0301: it begins like a component, and is none.
 pub(super) fn broken(place: &str, cause: impl std::fmt::Display) -> Problem {
-    Problem::error(Code(301), format!("{place} is not a valid component"))
+    Problem::error(Code::NOT_A_COMPONENT, format!("{place} is not a valid component"))
         .note("build it again; a file that was cut short or changed on its way looks like this")
         .detail(cause)
 }
@@ -127,7 +127,7 @@ fn spoken_version(place: &str, names: &Names) -> Result<(), Problem> {
     let mut versions = ours.filter_map(|name| name.split_once('@')).map(|(_, version)| version);
     let Some(foreign) = versions.find(|version| !is_spoken(version)) else { return Ok(()) };
     Err(Problem::error(
-        Code(302),
+        Code::WRONG_VERSION,
         format!("{place} was built for pointsman:plugin@{foreign}; this host speaks {VERSION}"),
     )
     .note("rebuild with the wit/ of `pointsman plugin new`, or run a Pointsman that speaks that version"))
@@ -163,7 +163,7 @@ fn no_half(place: &str, names: &Names) -> Problem {
     };
     let [balancer, _, filter] = HALVES;
     Problem::error(
-        Code(303),
+        Code::MISSING_EXPORT,
         format!("{place} exports no `{PACKAGE}{balancer}@{VERSION}` and no `{filter}` (it exports: {listed})"),
     )
     .note(

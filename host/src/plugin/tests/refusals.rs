@@ -84,7 +84,7 @@ fn a_plugin_that_is_too_large_is_not_looked_at() {
     let limits = Plugins { size: 1_000_000, ..Plugins::default() };
     let runtime = Runtime::new(&limits, 1, "", None).unwrap();
     let problem = runtime.compile(artifact(vec![0; 2_000_000])).unwrap_err();
-    assert_eq!(problem.code, Code(308));
+    assert_eq!(problem.code, Code::UNREADABLE);
     assert_eq!(problem.headline, "plugins/ll.wasm: 2 MB, more than `plugins.size` (1 MB)");
 }
 
@@ -93,7 +93,7 @@ fn a_filter_is_no_balancer() {
     let runtime = runtime();
     let compiled = runtime.compile(artifact(filter().bytes())).unwrap();
     let problem = runtime.admit(&compiled, Kind::Balancer, &[one_use("{}")]).unwrap_err();
-    assert_eq!((problem.code, &*problem.headline), (Code(307), "plugins/ll.wasm is a filter, not a balancer"));
+    assert_eq!((problem.code, &*problem.headline), (Code::NOT_OFFERED, "plugins/ll.wasm is a filter, not a balancer"));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn settings_that_the_plugin_refuses_point_at_their_place() {
     let spot = Spot { file: "pointsman.toml".into(), source: "settings = {}".into(), span: 0..8 };
     let one = Use { spot: Some(spot.clone()), ..one_use("{}") };
     let problem = runtime.admit(&compiled, Kind::Balancer, &[one]).unwrap_err();
-    assert_eq!((problem.code, &*problem.headline), (Code(305), "ll refused its config: \"no\""));
+    assert_eq!((problem.code, &*problem.headline), (Code::SETTINGS_REFUSED, "ll refused its config: \"no\""));
     assert_eq!(problem.spot, Some(spot));
 }
 
@@ -147,7 +147,7 @@ fn what_fails_in_the_trial_never_serves() {
     ];
     for (name, guest, what) in cases {
         let problem = admit(&guest).unwrap_err();
-        assert_eq!((problem.code, problem.headline), (Code(306), format!("plugins/ll.wasm {what}")), "{name}");
+        assert_eq!((problem.code, problem.headline), (Code::LOAD_FAULT, format!("plugins/ll.wasm {what}")), "{name}");
     }
 }
 
@@ -175,5 +175,5 @@ fn a_fault_that_only_a_use_brings_out_is_found_for_that_use() {
     let compiled = runtime.compile(artifact(guest.bytes())).unwrap();
     runtime.admit(&compiled, Kind::Balancer, &[one_use("{}")]).unwrap();
     let problem = runtime.admit(&compiled, Kind::Balancer, &[one_use("{}"), one_use("{\"k\": 1}")]).unwrap_err();
-    assert_eq!(problem.code, Code(306));
+    assert_eq!(problem.code, Code::LOAD_FAULT);
 }

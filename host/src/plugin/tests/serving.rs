@@ -233,7 +233,7 @@ fn five_faults_quarantine_a_generation_and_are_told() {
     generation.record(&trap());
     let told = generation.last_fault().unwrap();
     let who = format!("ll {}", generation.hash().short());
-    assert_eq!((told.code, told.headline), (Code(401), format!("{who} trapped in pick (1st in 10 s); fell back")));
+    assert_eq!((told.code, told.headline), (Code::TRAPPED, format!("{who} trapped in pick (1st in 10 s); fell back")));
     assert_eq!(told.notes.last().unwrap(), "4 more in 10 s → quarantined");
     for _ in 0..4 {
         assert!(!generation.is_quarantined());
