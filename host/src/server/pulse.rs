@@ -142,6 +142,11 @@ impl UnderWay {
         pulse.head.set(NextHead::None);
         UnderWay(pulse.clone())
     }
+
+    /// Whether the process drains.
+    pub(super) fn is_draining(&self) -> bool {
+        self.0.draining.get()
+    }
 }
 
 impl Drop for UnderWay {

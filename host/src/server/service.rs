@@ -9,7 +9,7 @@ use crate::{
     proxy::{self, Worker},
 };
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
@@ -32,21 +32,31 @@ pub(super) struct Session {
 /// An answer's body; its request is under way until it is dropped.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub body: Body,
-    pub _under_way: UnderWay,
+    body: Body,
+    _under_way: UnderWay,
 }
 
 /// Serves one request. Dropping this future abandons it.
 pub(super) async fn serve(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
     let under_way = UnderWay::begin(&session.pulse);
+    let version = request.version();
     let request = request.map(|body| match http_body::Body::is_end_stream(&body) {
         true => Body::Empty,
         false => Body::Incoming(body),
     });
-    let mut response = proxy::serve(&session.worker, &session.entrance.policy, &session.connection, request).await;
+    let response = proxy::serve(&session.worker, &session.entrance.policy, &session.connection, request).await;
+    Ok(finished(response, version, under_way))
+}
+
+/// The response as hyper shall send it to a request of this version.
+pub(super) fn finished(mut response: Response<Body>, version: Version, under_way: UnderWay) -> Response<Answer> {
     // The backend's version ends here: hyper would repeat it to the client.
     *response.version_mut() = Version::HTTP_11;
-    Ok(response.map(|body| Answer { body, _under_way: under_way }))
+    // hyper may have read this request before it heard of the drain, and would invite the client to send another.
+    if under_way.is_draining() && version < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Answer { body, _under_way: under_way })
 }
 
 impl http_body::Body for Answer {
