@@ -51,22 +51,17 @@ impl Applier {
     /// What is there at start: the directory's files, and for every name that none of them serves, the embedded plugin.
     /// Blocking. Returns what is amiss; the pools concerned serve on their fallback.
     pub fn begin(&mut self, files: Vec<News>) -> Vec<Problem> {
-        // `Newest` pools begin with their embedded plugin, so that a file admitted after it takes over.
-        let mut problems: Vec<Problem> = Vec::new();
-        for wanted in self.plan.wanted() {
-            let has_file =
-                files.iter().any(|news| matches!(news, News::Compiled(c) if c.artifact().name == wanted.name));
-            if !has_file {
-                problems.extend(self.embedded(&wanted));
-            }
-        }
+        let is_of = |news: &News, name: &str| matches!(news, News::Compiled(c) if *c.artifact().name == *name);
+        let (with_file, without): (Vec<_>, Vec<_>) =
+            self.plan.wanted().into_iter().partition(|wanted| files.iter().any(|news| is_of(news, &wanted.name)));
+        // Embedded ones first, so that a file admitted later is the newest.
+        let mut problems: Vec<Problem> = without.iter().filter_map(|wanted| self.embedded(wanted)).collect();
         problems.extend(files.into_iter().filter_map(|news| self.apply(news)));
-        for wanted in self.plan.wanted() {
+        for wanted in with_file {
             if self.board.generation(&wanted.name).is_none() {
                 problems.extend(self.embedded(&wanted));
             }
         }
-        problems.dedup();
         problems
     }
 
