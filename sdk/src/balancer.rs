@@ -64,10 +64,10 @@ pub trait Balancer: Sized + 'static {
 /// # assert_eq!(bench.pick(), Decision::Choose(1));
 /// ```
 pub trait Ticker: Balancer {
-    /// Asked once, after [`Balancer::new`]. 10 at the least.
+    /// How often to tick. Asked once, after [`Balancer::new`]; less than 10 counts as 10.
     fn period_ms(&self) -> u32;
 
-    /// Called between two picks.
+    /// Called between two picks; `now_us` is on the clock of [`Turn::now_us`].
     fn tick(&mut self, now_us: u64, pool: &Pool);
 }
 
