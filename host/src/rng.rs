@@ -18,7 +18,7 @@ impl Rng {
     }
 
     /// 64 uniformly distributed bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.0)
     }

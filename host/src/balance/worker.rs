@@ -89,7 +89,7 @@ impl Balancer {
         let mut unusable = None;
         for _ in 0..ASKED_MOST {
             self.refresh();
-            let turn = Turn { now_us: self.micros(now), random: rng.next(), key, attempt };
+            let turn = Turn { now_us: self.micros(now), random: rng.bits(), key, attempt };
             let Some(live) = &mut self.live else { return Answer::Fallback };
             let generation = live.instance.generation();
             if generation.is_quarantined() {

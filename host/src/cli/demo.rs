@@ -14,7 +14,8 @@ use std::{
 use tokio::{net::TcpListener, runtime};
 
 /// How long each of the backends takes to answer. The last one is there to be avoided.
-pub(super) const DELAYS: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(5), Duration::from_millis(40)];
+pub(super) const DELAYS: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(5), Duration::from_millis(40)];
 /// Names that the certificate is for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 

@@ -10,6 +10,7 @@ use crate::{
             ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Route, Server, Tls,
         },
     },
+    telemetry,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -36,6 +37,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
     let backends = demo::Backends::start()?;
     // A fresh directory goes when the demo ends.
     let (directory, _fresh) = match &args.plugins {
@@ -136,13 +138,7 @@ fn config(
             health: Health::default(),
             timeout: PoolTimeout::default(),
         }],
-        routes: vec![Route {
-            listener: None,
-            host: HostMatch::Any,
-            path: "/".into(),
-            pool: 0,
-            filters: Vec::new(),
-        }],
+        routes: vec![Route { listener: None, host: HostMatch::Any, path: "/".into(), pool: 0, filters: Vec::new() }],
         plugins: Plugins { directory: Some(directory), ..Plugins::default() },
         admin,
         server: Server { workers: serve::processors(), drain: DRAIN, zone: String::new() },

@@ -50,7 +50,9 @@ impl Runtime {
         let artifact = compiled.artifact();
         if compiled.kind() != wanted {
             let headline = format!("{} is a {}, not a {wanted}", artifact.place(), compiled.kind());
-            return Err(Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin")));
+            return Err(
+                Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin"))
+            );
         }
         let generation = Arc::new(Generation::new(self.clone(), compiled.clone()));
         for one in uses {
@@ -114,8 +116,8 @@ fn requests() -> impl Iterator<Item = (Head, Turn)> {
     let mut rng = Rng::new(DRY_SEED);
     (0..DRY_CALLS).map(move |n| {
         let attempt = u32::from(n % 10 == 9);
-        let key = (n % 4 == 3).then(|| rng.next());
-        (head(n), Turn { now_us: n * DRY_STEP_US, random: rng.next(), key, attempt })
+        let key = (n % 4 == 3).then(|| rng.bits());
+        (head(n), Turn { now_us: n * DRY_STEP_US, random: rng.bits(), key, attempt })
     })
 }
 
@@ -168,8 +170,10 @@ fn refusal(compiled: &Compiled, one: &Use, fault: &Fault) -> Problem {
             problem.note(format!("with the settings of pool {}", one.pool))
         };
     }
-    let problem =
-        Problem::error(Code::SETTINGS_REFUSED, format!("{} refused its config: {:?}", compiled.artifact().name, fault.text));
+    let problem = Problem::error(
+        Code::SETTINGS_REFUSED,
+        format!("{} refused its config: {:?}", compiled.artifact().name, fault.text),
+    );
     match &one.spot {
         Some(spot) => problem.at(spot.clone(), "these settings"),
         None => problem,

@@ -44,7 +44,7 @@ impl Runtime {
             limits: limits.clone(),
             workers,
             zone: zone.into(),
-            seed: Rng::from_entropy().next(),
+            seed: Rng::from_entropy().bits(),
             shared: Shared::default(),
             numbers: Mutex::default(),
         }))

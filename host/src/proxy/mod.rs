@@ -38,7 +38,7 @@ pub async fn serve(
     let version = request.version();
     match answer(worker, policy, connection, request).await {
         Ok(response) => response,
-        Err(error) => respond(&error, version, worker.rng().next()),
+        Err(error) => respond(&error, version, worker.rng().bits()),
     }
 }
 
@@ -76,7 +76,7 @@ fn run_filters(
 ) -> Result<Option<Response<Body>>, Error> {
     for link in &route.filters {
         let Some(filter) = view.filter(link.filter) else { continue };
-        let turn = Turn { now_us: worker.micros(now), random: worker.rng().next(), key: None, attempt: 0 };
+        let turn = Turn { now_us: worker.micros(now), random: worker.rng().bits(), key: None, attempt: 0 };
         match filter.borrow_mut().on_request(head, turn) {
             Verdict::Next => {}
             Verdict::Respond(response) => return Ok(Some(response.map(Body::full))),

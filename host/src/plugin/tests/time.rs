@@ -1,6 +1,10 @@
 //! Deadlines: what works too long is stopped, and what only waits for the processor is not.
 
-use super::{balancer, guest::{self, CHOOSE_FIRST, LOOP}, head, turn};
+use super::{
+    balancer,
+    guest::{self, CHOOSE_FIRST, LOOP},
+    head, turn,
+};
 use crate::plugin::{BalancerInstance, Call, FaultKind, Turn, limits::thread_cpu};
 use std::{
     sync::{
@@ -17,9 +21,8 @@ fn an_endless_loop_ends_at_the_deadline_of_its_call() {
     let loop_then_0 = format!("{LOOP} (i32.const 0)");
     let picks = |guest: &guest::Guest| balancer(guest).and_then(|mut b| b.pick(&mut head(), turn(), &[]).map(drop));
     let ticks = |guest: &guest::Guest| balancer(guest).and_then(|mut b| b.tick(1));
-    let asks = |guest: &guest::Guest| {
-        super::filter(guest).and_then(|mut f| f.on_request(&mut head(), turn()).map(drop))
-    };
+    let asks =
+        |guest: &guest::Guest| super::filter(guest).and_then(|mut f| f.on_request(&mut head(), turn()).map(drop));
     let cases = [
         (picks(&guest::balancer().configure(&loop_then_0)), Call::Configure, "1000.0 ms of CPU"),
         (picks(&guest::balancer().update(LOOP)), Call::Update, "100.0 ms of CPU"),

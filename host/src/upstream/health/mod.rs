@@ -61,7 +61,7 @@ pub async fn run(pool: Arc<Pool>, mut live: Live) {
 /// Looks after one backend.
 async fn visit(ward: Arc<Ward>, backend: Arc<Backend>) {
     let pool = ward.pool();
-    let mut rng = Rng::new(mix(backend.id) ^ Rng::from_entropy().next());
+    let mut rng = Rng::new(mix(backend.id) ^ Rng::from_entropy().bits());
     let mut failures = 0;
     // Spread over an interval, so that a thousand backends are not asked in the same moment; who was not ready at the
     // first round is looked at at once.
@@ -102,7 +102,7 @@ fn jittered(duration: Duration, rng: &mut Rng) -> Duration {
 
 /// A random part of a duration.
 fn part_of(duration: Duration, rng: &mut Rng) -> Duration {
-    duration.mul_f64((rng.next() >> 11) as f64 / (1_u64 << 53) as f64)
+    duration.mul_f64((rng.bits() >> 11) as f64 / (1_u64 << 53) as f64)
 }
 
 #[cfg(test)]

@@ -377,11 +377,11 @@ impl random::Host for Data {
         if len > RANDOM_MAX {
             bail!("asked for {len} random bytes at once; {RANDOM_MAX} are the most");
         }
-        Ok(std::iter::repeat_with(|| self.rng.next().to_le_bytes()).flatten().take(usize::try_from(len)?).collect())
+        Ok(std::iter::repeat_with(|| self.rng.bits().to_le_bytes()).flatten().take(usize::try_from(len)?).collect())
     }
 
     fn get_random_u64(&mut self) -> Result<u64> {
-        Ok(self.rng.next())
+        Ok(self.rng.bits())
     }
 }
 
@@ -397,6 +397,6 @@ impl insecure::Host for Data {
 
 impl insecure_seed::Host for Data {
     fn insecure_seed(&mut self) -> Result<(u64, u64)> {
-        Ok((self.rng.next(), self.rng.next()))
+        Ok((self.rng.bits(), self.rng.bits()))
     }
 }
