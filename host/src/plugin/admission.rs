@@ -50,7 +50,9 @@ impl Runtime {
         let artifact = compiled.artifact();
         if compiled.kind() != wanted {
             let headline = format!("{} is a {}, not a {wanted}", artifact.place(), compiled.kind());
-            return Err(Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin")));
+            return Err(
+                Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin"))
+            );
         }
         let generation = Arc::new(Generation::new(self.clone(), compiled.clone()));
         for one in uses {
@@ -168,8 +170,10 @@ fn refusal(compiled: &Compiled, one: &Use, fault: &Fault) -> Problem {
             problem.note(format!("with the settings of pool {}", one.pool))
         };
     }
-    let problem =
-        Problem::error(Code::SETTINGS_REFUSED, format!("{} refused its config: {:?}", compiled.artifact().name, fault.text));
+    let problem = Problem::error(
+        Code::SETTINGS_REFUSED,
+        format!("{} refused its config: {:?}", compiled.artifact().name, fault.text),
+    );
     match &one.spot {
         Some(spot) => problem.at(spot.clone(), "these settings"),
         None => problem,

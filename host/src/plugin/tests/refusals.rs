@@ -14,14 +14,19 @@ use crate::{
 /// A component that exports and imports empty instances of these names.
 fn hollow(imports: &[&str], exports: &[&str]) -> Vec<u8> {
     let imports = imports.iter().map(|name| format!("(import {name:?} (instance))"));
-    let exports = exports.iter().enumerate().map(|(n, name)| format!("(instance $i{n}) (export {name:?} (instance $i{n}))"));
+    let exports =
+        exports.iter().enumerate().map(|(n, name)| format!("(instance $i{n}) (export {name:?} (instance $i{n}))"));
     wat::parse_str(format!("(component {})", imports.chain(exports).collect::<String>())).unwrap()
 }
 
 #[test]
 fn what_cannot_be_a_plugin_is_told_why() {
     const BALANCER: &str = "pointsman:plugin/balancer@0.1.0";
-    let cut = { let mut bytes = balancer().bytes(); bytes.truncate(bytes.len() / 2); bytes };
+    let cut = {
+        let mut bytes = balancer().bytes();
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    };
     let cases: &[(&str, Vec<u8>, u16, &str)] = &[
         ("noise", vec![7; 5000], 301, "plugins/ll.wasm is not WebAssembly"),
         ("empty", Vec::new(), 301, "plugins/ll.wasm is not WebAssembly"),
@@ -120,7 +125,11 @@ fn what_fails_in_the_trial_never_serves() {
         ("loop in configure", balancer().configure(&format!("{LOOP} (i32.const 0)")), "overran its time in configure"),
         ("loop in update", balancer().update(LOOP), "overran its time in update"),
         ("loop in pick", balancer().pick(&format!("{LOOP} (i32.const 0)")), "overran its time in a dry pick"),
-        ("memory in configure", balancer().configure(&format!("{GROW} (i32.const 0)")), "overran its memory in configure"),
+        (
+            "memory in configure",
+            balancer().configure(&format!("{GROW} (i32.const 0)")),
+            "overran its memory in configure",
+        ),
         ("memory in pick", balancer().pick(&format!("{GROW} (i32.const 0)")), "overran its memory in a dry pick"),
         ("stack", balancer().update(RECURSE), "overran its stack in update"),
         ("range", balancer().pick("(call $choose (i32.const 12))"), "picked index 12 of a pool of 4 in a dry pick"),
@@ -170,7 +179,8 @@ fn a_panic_is_quoted_with_its_place_and_its_function() {
 #[test]
 fn a_fault_that_only_a_use_brings_out_is_found_for_that_use() {
     // Traps when its settings are longer than two bytes.
-    let guest = balancer().configure("(if (i32.gt_u (local.get $settings_len) (i32.const 2)) (then unreachable)) (i32.const 0)");
+    let guest = balancer()
+        .configure("(if (i32.gt_u (local.get $settings_len) (i32.const 2)) (then unreachable)) (i32.const 0)");
     let runtime = runtime();
     let compiled = runtime.compile(artifact(guest.bytes())).unwrap();
     runtime.admit(&compiled, Kind::Balancer, &[one_use("{}")]).unwrap();

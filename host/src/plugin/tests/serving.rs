@@ -21,12 +21,14 @@ fn a_pick_chooses_and_gives_the_head_back() {
 #[test]
 fn a_pick_sees_its_turn_its_request_and_the_live_figures() {
     // 64: where host functions leave what they return.
-    let length_of_first_x_name = "(call $header (i32.const 400) (i32.const 6) (i32.const 64)) (call $choose (i32.load (i32.const 72)))";
+    let length_of_first_x_name =
+        "(call $header (i32.const 400) (i32.const 6) (i32.const 64)) (call $choose (i32.load (i32.const 72)))";
     let number_of_headers = "(call $headers (i32.const 64)) (call $choose (i32.load (i32.const 68)))";
     let length_of_path = "(call $path (i32.const 64)) (call $choose (i32.load (i32.const 68)))";
     let last_tried = "(call $tried (i32.const 64)) (call $choose (i32.load (i32.load (i32.const 64))))";
     let in_flight_at_1 = "(call $choose (call $in_flight (i32.const 1)))";
-    let all_in_flight = "(call $all_in_flight (i32.const 64)) (call $choose (i32.load offset=4 (i32.load (i32.const 64))))";
+    let all_in_flight =
+        "(call $all_in_flight (i32.const 64)) (call $choose (i32.load offset=4 (i32.load (i32.const 64))))";
     let cases = [
         ("now", "(call $choose (i32.wrap_i64 (local.get $now)))", 70),
         ("random", "(call $choose (i32.wrap_i64 (local.get $random)))", 71),
@@ -53,7 +55,10 @@ fn a_pick_sees_its_turn_its_request_and_the_live_figures() {
 fn an_instance_is_dead_after_its_first_fault() {
     let mut balancer = balancer(&guest::balancer().pick("unreachable")).unwrap();
     let first = balancer.pick(&mut head(), turn(), &[]).unwrap_err();
-    assert_eq!((first.kind, first.call, &*first.text), (FaultKind::Trap, Call::Pick, "wasm `unreachable` instruction executed"));
+    assert_eq!(
+        (first.kind, first.call, &*first.text),
+        (FaultKind::Trap, Call::Pick, "wasm `unreachable` instruction executed")
+    );
     assert_eq!(first.frames, ["pick"]);
     let mut head = head();
     let again = balancer.pick(&mut head, turn(), &[]).unwrap_err();
@@ -72,7 +77,11 @@ fn every_way_to_fail_has_its_kind_and_its_words() {
         (GROW, FaultKind::Memory, "more than 16 MiB of memory"),
         (RECURSE, FaultKind::Trap, "stack overflow: more than 512 KiB, endless recursion perhaps"),
         ("(drop (i32.load (i32.const -1)))", FaultKind::Trap, "out of bounds memory access"),
-        ("(drop (call $in_flight (i32.const 9)))", FaultKind::Trap, "asked for figures of position 9; the latest update listed 4"),
+        (
+            "(drop (call $in_flight (i32.const 9)))",
+            FaultKind::Trap,
+            "asked for figures of position 9; the latest update listed 4",
+        ),
         ("(drop (call $add (i32.const 0) (i64.const 1)))", FaultKind::Trap, "no counter has the handle 0"),
         ("(call $exit (i32.const 0))", FaultKind::Trap, "called exit: a plugin lives until its host drops it"),
         ("(call $panic)", FaultKind::Trap, "panicked at src/lib.rs:31:9: index out of bounds: no such backend"),
@@ -208,7 +217,10 @@ fn a_filter_may_not_touch_what_is_the_hosts() {
     let mut filter = filter(&guest::filter().on_request(edit)).unwrap();
     let fault = filter.on_request(&mut head(), turn()).unwrap_err();
     assert_eq!((fault.kind, &*fault.text), (FaultKind::Trap, "the header \"host\" belongs to the host"));
-    let flood = "(loop $again (call $append_header (i32.const 400) (i32.const 6) (i32.const 416) (i32.const 5)) (br $again))
+    let flood = "(memory.fill (i32.const 512) (i32.const 97) (i32.const 2048))
+        (loop $again
+            (call $append_header (i32.const 400) (i32.const 6) (i32.const 512) (i32.const 2048))
+            (br $again))
         (i32.const 0)";
     let mut filter = super::filter(&guest::filter().on_request(flood)).unwrap();
     let fault = filter.on_request(&mut head(), turn()).unwrap_err();
@@ -217,7 +229,8 @@ fn a_filter_may_not_touch_what_is_the_hosts() {
 
 #[test]
 fn a_filter_answers_in_the_backends_place() {
-    let respond = "(call $respond (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 464) (i32.const 2)) (i32.const 1)";
+    let respond =
+        "(call $respond (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 464) (i32.const 2)) (i32.const 1)";
     let mut filter = filter(&guest::filter().on_request(respond)).unwrap();
     let Ok(FilterVerdict::Respond(response)) = filter.on_request(&mut head(), turn()) else { panic!("no answer") };
     assert_eq!((response.status().as_u16(), &response.body()[..]), (403, &b"no"[..]));
@@ -256,7 +269,7 @@ fn each_kind_of_fault_has_its_message() {
     };
     assert_eq!(
         told(FaultKind::Deadline, "5.0 ms of CPU"),
-        (402, format!("{who} stopped after 5.0 ms of CPU in pick (`plugins.deadline`, 1st in 10 s); fell back"))
+        (402, format!("{who} stopped after 5.0 ms of CPU in pick (1st in 10 s); fell back"))
     );
     assert_eq!(
         told(FaultKind::Answer, "picked index 12 of a pool of 10"),
@@ -264,10 +277,7 @@ fn each_kind_of_fault_has_its_message() {
     );
     assert_eq!(
         told(FaultKind::Memory, "more than 16 MiB of memory"),
-        (
-            401,
-            format!("{who} trapped in pick: it asked for more than 16 MiB of memory (`plugins.memory`, 3rd in 10 s); fell back")
-        )
+        (401, format!("{who} trapped in pick: it asked for more than 16 MiB of memory (3rd in 10 s); fell back"))
     );
 }
 
