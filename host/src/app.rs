@@ -1,7 +1,10 @@
 //! Wires the rooms from a configuration: start and shutdown. What a lower room needs from a higher one is handed down
 //! here, as a reader or a channel.
 
+mod rehearsal;
 mod status;
+
+pub use rehearsal::Rehearsal;
 
 use crate::{
     admin,
@@ -17,7 +20,7 @@ use crate::{
     server::{self, Sockets, Workers},
     state::{Applier, Plan},
     tls,
-    upstream::health,
+    upstream::{Pool, health},
 };
 use status::StatusSource;
 use std::{
@@ -98,26 +101,9 @@ impl App {
         let bound = config.listeners.iter().zip(&doors);
         let listeners: Vec<_> = bound.map(|(config, door)| (config.name.clone(), door.sockets.address())).collect();
 
-        let side = Builder::new_multi_thread()
-            .worker_threads(SIDE_THREADS)
-            .max_blocking_threads(SIDE_BLOCKING_MOST)
-            .thread_name("side")
-            .enable_all()
-            .build()
-            .map_err(cannot_start)?;
+        let side = side_runtime().map_err(cannot_start)?;
         let workers = config.server.workers;
-        let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
-            .map_err(|problem| vec![problem])?;
-        let plan = Arc::new(Plan::new(&config, &Figures::default()));
-        let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
-        side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
-
-        let mut applier = Applier::new(runtime.clone(), plan.clone(), side.handle().clone(), workers);
-        let mut loader = config.plugins.directory.as_ref().map(|directory| {
-            let loading = loader::Options { notify: options.notify, quiet: options.plugins_quiet };
-            Loader::new(directory.clone(), runtime.clone(), loading)
-        });
-        let amiss = applier.begin(loader.as_mut().map(Loader::first_scan).unwrap_or_default());
+        let Prepared { pools, applier, loader, amiss } = prepare(&config, &options, workers, &side)?;
         if options.strict && !amiss.is_empty() {
             return Err(amiss);
         }
@@ -161,6 +147,46 @@ impl App {
         self.side.shutdown_timeout(SIDE_END_MOST);
         Drained { cut_off }
     }
+}
+
+fn side_runtime() -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .worker_threads(SIDE_THREADS)
+        .max_blocking_threads(SIDE_BLOCKING_MOST)
+        .thread_name("side")
+        .enable_all()
+        .build()
+}
+
+/// What there is before anything serves.
+struct Prepared {
+    pools: Vec<Arc<Pool>>,
+    applier: Applier,
+    /// None: no directory is configured.
+    loader: Option<Loader>,
+    amiss: Vec<Problem>,
+}
+
+/// Backends checked once, and the plugins that are there admitted.
+fn prepare(
+    config: &Config,
+    options: &Options,
+    workers: usize,
+    side: &tokio::runtime::Runtime,
+) -> Result<Prepared, Vec<Problem>> {
+    let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
+        .map_err(|problem| vec![problem])?;
+    let plan = Arc::new(Plan::new(config, &Figures::default()));
+    let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
+    side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
+    let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
+    let mut loader = config.plugins.directory.as_ref().map(|directory| {
+        let loading = loader::Options { notify: options.notify, quiet: options.plugins_quiet };
+        Loader::new(directory.clone(), runtime, loading)
+    });
+    let amiss = applier.begin(loader.as_mut().map(Loader::first_scan).unwrap_or_default());
+    Ok(Prepared { pools, applier, loader, amiss })
 }
 
 /// Certificates read and addresses bound, or everything that is wrong with either.

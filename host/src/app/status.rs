@@ -8,7 +8,7 @@ use crate::{
     balance,
     config::model::{Config, Fallback},
     plugin::{FaultKind, Generation, Origin},
-    state::{Applier, Board, Cell, Entry},
+    state::{Applier, Board, Cell, Entry, Snapshot},
     upstream::Backend,
 };
 use std::{
@@ -58,8 +58,7 @@ impl StatusSource {
 
     pub(super) fn read(&self) -> Status {
         let snapshot = self.cell.load();
-        let pools: Vec<api::Pool> = snapshot.pools.iter().map(|assignment| pool(assignment)).collect();
-        let plugins = self.board.entries().iter().map(|entry| plugin(entry, &pools)).collect();
+        let (pools, plugins) = told(&snapshot, &self.board);
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -74,9 +73,18 @@ impl StatusSource {
 
     fn log(&self, name: &str) -> Option<Vec<api::LogLine>> {
         let (generation, _) = self.board.entry(name)?.generation?;
-            let lines = generation.log().lines().into_iter();
-        Some(lines.map(|line| api::LogLine { level: line.level.as_str().into(), text: line.text.to_string() }).collect())
+        let lines = generation.log().lines().into_iter();
+        Some(
+            lines.map(|line| api::LogLine { level: line.level.as_str().into(), text: line.text.to_string() }).collect(),
+        )
     }
+}
+
+/// The pools as they are served now, and all plugins.
+pub(super) fn told(snapshot: &Snapshot, board: &Board) -> (Vec<api::Pool>, Vec<api::Plugin>) {
+    let pools: Vec<api::Pool> = snapshot.pools.iter().map(|assignment| pool(assignment)).collect();
+    let plugins = board.entries().iter().map(|entry| plugin(entry, &pools)).collect();
+    (pools, plugins)
 }
 
 fn pool(assignment: &balance::Assignment) -> api::Pool {
@@ -139,7 +147,11 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
         faults: totals.all_faults(),
         faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
         fallbacks: totals.fallbacks,
-        problem: entry.problem.as_ref().map(|(_, problem)| problem.into()).or_else(|| Some((&generation?.last_fault()?).into())),
+        problem: entry
+            .problem
+            .as_ref()
+            .map(|(_, problem)| problem.into())
+            .or_else(|| Some((&generation?.last_fault()?).into())),
         refused_hash: entry.problem.as_ref().and_then(|(hash, _)| Some(hash.as_ref()?.short())),
         log_dropped: generation.map_or(0, |g| g.log().dropped()),
     }

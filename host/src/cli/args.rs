@@ -1,7 +1,7 @@
 //! The tree of commands and flags.
 
-use super::{explain, init, plugin, schema, status, try_out, version};
-use crate::config::model::AdminAddress;
+use super::{check, explain, init, plugin, run, schema, status, try_out, version};
+use crate::{config::model::AdminAddress, telemetry::Verbosity};
 use std::path::PathBuf;
 
 /// A load balancer you extend with WebAssembly components.
@@ -42,6 +42,13 @@ pub struct Global {
     pub strict: bool,
 }
 
+impl Global {
+    /// How much is logged.
+    pub fn verbosity(&self) -> Verbosity {
+        Verbosity(i16::from(self.verbose) - i16::from(self.quiet))
+    }
+}
+
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ColorChoice {
@@ -59,6 +66,10 @@ pub enum ColorChoice {
 pub enum Command {
     /// A working balancer with TLS and three toy backends; nothing to configure
     Try(try_out::Args),
+    /// Serve what the configuration says
+    Run(run::Args),
+    /// Everything `run` would refuse, all at once, without serving
+    Check(check::Args),
     /// Write a commented pointsman.toml here
     Init(init::Args),
     /// One screen of a running Pointsman: listeners, pools, backends, plugins

@@ -1,6 +1,7 @@
 //! Commands, and what they print. What was asked for goes to standard output; problems and the log go to standard error.
 
 mod args;
+mod check;
 pub mod client;
 mod console;
 mod demo;
@@ -8,10 +9,13 @@ mod exit;
 mod explain;
 mod init;
 pub mod plugin;
+mod run;
 mod schema;
 mod serve;
 mod status;
 mod table;
+#[cfg(test)]
+mod tests;
 mod try_out;
 mod version;
 
@@ -52,6 +56,8 @@ pub fn dispatch(args: Args, console: Console<'_>) -> Exit {
     let mut context = Context { global: args.global, console };
     let done = match &args.command {
         Command::Try(args) => try_out::run(args, &mut context),
+        Command::Run(args) => run::run(args, &mut context),
+        Command::Check(args) => check::run(args, &mut context),
         Command::Init(args) => init::run(args, &mut context),
         Command::Status(args) => status::run(args, &mut context),
         Command::Schema(args) => schema::run(args, &mut context),

@@ -182,8 +182,11 @@ fn routes(
         let pool = route.pool.and_then(|name| reference(index, "pool", &name, &pool_names, reader));
         let host = route.host.map_or(HostMatch::Any, |at| at.it.0);
         let path = route.path.map_or_else(|| "/".into(), |at| at.it.0);
-        let key = (listener, host.clone(), path.clone());
-        matches.add(&key, &span, |_| format!("route {index} matches the same requests as one before it"), reader);
+        // Only of a file without other mistakes: a host or path that was left out matches what it was not meant to.
+        if reader.is_content() {
+            let key = (listener, host.clone(), path.clone());
+            matches.add(&key, &span, |_| format!("route {index} matches the same requests as one before it"), reader);
+        }
         routes.push(Route {
             listener: listener.flatten(),
             host,
@@ -197,7 +200,8 @@ fn routes(
 
 /// Without a route, all requests go to the only pool: nothing else can be meant.
 fn the_only_route(pools: &[String], reader: &mut Reader) -> Vec<Route> {
-    if pools.len() > 1 {
+    // With other mistakes in the file the routes may be among them.
+    if pools.len() > 1 && reader.is_content() {
         let headline = format!("{} pools and no `[[route]]`: nothing says which requests go where", pools.len());
         let example = format!("add one for each pool, such as [[route]] path = \"/\" pool = {:?}", pools[0]);
         reader.tell(Problem::error(Code::BAD_VALUE, headline).note(example));

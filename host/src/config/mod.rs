@@ -66,7 +66,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Vec<Problem>> {
     let source: Arc<str> = text.into();
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| not_toml(error, path, &source)).collect());
+        let mut problems: Vec<_> = errors.iter().map(|error| not_toml(error, path, &source)).collect();
+        problems.sort_by_key(|problem| problem.spot.as_ref().map(|spot| spot.span.start));
+        return Err(problems);
     }
     let mut reader = Reader::new(path.into(), source);
     let root = DeValue::Table(table.into_inner());
@@ -79,7 +81,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Vec<Problem>> {
 fn not_toml(error: &toml::de::Error, path: &Path, source: &Arc<str>) -> Problem {
     let span = error.span().unwrap_or(source.len()..source.len());
     let spot = Spot { file: path.into(), source: source.clone(), span };
-    Problem::error(Code::BAD_VALUE, "this is not TOML").at(spot, error.message())
+    let message = error.message();
+    let message = message.strip_suffix(", expected nothing").unwrap_or(message);
+    Problem::error(Code::BAD_VALUE, "this is not TOML").at(spot, message)
 }
 
 #[cfg(test)]

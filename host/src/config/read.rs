@@ -11,6 +11,8 @@ pub(super) trait Shape: Sized {
     const EXPECTED: &'static str;
     /// What one of several is called, as in `route 2`.
     const NOUN: &'static str = "item";
+    /// What stands behind "expected" for several.
+    const LIST: &'static str = "a list";
 
     /// The value, or none after it was told to `reader` what is wrong.
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self>;
@@ -187,6 +189,11 @@ impl Reader {
     /// A place in the file.
     pub(super) fn spot(&self, span: &Range<usize>) -> Spot {
         Spot { file: self.file.clone(), source: self.source.clone(), span: span.clone() }
+    }
+
+    /// Whether nothing was wrong so far.
+    pub(super) fn is_content(&self) -> bool {
+        self.problems.is_empty()
     }
 
     pub(super) fn tell(&mut self, problem: Problem) {

@@ -21,6 +21,7 @@ macro_rules! table {
         impl Shape for $name {
             const EXPECTED: &'static str = "a table";
             const NOUN: &'static str = $noun;
+            const LIST: &'static str = concat!("a list of ", $noun, "s");
 
             fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
                 let keys = [$(stringify!($required),)* $(stringify!($optional),)*];

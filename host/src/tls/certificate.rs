@@ -39,7 +39,7 @@ impl Certificate {
     }
 
     /// Reads and checks one certificate; relative paths start at `base`. An expired one is refused unless `allow_expired`.
-    pub(super) fn load(source: &CertificateSource, base: &Path, allow_expired: bool) -> Result<Self, Problem> {
+    pub fn load(source: &CertificateSource, base: &Path, allow_expired: bool) -> Result<Self, Problem> {
         match source {
             CertificateSource::Memory { cert, key } => {
                 let file = |name: &str, pem: &str| File { path: name.into(), pem: pem.into(), spot: None };

@@ -82,6 +82,7 @@ fn address(text: &str) -> Option<SocketAddr> {
 impl Shape for Network {
     const EXPECTED: &'static str = r#"an address or a network such as "10.0.0.0/8""#;
     const NOUN: &'static str = "network";
+    const LIST: &'static str = r#"a list such as ["10.0.0.0/8"]"#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         let network = |text: &str| {

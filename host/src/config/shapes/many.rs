@@ -70,7 +70,7 @@ impl Shape for Timeouts {
 pub(in crate::config) struct List<T>(pub(in crate::config) Vec<Option<At<T>>>);
 
 impl<T: Shape> Shape for List<T> {
-    const EXPECTED: &'static str = "a list";
+    const EXPECTED: &'static str = T::LIST;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         let Some(items) = value.items() else {

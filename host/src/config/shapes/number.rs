@@ -95,10 +95,16 @@ impl<const LEAST: u32, const MOST: u32> Shape for Integer<LEAST, MOST> {
     const EXPECTED: &'static str = "a whole number";
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        let number = value.json().and_then(|json| json.as_u64()).and_then(|number| u32::try_from(number).ok());
+        let given = value.json().filter(|json| json.is_i64());
+        let number = given.as_ref().and_then(|json| u32::try_from(json.as_i64()?).ok());
         let number = number.filter(|number| (LEAST..=MOST).contains(number));
-        if number.is_none() {
-            reader.expected(value, &format!("a whole number from {LEAST} to {MOST}"));
+        let expected = format!("a whole number from {LEAST} to {MOST}");
+        match number {
+            Some(_) => {}
+            None if given.is_some() => {
+                reader.bad(value, format!("bad value for {}", value.called()), format!("expected {expected}"));
+            }
+            None => reader.expected(value, &expected),
         }
         number.map(Integer)
     }

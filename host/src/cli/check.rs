@@ -1,0 +1,180 @@
+//! `pointsman check`: everything `run` would refuse, all at once, and what it would only warn of.
+
+use super::{Context, Exit, Failure, client::Client, serve::code_cache};
+use crate::{
+    admin::{
+        Status,
+        api::{Plugin, Pool},
+    },
+    app::{Options, Rehearsal},
+    config::{self, model::Config},
+    problem::Problem,
+    tls::Certificate,
+};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    net::SocketAddr,
+    time::SystemTime,
+};
+
+/// A certificate that ends so soon is worth a warning.
+const DAYS_TO_WARN: i64 = 14;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Let certificates pass that have expired
+    #[arg(long)]
+    allow_expired: bool,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let file = config::find(context.global.config.as_deref())?;
+    let config = config::load(&file)?;
+    let options = Options { allow_expired: args.allow_expired, cache: code_cache(), ..Options::default() };
+    let rehearsal = Rehearsal::of(&config, &options)?;
+
+    let mut list = List { out: &mut context.console.out, passed: 0, warnings: 0, refused: Vec::new() };
+    list.passed(&file.display(), contents(&config))?;
+    certificates(rehearsal.certificates, &mut list)?;
+    let mut running = Running { client: Client::new(Some(&config.admin)), status: None };
+    for (address, bound) in rehearsal.ports {
+        port(address, bound, &mut running, &mut list)?;
+    }
+    plugins(&rehearsal.plugins, &rehearsal.amiss, &mut list)?;
+    for pool in &rehearsal.pools {
+        backends(pool, &mut list)?;
+    }
+    let List { passed, warnings, refused, .. } = list;
+    let tally = [count(passed, "check passed", "checks passed"), count(warnings, "warning", "warnings")];
+    writeln!(context.console.out, "{}", tally.join(", "))?;
+    match (refused.is_empty(), context.global.strict && warnings > 0) {
+        (true, false) => Ok(Exit::Ok),
+        (true, true) => Ok(Exit::Refused),
+        (false, _) => Err(Failure::refused(refused)),
+    }
+}
+
+/// The list of ticks.
+struct List<'a> {
+    out: &'a mut dyn Write,
+    passed: usize,
+    warnings: usize,
+    refused: Vec<Problem>,
+}
+
+impl List<'_> {
+    fn passed(&mut self, what: &dyn Display, text: impl Display) -> io::Result<()> {
+        self.passed += 1;
+        self.line('✓', what, text)
+    }
+
+    fn warned(&mut self, what: &dyn Display, text: impl Display) -> io::Result<()> {
+        self.warnings += 1;
+        self.line('!', what, text)
+    }
+
+    /// The whole problem is printed at the end.
+    fn refused(&mut self, what: &dyn Display, problem: Problem) -> io::Result<()> {
+        self.line('✗', what, &problem.headline)?;
+        self.refused.push(problem);
+        Ok(())
+    }
+
+    fn line(&mut self, tick: char, what: &dyn Display, text: impl Display) -> io::Result<()> {
+        writeln!(self.out, "{tick} {:<26} {text}", what.to_string())
+    }
+}
+
+fn contents(config: &Config) -> String {
+    let counts = [
+        count(config.listeners.len(), "listener", "listeners"),
+        count(config.pools.len(), "pool", "pools"),
+        count(config.routes.len(), "route", "routes"),
+    ];
+    counts.join(", ")
+}
+
+fn certificates(certificates: Vec<Result<Certificate, Problem>>, list: &mut List<'_>) -> io::Result<()> {
+    for certificate in certificates {
+        let certificate = match certificate {
+            Ok(certificate) => certificate,
+            Err(problem) => {
+                list.refused(&"certificate", problem)?;
+                continue;
+            }
+        };
+        let name = certificate.names.first().unwrap_or(&certificate.source);
+        let days = certificate.days_left(SystemTime::now());
+        let text = format!("{}, key matches, {days} days left", certificate.source);
+        match days {
+            ..DAYS_TO_WARN => list.warned(&format!("certificate {name}"), text)?,
+            _ => list.passed(&format!("certificate {name}"), text)?,
+        }
+    }
+    Ok(())
+}
+
+/// A Pointsman that serves this configuration already, if one does; asked at most once.
+struct Running {
+    client: Client,
+    status: Option<Option<Status>>,
+}
+
+impl Running {
+    /// The process that serves this address.
+    fn holder(&mut self, address: SocketAddr) -> Option<u32> {
+        let status = self.status.get_or_insert_with(|| self.client.get("/v1/status").ok()).as_ref()?;
+        let holds = status.listeners.iter().any(|listener| listener.address == address.to_string());
+        holds.then_some(status.pid)
+    }
+}
+
+fn port(address: SocketAddr, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
+    let what = format!("port {address}");
+    match (bound, running) {
+        (Ok(()), _) => list.passed(&what, "is free"),
+        (Err(problem), running) => match running.holder(address) {
+            Some(pid) => list.passed(&what, format!("is served by the Pointsman that runs already, pid {pid}")),
+            None => list.refused(&what, problem),
+        },
+    }
+}
+
+/// Plugins that were admitted, then all that is amiss with them; neither keeps `run` from starting.
+fn plugins(plugins: &[Plugin], amiss: &[Problem], list: &mut List<'_>) -> io::Result<()> {
+    for plugin in plugins {
+        let (Some(kind), Some(hash), Some(size)) = (&plugin.kind, &plugin.hash, plugin.size) else { continue };
+        let from = match plugin.origin.as_deref() {
+            Some("embedded") => "embedded",
+            _ => plugin.file.as_deref().unwrap_or("a file"),
+        };
+        list.passed(
+            &format!("plugin {}", plugin.name),
+            format!("{from}, {kind}, {} KiB, {hash}", size.div_ceil(1024)),
+        )?;
+    }
+    for problem in amiss {
+        list.warned(&"plugin", problem.line())?;
+    }
+    Ok(())
+}
+
+fn backends(pool: &Pool, list: &mut List<'_>) -> io::Result<()> {
+    let (up, down): (Vec<_>, Vec<_>) = pool.backends.iter().partition(|backend| backend.standing != "unhealthy");
+    for backend in down {
+        let what = format!("backend {}/{}", pool.name, backend.name);
+        list.warned(&what, format!("{} (it will start unhealthy)", backend.last_check))?;
+    }
+    if !up.is_empty() {
+        list.passed(
+            &format!("pool {}", pool.name),
+            format!("{} of {} backends answer", up.len(), pool.backends.len()),
+        )?;
+    }
+    Ok(())
+}
+
+fn count(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}

@@ -1,0 +1,37 @@
+//! `pointsman run`: serves what the configuration says.
+
+use super::{Context, Exit, Failure, serve};
+use crate::{
+    app::{App, Options},
+    config, telemetry,
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Serve with certificates that have expired
+    #[arg(long)]
+    allow_expired: bool,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let file = config::find(context.global.config.as_deref())?;
+    let mut config = config::load(&file)?;
+    if let Some(admin) = &context.global.admin {
+        config.admin = admin.clone();
+    }
+    let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
+    let strict = context.global.strict;
+    let options =
+        Options { strict, allow_expired: args.allow_expired, cache: serve::code_cache(), ..Options::default() };
+    // With --strict a plugin's problem refuses the start as the configuration's do.
+    let app = App::start(config, options).map_err(|problems| match strict {
+        true => Failure::refused(problems),
+        false => problems.into(),
+    })?;
+    for listener in app.status().listeners {
+        let scheme = if listener.tls { "https" } else { "http" };
+        tracing::info!("listening on {scheme}://{} ({})", listener.address, listener.name);
+    }
+    tracing::info!("serving {}; admin {}", file.display(), app.admin());
+    serve::until_stopped(app)
+}
