@@ -1,4 +1,5 @@
-//! Embeds the stock plugins that `cargo xtask stock` built.
+//! Embeds the stock plugins, so that the program serves with nothing beside it. `cargo xtask stock` builds them; `cargo
+//! xtask try` and `cargo xtask test` do that first.
 
 use std::{
     env,
@@ -7,20 +8,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What `stock/` holds after `cargo xtask stock`.
+const NAMES: [&str; 5] = ["least-request", "power-of-two", "random", "require-token", "round-robin"];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let stock = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("stock");
     println!("cargo::rerun-if-changed={}", stock.display());
-    let mut files: Vec<_> = match fs::read_dir(&stock) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect::<Result<_, std::io::Error>>()?,
-        Err(_) => Vec::new(),
-    };
-    files.retain(|file| file.extension().is_some_and(|e| e == "wasm"));
-    files.sort();
-    let name = |file: &PathBuf| file.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
-    let names: Vec<_> =
-        files.iter().map(|file| name(file).ok_or("a plugin's name is not UTF-8")).collect::<Result<_, _>>()?;
-    let bytes: String = files.iter().map(|file| format!("include_bytes!({file:?}), ")).collect();
-    let text = format!("const NAMES: &[&str] = &{names:?};\nconst BYTES: &[&[u8]] = &[{bytes}];\n");
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("stock.rs"), text)?;
+    let files = NAMES.map(|name| stock.join(name).with_extension("wasm"));
+    if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+        let missing = missing.display();
+        println!("cargo::error={missing} is missing: build the stock plugins first, with `cargo xtask stock`");
+        return Ok(());
+    }
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("stock.rs"), text(&files))?;
     Ok(())
+}
+
+fn text(files: &[PathBuf]) -> String {
+    let bytes: String = files.iter().map(|file| format!("include_bytes!({file:?}), ")).collect();
+    format!("const NAMES: &[&str] = &{NAMES:?};\nconst BYTES: &[&[u8]] = &[{bytes}];\n")
 }

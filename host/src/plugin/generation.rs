@@ -155,38 +155,40 @@ impl Generation {
         }
     }
 
-    /// PM0401, PM0402, PM0403.
+    /// PM0401, PM0402, PM0403; PM0305 should settings be refused that were accepted before.
     fn problem(&self, fault: &Fault, strike: Strike) -> Problem {
-        let who = format!("{} {}", self.name(), self.hash().short());
         let Fault { kind, call, text, .. } = fault;
+        let who = format!("{} {}", self.name(), self.hash().short());
         let window = self.runtime.limits.faults.window.as_secs();
         let seen = match strike {
             Strike::Counted { seen, .. } | Strike::Last { seen } => format!("{} in {window} s", ordinal(seen)),
             Strike::Late => "in quarantine already".to_owned(),
         };
-        let problem = match kind {
-            FaultKind::Deadline => Problem::warning(
-                Code::OVERRAN,
-                format!("{who} stopped after {text} in {call} (`plugins.deadline`, {seen}); fell back"),
-            ),
-            FaultKind::Answer => Problem::warning(Code::BAD_ANSWER, format!("{who} {text} ({seen}); fell back")),
-            FaultKind::Memory => Problem::warning(
-                Code::TRAPPED,
-                format!("{who} trapped in {call}: it asked for {text} (`plugins.memory`, {seen}); fell back"),
-            ),
-            FaultKind::Trap | FaultKind::Refused => {
-                let problem = Problem::warning(Code::TRAPPED, format!("{who} trapped in {call} ({seen}); fell back"));
-                text.lines().fold(problem, Problem::note)
+        let (instead, until_then) = match self.kind() {
+            Kind::Balancer => ("fell back", "its fallback serves"),
+            Kind::Filter => ("`on_fault` decides", "`on_fault` decides"),
+        };
+        let (code, what) = match kind {
+            FaultKind::Deadline => (Code::OVERRAN, format!("stopped after {text} in {call}")),
+            FaultKind::Answer => (Code::BAD_ANSWER, text.clone()),
+            FaultKind::Memory => (Code::TRAPPED, format!("trapped in {call}: it asked for {text}")),
+            FaultKind::Trap => (Code::TRAPPED, format!("trapped in {call}")),
+            FaultKind::Refused => (Code::SETTINGS_REFUSED, format!("refused its config: {text:?}")),
+        };
+        let mut problem = Problem::warning(code, format!("{who} {what} ({seen}); {instead}"));
+        match kind {
+            FaultKind::Trap => problem.notes.extend(text.lines().map(str::to_owned)),
+            FaultKind::Memory => problem.notes.push("the limit is `plugins.memory`".to_owned()),
+            FaultKind::Deadline if call.is_on_worker() => {
+                problem.notes.push("the limit is `plugins.deadline`".to_owned());
             }
-        };
-        let problem = match fault.frames_in_words() {
-            Some(frames) => problem.note(frames),
-            None => problem,
-        };
+            _ => {}
+        }
+        problem.notes.extend(fault.frames_in_words());
         match strike {
             Strike::Counted { left, .. } => problem.note(format!("{left} more in {window} s → quarantined")),
             Strike::Last { .. } | Strike::Late => {
-                problem.note("quarantined: its fallback serves until another file of that name arrives")
+                problem.note(format!("quarantined: {until_then} until another file of that name arrives"))
             }
         }
     }

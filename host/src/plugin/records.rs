@@ -123,6 +123,13 @@ pub enum Call {
     OnRequest,
 }
 
+impl Call {
+    /// Whether it stops a serving worker for as long as it takes.
+    pub fn is_on_worker(self) -> bool {
+        matches!(self, Call::Pick | Call::Tick | Call::OnRequest)
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

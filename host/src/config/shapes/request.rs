@@ -22,6 +22,9 @@ impl Shape for HostPattern {
             if !wild && is_bare_ip(name) {
                 return Ok(HostPattern(HostMatch::Exact(name.into())));
             }
+            if host == "*" {
+                return Err("leave `host` out to match every host".into());
+            }
             if name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
                 return Err("expected a host without a port".into());
             }

@@ -217,8 +217,10 @@ fn a_filter_may_not_touch_what_is_the_hosts() {
     let mut filter = filter(&guest::filter().on_request(edit)).unwrap();
     let fault = filter.on_request(&mut head(), turn()).unwrap_err();
     assert_eq!((fault.kind, &*fault.text), (FaultKind::Trap, "the header \"host\" belongs to the host"));
-    let flood =
-        "(loop $again (call $append_header (i32.const 400) (i32.const 6) (i32.const 416) (i32.const 5)) (br $again))
+    let flood = "(memory.fill (i32.const 512) (i32.const 97) (i32.const 2048))
+        (loop $again
+            (call $append_header (i32.const 400) (i32.const 6) (i32.const 512) (i32.const 2048))
+            (br $again))
         (i32.const 0)";
     let mut filter = super::filter(&guest::filter().on_request(flood)).unwrap();
     let fault = filter.on_request(&mut head(), turn()).unwrap_err();
@@ -267,7 +269,7 @@ fn each_kind_of_fault_has_its_message() {
     };
     assert_eq!(
         told(FaultKind::Deadline, "5.0 ms of CPU"),
-        (402, format!("{who} stopped after 5.0 ms of CPU in pick (`plugins.deadline`, 1st in 10 s); fell back"))
+        (402, format!("{who} stopped after 5.0 ms of CPU in pick (1st in 10 s); fell back"))
     );
     assert_eq!(
         told(FaultKind::Answer, "picked index 12 of a pool of 10"),
@@ -275,12 +277,7 @@ fn each_kind_of_fault_has_its_message() {
     );
     assert_eq!(
         told(FaultKind::Memory, "more than 16 MiB of memory"),
-        (
-            401,
-            format!(
-                "{who} trapped in pick: it asked for more than 16 MiB of memory (`plugins.memory`, 3rd in 10 s); fell back"
-            )
-        )
+        (401, format!("{who} trapped in pick: it asked for more than 16 MiB of memory (3rd in 10 s); fell back"))
     );
 }
 
