@@ -30,6 +30,13 @@ pub fn stock(name: &str) -> Vec<u8> {
     pointsman::plugin::stock::bytes(name).unwrap_or_else(|| panic!("no stock plugin {name}")).to_vec()
 }
 
+/// The folders of `plugins/`, with `cases.toml` and the like.
+pub fn folders() -> Vec<std::path::PathBuf> {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let entries = fs::read_dir(plugins).expect("plugins/").map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.join("Cargo.toml").exists()).collect()
+}
+
 /// The same component with other bytes: a custom section at its end that holds a number, and means nothing.
 pub fn numbered(component: &[u8], number: u64) -> Vec<u8> {
     const NAME: &[u8] = b"counter";
