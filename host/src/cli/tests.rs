@@ -1,3 +1,5 @@
+//! The commands as a user would give them.
+
 use super::*;
 use clap::CommandFactory;
 use std::{fs, path::Path};
