@@ -3,6 +3,7 @@
 // A test ends with a panic, and says what it expected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod examples;
 mod harness;
 mod stock_plugins;
 mod walls;

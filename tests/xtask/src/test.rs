@@ -1,7 +1,7 @@
 //! Every test there is, from what it needs installed to where its time went.
 
 use crate::{
-    cargo::{WASM, cargo, root, run as run_command, target},
+    cargo::{WASM, cargo, command, root, run as run_command, target},
     guests, nginx, stock,
 };
 use anyhow::Result;
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     // Built first and run later, so that the times of the two can be told apart.
     steps.take("building the tests", || cargo(["test", "--workspace", "--no-run"]))?;
     steps.take("running the tests", || {
-        cargo(["test", "--workspace"].into_iter().chain(args.iter().map(String::as_str)))
+        run_command(command(["test", "--workspace"]).args(args).env("PATH", nginx::with_its_folder()?))
     })?;
     steps.take("the example plugin", example)?;
     steps.tell();
