@@ -7,12 +7,8 @@ use crate::{
     plugin::{Artifact, Compiled, Fault, Generation, Hash, Kind, Origin, Runtime, loader::News, stock},
     problem::{Code, Problem},
 };
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
-use tokio::{runtime::Handle, sync::mpsc};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 
 /// Turns news into snapshots.
 #[derive(Debug)]

@@ -91,7 +91,7 @@ fn wait(client: &Client, compiled: &Compiled) -> Result<Plugin, Failure> {
         let plugins: Vec<Plugin> = client.get("/v1/plugins")?;
         let plugin = plugins.into_iter().find(|plugin| *plugin.name == *compiled.artifact().name);
         match outcome(plugin, &short(compiled)) {
-            Outcome::Admitted(plugin) => return Ok(plugin),
+            Outcome::Admitted(plugin) => return Ok(*plugin),
             Outcome::Refused(problem) => return Err(problem.into()),
             Outcome::Pending(state) if Instant::now() >= deadline => {
                 let waited = WAIT_MOST.as_secs();
@@ -111,7 +111,7 @@ fn pause(time: Duration) -> anyhow::Result<()> {
 
 #[derive(Debug)]
 enum Outcome {
-    Admitted(Plugin),
+    Admitted(Box<Plugin>),
     Refused(Problem),
     /// Where it stands.
     Pending(String),
@@ -122,7 +122,7 @@ fn outcome(plugin: Option<Plugin>, hash: &str) -> Outcome {
     let Some(plugin) = plugin else { return Outcome::Pending("not seen yet".into()) };
     match &plugin.problem {
         Some(report) if plugin.refused_hash.as_deref() == Some(hash) => Outcome::Refused(problem(report)),
-        _ if plugin.hash.as_deref() == Some(hash) => Outcome::Admitted(plugin),
+        _ if plugin.hash.as_deref() == Some(hash) => Outcome::Admitted(plugin.into()),
         _ => Outcome::Pending(plugin.state),
     }
 }
