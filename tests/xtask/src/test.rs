@@ -17,7 +17,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     steps.take("stock plugins", stock::build)?;
     steps.take("nginx, as a backend", nginx::ensure)?;
     steps.take("guests of the tests", guests::build)?;
-    steps.take("the binary under test", || cargo(["build", "--package", "pointsman"]))?;
+    // As part of the workspace: by itself it would have its packages built a second time, with features of its own.
+    steps.take("the binary under test", || cargo(["build", "--workspace", "--bin", "pointsman"]))?;
     // Built first and run later, so that the times of the two can be told apart.
     steps.take("building the tests", || cargo(["test", "--workspace", "--no-run"]))?;
     steps.take("running the tests", || {
