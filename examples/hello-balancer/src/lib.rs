@@ -13,8 +13,8 @@ impl Balancer for Mine {
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         let (one, other) = (turn.below(0, pool.len()), turn.below(1, pool.len()));
-        let less_busy = if figures::in_flight(one) <= figures::in_flight(other) { one } else { other };
-        turn.untried(less_busy, pool)
+        let busier = figures::in_flight(one) > figures::in_flight(other);
+        turn.untried(if busier { other } else { one }, pool)
     }
 }
 

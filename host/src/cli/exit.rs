@@ -37,7 +37,7 @@ impl Failure {
 impl From<Vec<Problem>> for Failure {
     fn from(problems: Vec<Problem>) -> Failure {
         let is = |test: fn(Code) -> bool| problems.iter().any(|problem| test(problem.code));
-        let exit = if is(|code| (100..300).contains(&code.0)) {
+        let exit = if is(|code| (100..300).contains(&code.number())) {
             Exit::Refused
         } else if is(|code| code == Code::ADMIN_UNREACHABLE) {
             Exit::Unreachable

@@ -26,7 +26,7 @@ mod seat;
 mod shared;
 pub mod stock;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod ticker;
 
 pub use admission::Use;

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-/// The number that `pointsman explain` and the manual know, such as `PM0301`.
+/// The number that `pointsman explain` and the manual know, such as `PM0301`. Nobody makes one: they are the constants
+/// below, so that each has its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(pub u16);
+pub struct Code(u16);
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,6 +31,11 @@ impl Code {
         let digits = text.get(..2).filter(|start| start.eq_ignore_ascii_case("pm")).map_or(text, |_| &text[2..]);
         let number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
         Some(Code(number)).filter(|code| code.entry().is_some())
+    }
+
+    /// Without `PM` and zeros.
+    pub fn number(self) -> u16 {
+        self.0
     }
 
     /// Title and page; none for a number that nobody uses.

@@ -78,23 +78,23 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
 }
 
 fn problem(address: SocketAddr, error: &io::Error, holder: Option<Holder>) -> Problem {
-    let because = |code, why: &str| Problem::error(Code(code), format!("cannot listen on {address}: {why}"));
+    let because = |code, why: &str| Problem::error(code, format!("cannot listen on {address}: {why}"));
     match error.kind() {
         ErrorKind::AddrInUse => {
             let why = match holder {
                 Some(holder) => format!("address in use by {holder}"),
                 None => "address in use".to_owned(),
             };
-            because(201, &why).note("stop it, or choose another `address`")
+            because(Code::ADDRESS_TAKEN, &why).note("stop it, or choose another `address`")
         }
         ErrorKind::PermissionDenied if address.port() < 1024 => {
-            because(202, "ports below 1024 need CAP_NET_BIND_SERVICE").note(
+            because(Code::ADDRESS_DENIED, "ports below 1024 need CAP_NET_BIND_SERVICE").note(
                 "systemd socket activation, `setcap cap_net_bind_service=+ep $(which pointsman)`, or use a port from 1024 on",
             )
         }
-        ErrorKind::PermissionDenied => because(202, "permission denied"),
-        ErrorKind::AddrNotAvailable => because(201, "no interface of this machine has that address"),
-        _ => because(201, &error.to_string()),
+        ErrorKind::PermissionDenied => because(Code::ADDRESS_DENIED, "permission denied"),
+        ErrorKind::AddrNotAvailable => because(Code::ADDRESS_TAKEN, "no interface of this machine has that address"),
+        _ => because(Code::ADDRESS_TAKEN, &error.to_string()),
     }
     .detail(error)
 }
@@ -143,7 +143,7 @@ mod tests {
         // The holder shares its port, as a second instance of this program would find it.
         let first = Sockets::bind(&listener(any_port()), 2).unwrap();
         let problem = Sockets::bind(&listener(first.address()), 2).unwrap_err();
-        assert_eq!(problem.code, Code(201));
+        assert_eq!(problem.code, Code::ADDRESS_TAKEN);
         let start = format!("cannot listen on {}: address in use by ", first.address());
         assert!(problem.headline.starts_with(&start), "{}", problem.headline);
         drop(first);
@@ -155,12 +155,12 @@ mod tests {
         let foreign = Sockets::bind(&listener(address), 1).unwrap_err();
         assert_eq!(
             (foreign.code, foreign.headline.as_str()),
-            (Code(201), "cannot listen on 192.0.2.1:443: no interface of this machine has that address")
+            (Code::ADDRESS_TAKEN, "cannot listen on 192.0.2.1:443: no interface of this machine has that address")
         );
         let denied = problem(address, &ErrorKind::PermissionDenied.into(), None);
         assert_eq!(
             (denied.code, denied.headline.as_str()),
-            (Code(202), "cannot listen on 192.0.2.1:443: ports below 1024 need CAP_NET_BIND_SERVICE")
+            (Code::ADDRESS_DENIED, "cannot listen on 192.0.2.1:443: ports below 1024 need CAP_NET_BIND_SERVICE")
         );
     }
 }

@@ -1,18 +1,14 @@
 //! The only writer: news of plugin files come in, the next snapshot goes out. Whatever is refused leaves the snapshot in
 //! force as it is, and says so on the board and in the log.
 
-use super::{Board, Cell, Plan, Snapshot};
+use super::{Board, Cell, Entry, Plan, Snapshot};
 use crate::{
     balance, filter,
     plugin::{Artifact, Compiled, Fault, Generation, Hash, Kind, Origin, Runtime, loader::News, stock},
     problem::{Code, Problem},
 };
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
-use tokio::{runtime::Handle, sync::mpsc};
+use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use tokio::{runtime::Handle, sync::mpsc, time::Instant};
 
 /// Turns news into snapshots.
 #[derive(Debug)]
@@ -92,7 +88,7 @@ impl Applier {
         }
     }
 
-    fn apply(&mut self, news: News) -> Option<Problem> {
+    pub(super) fn apply(&mut self, news: News) -> Option<Problem> {
         match news {
             News::Compiled(compiled) => self.admit(&compiled).err(),
             News::Refused { name, path, hash, problem } => Some(self.refuse(&name, Some(path), hash, problem)),
@@ -122,6 +118,10 @@ impl Applier {
         let begun = Instant::now();
         let artifact = compiled.artifact();
         let name = &artifact.name;
+        if self.is_in_force(artifact) {
+            self.note_admitted(artifact, |_| {});
+            return Ok(());
+        }
         let kind = self.plan.kind_of(name).unwrap_or(compiled.kind());
         let admitted = self.runtime.admit(compiled, kind, &self.plan.uses(name, kind));
         let (generation, next) = admitted
@@ -133,14 +133,9 @@ impl Applier {
 
         let used = next.is_some();
         let before = self.board.generation(name);
-        self.board.note(name, |entry| {
+        self.note_admitted(artifact, |entry| {
             entry.kind = Some(kind);
             entry.generation = Some((generation.clone(), SystemTime::now()));
-            entry.problem = None;
-            entry.waiting = false;
-            if let Origin::File(path) = &artifact.origin {
-                entry.file = Some(path.clone());
-            }
         });
         if let Some(next) = next {
             self.cell.publish(next);
@@ -156,6 +151,25 @@ impl Applier {
             begun.elapsed(),
         );
         Ok(())
+    }
+
+    /// Whether these bytes are those that serve, or served until they were quarantined: a file that was deleted or spoilt
+    /// came back as it was. It is no new generation, and a quarantine ends with other bytes only.
+    fn is_in_force(&self, artifact: &Artifact) -> bool {
+        let entry = self.board.entry(&artifact.name);
+        entry.is_some_and(|entry| entry.used && entry.generation.is_some_and(|(g, _)| g.hash() == artifact.hash))
+    }
+
+    /// Nothing is amiss with the file any more.
+    fn note_admitted(&self, artifact: &Artifact, write: impl FnOnce(&mut Entry)) {
+        self.board.note(&artifact.name, |entry| {
+            entry.problem = None;
+            entry.waiting = false;
+            if let Origin::File(path) = &artifact.origin {
+                entry.file = Some(path.clone());
+            }
+            write(entry);
+        });
     }
 
     /// The snapshot in force with this generation in its places; none when nothing uses it.
@@ -226,12 +240,15 @@ impl Applier {
             None => format!("{} was removed", path.display()),
         };
         let problem = Problem::warning(Code::PLUGIN_REMOVED, headline);
+        problem.log();
+        if serving.is_none() && self.plan.kind_of(name).is_none() {
+            return self.board.forget(name);
+        }
         self.board.note(name, |entry| {
             entry.file = None;
             entry.waiting = false;
-            entry.problem = Some((None, problem.clone()));
+            entry.problem = Some((None, problem));
         });
-        problem.log();
     }
 
     fn still_serving(&self, name: &str, problem: Problem) -> Problem {

@@ -108,6 +108,11 @@ impl Board {
         write(entry);
     }
 
+    /// Leaves out a name that nobody uses and nothing serves under.
+    pub(super) fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

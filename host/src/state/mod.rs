@@ -5,6 +5,8 @@ mod board;
 mod cell;
 mod plan;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use applier::Applier;
 pub use board::{Board, Entry, State};

@@ -81,7 +81,7 @@ impl<'a> File<'a> {
 
     /// PM0211: it cannot be read, or is not what it should be.
     fn unusable(&self, what: &str) -> Problem {
-        self.problem(Code(211), format!("{}: {what}", self.path.display()))
+        self.problem(Code::CERTIFICATE_MISSING, format!("{}: {what}", self.path.display()))
     }
 
     fn problem(&self, code: Code, headline: String) -> Problem {
@@ -130,7 +130,7 @@ fn check(chain_file: &File<'_>, key_file: &File<'_>, allow_expired: bool) -> Res
 
 fn mismatch(chain: &File<'_>, key: &File<'_>) -> Problem {
     let (chain_path, key_path) = (chain.path.display(), key.path.display());
-    key.problem(Code(212), format!("{key_path} does not belong to {chain_path} (public keys differ)"))
+    key.problem(Code::CERTIFICATE_MISMATCH, format!("{key_path} does not belong to {chain_path} (public keys differ)"))
 }
 
 fn expired(chain: &File<'_>, days: i64, date: &str) -> Problem {
@@ -140,7 +140,7 @@ fn expired(chain: &File<'_>, days: i64, date: &str) -> Problem {
         1 => "1 day ago".to_owned(),
         days => format!("{days} days ago"),
     };
-    chain.problem(Code(213), format!("{path} expired {ago} ({date}); `run` continues with --allow-expired"))
+    chain.problem(Code::CERTIFICATE_EXPIRED, format!("{path} expired {ago} ({date}); `run` continues with --allow-expired"))
 }
 
 /// Subject alternative names; the common name only where there are none, as old certificates have it.

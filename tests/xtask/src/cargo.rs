@@ -26,8 +26,14 @@ pub(crate) fn target() -> Result<PathBuf> {
 
 /// Runs cargo at the top of the repository; its output is the user's.
 pub(crate) fn cargo<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    run(Command::new(cargo).args(args).current_dir(root()))
+    run(&mut command(args))
+}
+
+/// What [`cargo`] runs.
+pub(crate) fn command<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(root());
+    command
 }
 
 /// Runs a command to its end; anything but success is an error that says what was run.

@@ -3,7 +3,9 @@
 use crate::cargo::run;
 use anyhow::{Context, Result};
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -11,6 +13,8 @@ use std::{
 
 /// Debian's package with the program and nothing to configure.
 const PACKAGE: &str = "nginx-core";
+/// Where Debian puts it.
+const SERVICES: &str = "/usr/sbin";
 /// Debian asks this program before it starts a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const FORBID: &str = "#!/bin/sh\nexit 101\n";
@@ -33,8 +37,14 @@ pub(crate) fn ensure() -> Result<()> {
     installed
 }
 
+/// The search path with Debian's place for services at its end: only root has it there anyway.
+pub(crate) fn with_its_folder() -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    Ok(env::join_paths(env::split_paths(&path).chain([SERVICES.into()]))?)
+}
+
 fn installed() -> bool {
-    in_path("nginx") || Path::new("/usr/sbin/nginx").exists()
+    in_path("nginx") || Path::new(SERVICES).join("nginx").exists()
 }
 
 fn in_path(program: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Every test there is, from what it needs installed to where its time went.
 
 use crate::{
-    cargo::{WASM, cargo, root, run as run_command, target},
+    cargo::{WASM, cargo, command, root, run as run_command, target},
     guests, nginx, stock,
 };
 use anyhow::Result;
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     // All at once: the binary alone would choose other features of its dependencies, and have them built twice.
     steps.take("building", || cargo(["build", "--workspace", "--all-targets"]))?;
     steps.take("running the tests", || {
-        cargo(["test", "--workspace"].into_iter().chain(args.iter().map(String::as_str)))
+        run_command(command(["test", "--workspace"]).args(args).env("PATH", nginx::with_its_folder()?))
     })?;
     steps.take("the example plugin", example)?;
     steps.tell();

@@ -46,7 +46,7 @@ fn try_put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// The names of interfaces among `names`, split into ours and others, without package versions of ours.
+/// The version of the contract that a plugin was built for.
 pub(super) fn contract_version(compiled: &Compiled) -> Option<&str> {
     compiled.exports().iter().find_map(|name| name.strip_prefix("pointsman:plugin/")?.split_once('@')).map(|(_, v)| v)
 }
@@ -56,7 +56,7 @@ pub(super) fn bytes_in_words(bytes: usize) -> String {
     let digits = bytes.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);

@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     writeln!(out, "halves   {}", halves(&compiled).join(", "))?;
     match &cost {
         Ok(cost) => writeln!(out, "{:8} {}", call(&compiled), cost_in_words(*cost))?,
-        Err(why) => writeln!(out, "{:8} not measured: {why}", call(&compiled))?,
+        Err(why) => writeln!(out, "{:8} not measured, see --settings: {why}", call(&compiled))?,
     }
     for (at, import) in imports.iter().enumerate() {
         let heading = if at == 0 { "imports" } else { "" };

@@ -91,7 +91,7 @@ fn wait(client: &Client, compiled: &Compiled) -> Result<Plugin, Failure> {
         let plugins: Vec<Plugin> = client.get("/v1/plugins")?;
         let plugin = plugins.into_iter().find(|plugin| *plugin.name == *compiled.artifact().name);
         match outcome(plugin, &short(compiled)) {
-            Outcome::Admitted(plugin) => return Ok(plugin),
+            Outcome::Admitted(plugin) => return Ok(*plugin),
             Outcome::Refused(problem) => return Err(problem.into()),
             Outcome::Pending(state) if Instant::now() >= deadline => {
                 let waited = WAIT_MOST.as_secs();
@@ -104,13 +104,14 @@ fn wait(client: &Client, compiled: &Compiled) -> Result<Plugin, Failure> {
 
 fn pause(time: Duration) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    runtime.block_on(tokio::time::sleep(time));
+    // Within it, since a timer needs the runtime it ticks on.
+    runtime.block_on(async { tokio::time::sleep(time).await });
     Ok(())
 }
 
 #[derive(Debug)]
 enum Outcome {
-    Admitted(Plugin),
+    Admitted(Box<Plugin>),
     Refused(Problem),
     /// Where it stands.
     Pending(String),
@@ -121,7 +122,7 @@ fn outcome(plugin: Option<Plugin>, hash: &str) -> Outcome {
     let Some(plugin) = plugin else { return Outcome::Pending("not seen yet".into()) };
     match &plugin.problem {
         Some(report) if plugin.refused_hash.as_deref() == Some(hash) => Outcome::Refused(problem(report)),
-        _ if plugin.hash.as_deref() == Some(hash) => Outcome::Admitted(plugin),
+        _ if plugin.hash.as_deref() == Some(hash) => Outcome::Admitted(plugin.into()),
         _ => Outcome::Pending(plugin.state),
     }
 }
@@ -152,4 +153,73 @@ fn problem(report: &Report) -> Problem {
     problem.serving.clone_from(&report.serving);
     problem.detail.clone_from(&report.detail);
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn plugin(state: &str, hash: &str, pools: &[&str]) -> Plugin {
+        Plugin {
+            name: "a".into(),
+            kind: Some("balancer".into()),
+            state: state.into(),
+            generation: Some(2),
+            hash: Some(hash.into()),
+            origin: Some("file".into()),
+            size: Some(9),
+            since_unix: Some(1),
+            file: None,
+            pools: pools.iter().map(|pool| (*pool).to_owned()).collect(),
+            picks: 0,
+            faults: 0,
+            faults_by_kind: BTreeMap::new(),
+            fallbacks: 0,
+            problem: None,
+            refused_hash: None,
+            log_dropped: 0,
+        }
+    }
+
+    fn refused(hash: &str) -> Plugin {
+        let mut problem = Problem::error(Code::SETTINGS_REFUSED, "a refused its config").note("look at it");
+        problem.serving = Some("still serving 1111111".into());
+        Plugin {
+            problem: Some((&problem).into()),
+            refused_hash: Some(hash.into()),
+            ..plugin("serving", "1111111", &[])
+        }
+    }
+
+    #[test]
+    fn only_what_is_said_of_these_bytes_counts() {
+        let of = |plugin| outcome(plugin, "2222222");
+        assert!(matches!(of(None), Outcome::Pending(state) if state == "not seen yet"));
+        assert!(matches!(of(Some(plugin("serving", "1111111", &[]))), Outcome::Pending(_)));
+        assert!(matches!(of(Some(refused("3333333"))), Outcome::Pending(_)));
+        assert!(matches!(of(Some(plugin("serving", "2222222", &[]))), Outcome::Admitted(_)));
+        let Outcome::Refused(problem) = of(Some(refused("2222222"))) else { panic!("not refused") };
+        assert_eq!((problem.code, problem.notes.len()), (Code::SETTINGS_REFUSED, 1));
+        assert_eq!(problem.serving.as_deref(), Some("still serving 1111111"));
+    }
+
+    #[test]
+    fn it_says_where_it_is_live() {
+        for (state, pools, end) in [
+            ("serving", &["cart"][..], "live for pool cart"),
+            ("serving", &["cart", "shop"], "live for pools cart, shop"),
+            ("serving", &[], "live in its routes"),
+            ("unused", &[], "admitted; no pool or route names it yet (`balancer = \"a\"`)"),
+        ] {
+            assert_eq!(live(&plugin(state, "2222222", pools)), format!("a 2222222 generation 2: {end}"));
+        }
+    }
+
+    #[test]
+    fn a_file_names_its_plugin() {
+        assert_eq!(what(Some(Path::new("x/least-loaded.wasm"))).unwrap().0, "least-loaded");
+        let error = what(Some(Path::new("x/least_loaded.wasm"))).unwrap_err().to_string();
+        assert!(error.contains("rename"), "{error}");
+    }
 }

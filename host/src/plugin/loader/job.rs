@@ -61,7 +61,7 @@ impl<T> Job<T> {
         }
         // At once: no further bytes could make it WebAssembly.
         if whole::is_foreign(&artifact.bytes) {
-            return Verdict::Refused(Some(hash), Problem::error(Code(301), format!("{path} is not WebAssembly")));
+            return Verdict::Refused(Some(hash), Problem::error(Code::NOT_A_COMPONENT, format!("{path} is not WebAssembly")));
         }
         if let Some(end) = whole::early_end(&artifact.bytes) {
             return Verdict::EndsEarly(end);
@@ -113,5 +113,5 @@ impl<T: Send + 'static> Jobs<T> {
 /// The verdict on a file that brought the compiler down.
 fn failed<T>(ticket: &Ticket) -> Verdict<T> {
     let headline = format!("{} brought the compiler down", ticket.found.path.display());
-    Verdict::Refused(None, Problem::error(Code(301), headline).note("please report this, with the file"))
+    Verdict::Refused(None, Problem::error(Code::NOT_A_COMPONENT, headline).note("please report this, with the file"))
 }

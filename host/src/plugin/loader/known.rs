@@ -131,16 +131,16 @@ impl<T> Known<T> {
             Trouble::Replaced => self.lost(&format!("was replaced; {rescanned}")),
             Trouble::LimitReached => {
                 let headline = format!("inotify watch limit reached; {polling}");
-                Problem::warning(Code(314), headline).note("raise fs.inotify.max_user_watches or max_user_instances")
+                Problem::warning(Code::WATCH_LIMIT, headline).note("raise fs.inotify.max_user_watches or max_user_instances")
             }
             Trouble::Unwatchable(why) => {
-                Problem::warning(Code(314), format!("{directory} cannot be watched ({why}); {polling}"))
+                Problem::warning(Code::WATCH_LIMIT, format!("{directory} cannot be watched ({why}); {polling}"))
             }
         }
     }
 
     fn lost(&self, what: &str) -> Problem {
-        Problem::warning(Code(313), format!("plugin directory {} {what}", self.directory.display()))
+        Problem::warning(Code::WATCH_LOST, format!("plugin directory {} {what}", self.directory.display()))
     }
 }
 

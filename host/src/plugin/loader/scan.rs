@@ -70,7 +70,7 @@ pub fn is_name(name: &str) -> bool {
 /// A file's bytes, if it still is as it was listed and no larger than allowed.
 pub(super) fn read(name: &str, found: &Found, size_most: u64) -> Content {
     let path = found.path.display();
-    let refused = |what: String| Problem::error(Code(308), format!("{path}: {what}"));
+    let refused = |what: String| Problem::error(Code::UNREADABLE, format!("{path}: {what}"));
     if !is_name(name) {
         let rename = format!("rename it, for example to `{}.wasm`", near_name(name));
         return Content::Refused(
@@ -187,7 +187,7 @@ mod tests {
             ("loop", "not a file"),
         ] {
             let Content::Refused(problem) = read(name, &files[name], 5) else { panic!("{name} was read") };
-            assert_eq!(problem.code, Code(308));
+            assert_eq!(problem.code, Code::UNREADABLE);
             assert!(problem.headline.contains(what), "{name}: {}", problem.headline);
         }
     }

@@ -175,11 +175,11 @@ impl File {
         self.patience = patience;
         let problem = match patience {
             Patience::Stuck => {
-                Problem::warning(Code(312), format!("{path} has not settled for {} s", STUCK_AFTER.as_secs()))
+                Problem::warning(Code::NOT_SETTLED, format!("{path} has not settled for {} s", STUCK_AFTER.as_secs()))
                     .note("copy to another name and `mv`, or use `pointsman plugin install`")
                     .detail(what)
             }
-            _ => Problem::info(Code(311), format!("{what}; waiting")),
+            _ => Problem::info(Code::STILL_CHANGING, format!("{what}; waiting")),
         };
         self.told = Told::Waiting;
         Some(News::Waiting { name: Arc::clone(&self.name), path: self.path.clone(), problem })
@@ -271,9 +271,9 @@ mod tests {
     #[test]
     fn a_file_that_ends_early_is_told_at_once_and_warned_of_once() {
         let mut a = Watched::new();
-        assert_eq!(a.cut(), Some(Code(311)));
+        assert_eq!(a.cut(), Some(Code::STILL_CHANGING));
         assert_eq!(a.complains(STUCK_AFTER - Duration::from_secs(1)), None);
-        assert_eq!(a.complains(Duration::from_secs(1)), Some(Code(312)));
+        assert_eq!(a.complains(Duration::from_secs(1)), Some(Code::NOT_SETTLED));
         assert_eq!(a.complains(STUCK_AFTER), None);
     }
 
@@ -281,20 +281,20 @@ mod tests {
     fn a_file_that_never_rests_is_told_of_too() {
         let mut a = Watched::new();
         assert_eq!(a.grows(Duration::from_secs(1), 10), None);
-        assert_eq!(a.grows(Duration::from_secs(1), 11), Some(Code(311)));
+        assert_eq!(a.grows(Duration::from_secs(1), 11), Some(Code::STILL_CHANGING));
         assert_eq!(a.grows(Duration::from_secs(27), 12), None);
-        assert_eq!(a.grows(Duration::from_secs(1), 13), Some(Code(312)));
+        assert_eq!(a.grows(Duration::from_secs(1), 13), Some(Code::NOT_SETTLED));
     }
 
     #[test]
     fn patience_is_new_after_a_whole_file() {
         let mut a = Watched::new();
-        assert_eq!(a.cut(), Some(Code(311)));
+        assert_eq!(a.cut(), Some(Code::STILL_CHANGING));
         a.grows(Duration::ZERO, 20);
         assert_eq!(a.gets(Verdict::Compiled(Hash::of(b"1"), ())), None);
         assert_eq!(a.complains(STUCK_AFTER), None);
         a.grows(Duration::ZERO, 10);
-        assert_eq!(a.cut(), Some(Code(311)));
+        assert_eq!(a.cut(), Some(Code::STILL_CHANGING));
     }
 
     #[test]
@@ -320,8 +320,8 @@ mod tests {
     #[test]
     fn the_same_refusal_without_a_hash_is_told_once() {
         let mut a = Watched::new();
-        let refused = || Verdict::Refused(None, Problem::error(Code(308), "permission denied"));
-        assert_eq!(a.gets(refused()), Some(Code(308)));
+        let refused = || Verdict::Refused(None, Problem::error(Code::UNREADABLE, "permission denied"));
+        assert_eq!(a.gets(refused()), Some(Code::UNREADABLE));
         a.grows(Duration::ZERO, 10);
         assert_eq!(a.gets(refused()), None);
     }

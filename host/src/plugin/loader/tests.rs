@@ -302,7 +302,7 @@ fn the_real_compiler_refuses_by_code() {
     let news = Loader::new(home.path().to_owned(), runtime, Options::default()).first_scan();
     let mut codes: Vec<_> = news.iter().map(|news| refusal(news).unwrap()).collect();
     codes.sort();
-    assert_eq!(codes, [("component", Code(303)), ("module", Code(301))]);
+    assert_eq!(codes, [("component", Code::MISSING_EXPORT), ("module", Code::NOT_A_COMPONENT)]);
 }
 
 fn refusal(news: &News) -> Option<(&str, Code)> {
@@ -403,7 +403,7 @@ fn fake(artifact: &Artifact, gate: &Gate) -> Result<String, Problem> {
     match text.as_str() {
         "held" => gate.pass(),
         "crash" => panic!("as asked"),
-        "refuse" => return Err(Problem::error(Code(303), "exports nothing")),
+        "refuse" => return Err(Problem::error(Code::MISSING_EXPORT, "exports nothing")),
         _ => {}
     }
     Ok(format!("{} {text}", artifact.name))

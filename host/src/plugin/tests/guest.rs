@@ -1,19 +1,19 @@
 //! Small guests, in text form. Each begins as a good plugin; a test replaces the part it is about.
 
 /// `choose(0)`.
-pub(super) const CHOOSE_FIRST: &str = "(call $choose (i32.const 0))";
+pub(crate) const CHOOSE_FIRST: &str = "(call $choose (i32.const 0))";
 /// For ever.
-pub(super) const LOOP: &str = "(loop $ever (br $ever))";
+pub(crate) const LOOP: &str = "(loop $ever (br $ever))";
 /// Until there is no more memory, then a trap.
-pub(super) const GROW: &str = "(loop $more
+pub(crate) const GROW: &str = "(loop $more
     (if (i32.eq (memory.grow (i32.const 16)) (i32.const -1)) (then unreachable))
     (br $more))";
 /// Without end.
-pub(super) const RECURSE: &str = "(call $recurse)";
+pub(crate) const RECURSE: &str = "(call $recurse)";
 
 /// A guest under construction.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(crate) struct Guest {
     is_balancer: bool,
     configure: String,
     update: String,
@@ -23,7 +23,7 @@ pub(super) struct Guest {
 }
 
 /// Chooses the first backend, always.
-pub(super) fn balancer() -> Guest {
+pub(crate) fn balancer() -> Guest {
     Guest {
         is_balancer: true,
         configure: "(i32.const 0)".into(),
@@ -35,39 +35,39 @@ pub(super) fn balancer() -> Guest {
 }
 
 /// Lets every request pass.
-pub(super) fn filter() -> Guest {
+pub(crate) fn filter() -> Guest {
     Guest { is_balancer: false, ..balancer() }
 }
 
 impl Guest {
     /// Leaves the address of a `result<_, string>`: 0 is an `ok`, and `(call $refuse ptr len)` makes an `err`. The place
     /// is in `$instance $instances $generation $seed`, the settings' length in `$settings_len`.
-    pub(super) fn configure(self, body: &str) -> Guest {
+    pub(crate) fn configure(self, body: &str) -> Guest {
         Guest { configure: body.into(), ..self }
     }
 
     /// Leaves nothing. The numbers of ready and other members are in `$ready` and `$others`.
-    pub(super) fn update(self, body: &str) -> Guest {
+    pub(crate) fn update(self, body: &str) -> Guest {
         Guest { update: body.into(), ..self }
     }
 
     /// Leaves the address of a decision. The turn is in `$now $random $has_key $key $attempt $explain`.
-    pub(super) fn pick(self, body: &str) -> Guest {
+    pub(crate) fn pick(self, body: &str) -> Guest {
         Guest { pick: body.into(), ..self }
     }
 
     /// Leaves 0 for `next`, 1 for `responded`.
-    pub(super) fn on_request(self, body: &str) -> Guest {
+    pub(crate) fn on_request(self, body: &str) -> Guest {
         Guest { on_request: body.into(), ..self }
     }
 
     /// Leaves nothing; exports the half `ticker`, with a period of 1 ms.
-    pub(super) fn tick(self, body: &str) -> Guest {
+    pub(crate) fn tick(self, body: &str) -> Guest {
         Guest { tick: Some(body.into()), ..self }
     }
 
     /// The component.
-    pub(super) fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let text = include_str!("shell.wat").replace("GUEST)", &format!("{})", self.functions()));
         wat::parse_str(text.replace("EXPORTS)", &format!("{})", self.exports()))).unwrap()
     }

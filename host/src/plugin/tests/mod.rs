@@ -1,6 +1,6 @@
 //! The room as a whole, with small guests that misbehave in one way each.
 
-mod guest;
+pub(crate) mod guest;
 mod refusals;
 mod serving;
 mod time;

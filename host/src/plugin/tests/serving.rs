@@ -265,7 +265,7 @@ fn each_kind_of_fault_has_its_message() {
     let told = |kind, text: &str| {
         generation.record(&Fault { kind, call: Call::Pick, text: text.into(), frames: Vec::new() });
         let told = generation.last_fault().unwrap();
-        (told.code.0, told.headline)
+        (told.code.number(), told.headline)
     };
     assert_eq!(
         told(FaultKind::Deadline, "5.0 ms of CPU"),

@@ -14,7 +14,6 @@ use std::{
 use tokio::time::Instant;
 
 /// No backend of a pool is ready.
-const NOBODY_READY: Code = Code(501);
 
 /// A pool and who is out in it.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl Ward {
             tracing::warn!("backend {} of pool {} is out: {}", backend.name, self.pool.name, ill.said);
         }
         if state.ready() == 0 && !std::mem::replace(&mut state.is_full, true) {
-            Problem::error(NOBODY_READY, format!("pool {}: {}", self.pool.name, state.summary())).log();
+            Problem::error(Code::NO_BACKEND, format!("pool {}: {}", self.pool.name, state.summary())).log();
         }
     }
 
