@@ -19,9 +19,20 @@ pub struct Certificate {
 impl Certificate {
     /// For these names; `*.example.test` is one of many.
     pub fn new(names: &[&str]) -> Certificate {
-        let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+        Certificate::signed(params(names))
+    }
+
+    /// For these names, until some years ago.
+    pub fn expired(names: &[&str]) -> Certificate {
+        let mut params = params(names);
+        params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Certificate::signed(params)
+    }
+
+    fn signed(params: CertificateParams) -> Certificate {
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, authority()).unwrap();
+        let leaf = params.signed_by(&key, authority()).unwrap();
         Certificate { chain: leaf.pem(), key: key.serialize_pem(), leaf: leaf.der().clone() }
     }
 
@@ -29,6 +40,11 @@ impl Certificate {
     pub fn source(&self) -> CertificateSource {
         CertificateSource::Memory { cert: self.chain.clone(), key: self.key.clone() }
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+    CertificateParams::new(names).unwrap()
 }
 
 /// A listener's TLS with one certificate for `shop.test`, every name below it, and `localhost`.

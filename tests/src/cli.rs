@@ -2,6 +2,7 @@
 
 use crate::story::{self, PATIENCE};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
@@ -68,6 +69,15 @@ impl Room {
         self.run_in(self.path(), arguments).await
     }
 
+    /// Runs a command with `--json` until it succeeds, and gives what it says.
+    pub async fn answers(&self, command: &str) -> Value {
+        let said = story::arrives(&format!("`{command}` is answered"), async || {
+            Some(self.run(&[command, "--json"]).await).filter(|said| said.code == Some(0))
+        })
+        .await;
+        serde_json::from_str(&said.stdout).expect("JSON")
+    }
+
     /// Runs a command to its end, in a directory below.
     ///
     /// # Panics
@@ -107,6 +117,8 @@ impl Room {
             .current_dir(self.path())
             .env("XDG_RUNTIME_DIR", self.path())
             .env("TMPDIR", self.path())
+            // Compiled code is shared by all stories.
+            .env("XDG_CACHE_HOME", target().join("../tmp"))
             .env("NO_COLOR", "1")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null());

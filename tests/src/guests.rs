@@ -1,6 +1,6 @@
 //! Components to put into a plugin directory, as bytes.
 
-use crate::cli;
+use crate::cli::target;
 use std::{fs, path::Path};
 
 /// A guest of `tests/guests`, by the name of its folder.
@@ -9,14 +9,25 @@ use std::{fs, path::Path};
 /// When it was not built.
 pub fn guest(name: &str) -> Vec<u8> {
     let file = format!("../wasm32-wasip2/guest/{}.wasm", name.replace('-', "_"));
-    read(&cli::target().join(file))
+    read(&target().join(file))
 }
 
-/// A plugin's folder in `plugins/`, with `cases.toml` and the like.
-pub fn folders() -> Vec<std::path::PathBuf> {
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-    let entries = fs::read_dir(plugins).expect("plugins/").map(|entry| entry.unwrap().path());
-    entries.filter(|path| path.join("Cargo.toml").exists()).collect()
+/// The names of all guests.
+pub fn names() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("guests");
+    let entries = fs::read_dir(folder).expect("tests/guests").map(|entry| entry.unwrap().path());
+    let crates = entries.filter(|path| path.join("Cargo.toml").exists());
+    let mut names: Vec<_> = crates.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A stock plugin, as its file.
+///
+/// # Panics
+/// When there is none of that name.
+pub fn stock(name: &str) -> Vec<u8> {
+    pointsman::plugin::stock::bytes(name).unwrap_or_else(|| panic!("no stock plugin {name}")).to_vec()
 }
 
 /// The same component with other bytes: a custom section at its end that holds a number, and means nothing.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`origin`] | a backend that does what a script says, and remembers what it was asked |
 //! | [`nginx`] | a backend that somebody else wrote |
+//! | [`edge`] | Pointsman in this process, on threads of its own |
 //! | [`cli`] | Pointsman as a process of its own: the binary that users run |
 //! | [`client`] | somebody who speaks HTTP/1.1, HTTP/2, or bytes that are neither |
 //! | [`load`] | many of them, at a stated rate; they never ask twice |
@@ -12,14 +13,17 @@
 //! | [`guests`] | components to put there: the stock ones, and those that misbehave |
 //! | [`certs`] | an authority that the clients trust |
 //! | [`memory`] | what the system says a process holds |
+//! | [`alone`] | a process for a story that looks at its whole process |
 //! | [`story`] | patience: waiting for something, with an end |
 
 // A test ends with a panic, and says what it expected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod alone;
 pub mod certs;
 pub mod cli;
 pub mod client;
+pub mod edge;
 pub mod guests;
 pub mod load;
 pub mod memory;

@@ -2,7 +2,7 @@
 //! connections alive, and never ask twice: what was refused, reset or broken off is counted as that.
 
 use crate::{
-    client::{Heard, Raw},
+    client::{Heard, Hello, Raw},
     story::PATIENCE,
 };
 use std::{
@@ -33,15 +33,15 @@ pub enum Pace {
 }
 
 /// Whom they ask, and for what.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Target {
-    /// Of the listener.
-    pub address: SocketAddr,
-    /// Whether it speaks TLS.
-    pub tls: bool,
-    /// Sent as it stands.
-    pub request: String,
+    address: SocketAddr,
+    /// How they say hello; none: plain HTTP.
+    hello: Option<Hello>,
 }
+
+/// What they ask for.
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n";
 
 /// Load that goes on until [`Load::stop`].
 pub struct Load {
@@ -76,14 +76,14 @@ struct Shared {
 }
 
 impl Target {
-    /// `GET /` over plain HTTP.
+    /// Plain HTTP.
     pub fn plain(address: SocketAddr) -> Target {
-        Target { address, tls: false, request: "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n".into() }
+        Target { address, hello: None }
     }
 
-    /// `GET /` over TLS.
-    pub fn tls(address: SocketAddr) -> Target {
-        Target { tls: true, ..Target::plain(address) }
+    /// TLS, whoever signed the certificate.
+    pub fn insecure(address: SocketAddr) -> Target {
+        Target { address, hello: Some(Hello::insecure("localhost")) }
     }
 }
 
@@ -107,11 +107,6 @@ impl Load {
     /// What became of it so far.
     pub fn so_far(&self) -> Report {
         self.shared.report.lock().unwrap().clone()
-    }
-
-    /// Forgets what became of it so far, so that the next part of a story counts from nought.
-    pub fn forget(&self) {
-        *self.shared.report.lock().unwrap() = Report::default();
     }
 
     /// Begins no more requests, waits for those under way, and tells what became of all.
@@ -140,6 +135,12 @@ impl Report {
             self.answered,
             self.failed
         );
+    }
+
+    /// Whole answers with status 200 since an earlier report, by body.
+    pub fn bodies_since(&self, earlier: &Report) -> BTreeMap<String, u64> {
+        let before = |body: &str| earlier.bodies.get(body).copied().unwrap_or(0);
+        self.bodies.iter().map(|(body, count)| (body.clone(), count - before(body))).collect()
     }
 
     /// Requests begun each second.
@@ -221,11 +222,14 @@ async fn ask(shared: Arc<Shared>, due: Instant) {
 }
 
 async fn connect(target: &Target) -> io::Result<Raw> {
-    if target.tls { Raw::try_tls(target.address).await } else { Raw::try_plain(target.address).await }
+    match &target.hello {
+        None => Raw::try_plain(target.address).await,
+        Some(hello) => Raw::try_tls_with(target.address, hello).await,
+    }
 }
 
 async fn exchange(mut connection: Raw, shared: &Shared) -> Result<(u16, String), &'static str> {
-    connection.say(shared.target.request.as_bytes()).await;
+    connection.say(REQUEST).await;
     match connection.hear(PATIENCE).await {
         Heard::Answer(answer) if answer.whole => {
             if answer.header("connection").is_none_or(|value| value != "close") {

@@ -31,6 +31,7 @@ pub(super) async fn forward(
         end: pool.timeout.total.map(|total| now + total),
     };
     let mut tried: Vec<Arc<Backend>> = Vec::new();
+    let mut last = None;
     let mut retries = 0;
     let mut attempt_begins = now;
     loop {
@@ -39,7 +40,8 @@ pub(super) async fn forward(
         let backend = match pick {
             Pick::Backend(backend) => backend,
             Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
-            Pick::Nobody => return Err(Kind::NobodyReady.into()),
+            // What the last one did says more than that nobody is left.
+            Pick::Nobody => return Err(last.map_or(Kind::NobodyReady, Kind::Upstream).into()),
         };
         let ticket = Attempt::begin(backend.figures.clone(), attempt_begins);
         let failed = match send(worker, &pool, &backend, head, body, ticket, limits).await {
@@ -59,6 +61,7 @@ pub(super) async fn forward(
         };
         tracing::debug!(backend = %backend.name, error = %failed.error, "the request goes to another backend");
         tried.push(backend);
+        last = Some(failed.error);
     }
 }
 

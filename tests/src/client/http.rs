@@ -81,6 +81,13 @@ impl Client {
         Client::h1(stream, format!("https://{HOST}")).await
     }
 
+    /// HTTP/1.1 over TLS to `localhost`, whoever signed the certificate.
+    pub async fn insecure(address: SocketAddr) -> Client {
+        let hello = tls::Hello::insecure("localhost");
+        let (stream, _) = tls::handshake_with(address, &hello).await.expect("handshake");
+        Client::h1(stream, "https://localhost".to_owned()).await
+    }
+
     /// HTTP/2 over TLS.
     pub async fn h2(address: SocketAddr) -> Client {
         let (stream, agreed) = tls::handshake(address, HOST, &["h2"]).await.expect("handshake");
@@ -134,8 +141,14 @@ impl Client {
         let request = self.addressed(request);
         let sending = async {
             match &mut self.sender {
-                Sender::H1(sender) => sender.send_request(request).await,
-                Sender::H2(sender) => sender.send_request(request).await,
+                Sender::H1(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
+                Sender::H2(sender) => {
+                    sender.ready().await?;
+                    sender.send_request(request).await
+                }
             }
         };
         let answer = within("an answer's head", sending).await;

@@ -78,7 +78,15 @@ impl Raw {
     /// # Errors
     /// What the connect or the handshake said.
     pub async fn try_tls(address: SocketAddr) -> io::Result<Raw> {
-        let (stream, _) = tls::handshake(address, "shop.test", &["http/1.1"]).await?;
+        Raw::try_tls_with(address, &tls::Hello::new("shop.test", &["http/1.1"])).await
+    }
+
+    /// Over TLS, with this hello.
+    ///
+    /// # Errors
+    /// What the connect or the handshake said.
+    pub async fn try_tls_with(address: SocketAddr, hello: &tls::Hello) -> io::Result<Raw> {
+        let (stream, _) = tls::handshake_with(address, hello).await?;
         Ok(Raw { stream: Box::new(stream), buffer: Vec::new() })
     }
 

@@ -2,9 +2,10 @@
 
 use crate::{certs, story::within};
 use rustls::{
-    ClientConfig, NamedGroup, ProtocolVersion, SupportedProtocolVersion,
-    crypto::{SupportedKxGroup, aws_lc_rs},
-    pki_types::{CertificateDer, ServerName},
+    ClientConfig, DigitallySignedStruct, NamedGroup, ProtocolVersion, SignatureScheme, SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
@@ -33,6 +34,14 @@ pub struct Agreed {
 }
 
 impl Hello {
+    /// To this name, over HTTP/1.1, whoever signed the certificate: `curl -k`.
+    pub fn insecure(name: &str) -> Hello {
+        let mut hello = Hello::new(name, &["http/1.1"]);
+        let config = Arc::make_mut(&mut hello.config);
+        config.dangerous().set_certificate_verifier(Arc::new(Anybody(aws_lc_rs::default_provider())));
+        hello
+    }
+
     /// To this name, offering these protocols, the first preferred.
     pub fn new(name: &str, alpn: &[&str]) -> Hello {
         Hello::custom(name, alpn, rustls::ALL_VERSIONS, None)
@@ -86,4 +95,43 @@ pub async fn handshake_with(address: SocketAddr, hello: &Hello) -> io::Result<(T
 /// As there.
 pub async fn handshake(address: SocketAddr, name: &str, alpn: &[&str]) -> io::Result<(TlsStream<TcpStream>, Agreed)> {
     handshake_with(address, &Hello::new(name, alpn)).await
+}
+
+/// Believes every certificate.
+#[derive(Debug)]
+struct Anybody(CryptoProvider);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, leaf, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, leaf, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -150,12 +150,19 @@ async fn drip(piece: &Bytes, every: Duration, until: &Gate, stream: &mut BufRead
     for _ in 0..DRIPS_MOST {
         tokio::select! {
             () = until.opened() => return true,
-            () = sleep(every) => {
-                if stream.write_all(piece).await.is_err() {
-                    return false;
-                }
-            }
+            () = hung_up(stream.get_ref()) => return false,
+            () = sleep(every) => {}
+        }
+        if stream.write_all(piece).await.is_err() {
+            return false;
         }
     }
     false
+}
+
+/// Ends when the other side has closed. Bytes that come before that are left for later, and hide it.
+async fn hung_up(stream: &TcpStream) {
+    if matches!(stream.peek(&mut [0]).await, Ok(1..)) {
+        std::future::pending::<()>().await;
+    }
 }

@@ -1,0 +1,142 @@
+//! HTTP/2 in frames, to say what no library would say.
+
+use super::{Hello, tls};
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
+use tokio_rustls::client::TlsStream;
+
+/// A connection that speaks frames; its preface and settings are sent.
+pub struct Frames {
+    stream: TlsStream<TcpStream>,
+    buffer: Vec<u8>,
+}
+
+/// What came of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Headers, with this status; 0 when it is not one of those that a static table knows.
+    Answered(u16),
+    /// `RST_STREAM` with this code.
+    Reset(u32),
+    /// `GOAWAY` with this code, or the end of the connection.
+    Gone(Option<u32>),
+}
+
+/// What nearly every stream begins with.
+pub const PSEUDO: &[(&str, &str)] =
+    &[(":method", "POST"), (":scheme", "https"), (":path", "/own"), (":authority", "shop.test")];
+
+/// The code of a malformed message.
+pub const PROTOCOL_ERROR: u32 = 1;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const END_STREAM: u8 = 1;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+impl Frames {
+    /// Connects, and sends the preface.
+    ///
+    /// # Panics
+    /// When the server does not speak HTTP/2.
+    pub async fn connect(address: SocketAddr) -> Frames {
+        let hello = Hello::new("shop.test", &["h2"]);
+        let (stream, agreed) = tls::handshake_with(address, &hello).await.expect("handshake");
+        assert_eq!(agreed.alpn.as_deref(), Some("h2"));
+        let mut frames = Frames { stream, buffer: Vec::new() };
+        frames.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+        frames.frame(SETTINGS, 0, 0, &[]).await;
+        frames
+    }
+
+    /// Sends a head: fields as they are, each as a literal.
+    pub async fn head(&mut self, stream: u32, fields: &[(&str, &str)], ends: bool) {
+        let mut block = Vec::new();
+        for text in fields.iter().flat_map(|(name, value)| [[0].as_slice(), &literal(name), &literal(value)].concat()) {
+            block.push(text);
+        }
+        self.frame(HEADERS, END_HEADERS | if ends { END_STREAM } else { 0 }, stream, &block).await;
+    }
+
+    /// Sends a piece of a body.
+    pub async fn data(&mut self, stream: u32, bytes: &[u8], ends: bool) {
+        self.frame(DATA, if ends { END_STREAM } else { 0 }, stream, bytes).await;
+    }
+
+    /// Waits for what comes of a stream.
+    ///
+    /// # Panics
+    /// When nothing comes within the time.
+    pub async fn end_of(&mut self, stream: u32, most: Duration) -> StreamEnd {
+        let end = Instant::now() + most;
+        loop {
+            let Some((kind, flags, of, payload)) = self.next(end).await else { return StreamEnd::Gone(None) };
+            match kind {
+                SETTINGS if flags & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]).await,
+                PING if flags & ACK == 0 => self.frame(PING, ACK, 0, &payload).await,
+                GOAWAY => return StreamEnd::Gone(Some(number(&payload[4..8]))),
+                RST_STREAM if of == stream => return StreamEnd::Reset(number(&payload)),
+                HEADERS if of == stream => return StreamEnd::Answered(status(payload[0])),
+                _ => {}
+            }
+        }
+    }
+
+    async fn next(&mut self, end: Instant) -> Option<(u8, u8, u32, Vec<u8>)> {
+        loop {
+            if let [a, b, c, kind, flags, stream @ ..] = self.buffer.as_slice()
+                && stream.len() >= 4
+            {
+                let length = number(&[0, *a, *b, *c]) as usize;
+                let frame = (*kind, *flags, number(&stream[..4]) & 0x7fff_ffff);
+                if self.buffer.len() >= 9 + length {
+                    let payload = self.buffer.drain(..9 + length).skip(9).collect();
+                    return Some((frame.0, frame.1, frame.2, payload));
+                }
+            }
+            let reading = timeout_at(end, self.stream.read_buf(&mut self.buffer));
+            let read = reading.await.expect("a frame within the time");
+            // An error is a connection that ended without a goodbye.
+            if read.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+
+    async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
+        self.say(&[&head, payload].concat()).await;
+    }
+
+    /// A server may have closed already: what it said then is what counts.
+    async fn say(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
+    }
+}
+
+/// A string of HPACK, not compressed; shorter than 127 bytes.
+fn literal(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|&length| length < 127).expect("a short text");
+    [&[length], text.as_bytes()].concat()
+}
+
+/// The status at this index of HPACK's static table; servers put it first.
+fn status(index: u8) -> u16 {
+    let known = [200, 204, 206, 304, 400, 404, 500];
+    usize::from(index).checked_sub(0x88).and_then(|at| known.get(at)).copied().unwrap_or(0)
+}
+
+fn number(bytes: &[u8]) -> u32 {
+    u32::from_be_bytes(bytes[..4].try_into().expect("four bytes"))
+}

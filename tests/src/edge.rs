@@ -1,0 +1,363 @@
+//! Pointsman in this process: the same `App` that the binary starts, with worker threads of its own.
+
+use crate::{certs, cli::target, client::Client, nginx::Nginx, origin::Origin, plugins::Plugins, story::aside};
+use pointsman::{
+    admin::api::{LogLine, Plugin, Pool, Status},
+    app::{App, Drained, Options},
+    config::model,
+    problem::Problem,
+};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+use tempfile::TempDir;
+
+/// How long a file must stand still in these stories before it counts as whole; short, for they write whole files.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// A running Pointsman; it stops with this value.
+pub struct Edge {
+    app: Option<App>,
+    /// Where its admin socket is.
+    _room: TempDir,
+}
+
+/// What an [`Edge`] will serve. Pools and routes are spoken of by name; what is said of "the" pool, route or listener
+/// goes for the one named last.
+pub struct Builder {
+    listeners: Vec<model::Listener>,
+    pools: Vec<model::Pool>,
+    routes: Vec<Route>,
+    plugins: model::Plugins,
+    admin: Option<SocketAddr>,
+    workers: usize,
+    drain: Duration,
+    options: Options,
+}
+
+struct Route {
+    listener: Option<String>,
+    host: model::HostMatch,
+    path: String,
+    pool: String,
+    filters: Vec<model::FilterUse>,
+}
+
+/// Somebody who can be a backend.
+pub trait Backend {
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
+}
+
+/// One plain listener, two workers, and nothing behind it yet.
+pub fn plain() -> Builder {
+    Builder::new().listen("plain", None)
+}
+
+/// One TLS listener for `shop.test`, two workers, and nothing behind it yet.
+pub fn tls() -> Builder {
+    Builder::new().listen("tls", Some(certs::shop()))
+}
+
+impl Builder {
+    fn new() -> Builder {
+        let options = Options { plugins_quiet: QUIET, cache: Some(cache()), ..Options::default() };
+        Builder {
+            listeners: Vec::new(),
+            pools: Vec::new(),
+            routes: Vec::new(),
+            plugins: model::Plugins::default(),
+            admin: None,
+            workers: 2,
+            drain: Duration::from_secs(5),
+            options,
+        }
+    }
+
+    /// One more listener.
+    pub fn listen(mut self, name: &str, tls: Option<model::Tls>) -> Builder {
+        self.listeners.push(model::Listener {
+            name: name.into(),
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            tls,
+            timeout: model::ListenTimeout::default(),
+            trusted_proxies: Vec::new(),
+            forwarded: model::Forwarded::default(),
+            spot: None,
+        });
+        self
+    }
+
+    /// Changes the listener.
+    pub fn listener(mut self, change: impl FnOnce(&mut model::Listener)) -> Builder {
+        change(self.listeners.last_mut().expect("a listener"));
+        self
+    }
+
+    /// One more pool, with round robin.
+    pub fn pool(mut self, name: &str, backends: &[&dyn Backend]) -> Builder {
+        let backends = backends.iter().map(|backend| {
+            let address = backend.address();
+            let name = address.to_string();
+            model::Backend { name, address, weight: 1, priority: 0, zone: String::new(), metadata: Vec::new() }
+        });
+        self.pools.push(model::Pool {
+            name: name.into(),
+            backends: backends.collect(),
+            balancer: model::BalancerChoice::Named("round-robin".into()),
+            settings: "{}".into(),
+            spot: None,
+            fallback: model::Fallback::default(),
+            hash: None,
+            health: model::Health::default(),
+            timeout: model::PoolTimeout::default(),
+        });
+        self
+    }
+
+    /// Changes the pool.
+    pub fn with(mut self, change: impl FnOnce(&mut model::Pool)) -> Builder {
+        change(self.pools.last_mut().expect("a pool"));
+        self
+    }
+
+    /// Who chooses for the pool.
+    pub fn balancer(self, name: &str) -> Builder {
+        self.with(|pool| pool.balancer = model::BalancerChoice::Named(name.into()))
+    }
+
+    /// The backends' weights, in their order.
+    pub fn weights(self, weights: &[u32]) -> Builder {
+        self.with(|pool| {
+            for (backend, weight) in pool.backends.iter_mut().zip(weights) {
+                backend.weight = *weight;
+            }
+        })
+    }
+
+    /// A route from any host and this path to a pool. Without any, all goes to the first pool.
+    pub fn route(mut self, path: &str, pool: &str) -> Builder {
+        let (host, listener) = (model::HostMatch::Any, None);
+        self.routes.push(Route { listener, host, path: path.into(), pool: pool.into(), filters: Vec::new() });
+        self
+    }
+
+    /// Only this host, or `*.` and what it ends with, for the route.
+    pub fn host(self, host: &str) -> Builder {
+        self.routed(|route| {
+            route.host = match host.strip_prefix('*') {
+                Some(suffix) => model::HostMatch::Wildcard(suffix.into()),
+                None => model::HostMatch::Exact(host.into()),
+            }
+        })
+    }
+
+    /// Only this listener for the route.
+    pub fn on(self, listener: &str) -> Builder {
+        self.routed(|route| route.listener = Some(listener.into()))
+    }
+
+    /// One more filter on the route.
+    pub fn filter(self, plugin: &str, settings: &str, on_fault: model::OnFault) -> Builder {
+        let filter = model::FilterUse { plugin: plugin.into(), settings: settings.into(), on_fault, spot: None };
+        self.routed(|route| route.filters.push(filter))
+    }
+
+    /// Where plugin files come from.
+    pub fn plugins(self, plugins: &Plugins) -> Builder {
+        self.limits(|limits| limits.directory = Some(plugins.path()))
+    }
+
+    /// What a plugin may use.
+    pub fn limits(mut self, change: impl FnOnce(&mut model::Plugins)) -> Builder {
+        change(&mut self.plugins);
+        self
+    }
+
+    /// How many threads serve.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers;
+        self
+    }
+
+    /// How long running requests may go on once it stops.
+    pub fn drain(mut self, drain: Duration) -> Builder {
+        self.drain = drain;
+        self
+    }
+
+    /// The admin API on TCP in place of its socket file. Its token goes to the user's runtime directory: only for a story
+    /// that is alone.
+    pub fn admin_on_tcp(mut self) -> Builder {
+        self.admin = Some((Ipv4Addr::LOCALHOST, 0).into());
+        self
+    }
+
+    /// Changes what is no configuration.
+    pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Builder {
+        change(&mut self.options);
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn start(self) -> Edge {
+        self.try_start().unwrap_or_else(|problems| panic!("refused: {problems:#?}"))
+    }
+
+    /// Starts it, or says what is wrong.
+    ///
+    /// # Errors
+    /// All that is wrong.
+    pub fn try_start(mut self) -> Result<Edge, Vec<Problem>> {
+        let room = tempfile::tempdir().unwrap();
+        if self.routes.is_empty() {
+            let first = self.pools.first().expect("a pool").name.clone();
+            self = self.route("/", &first);
+        }
+        let socket = model::AdminAddress::Unix(room.path().join("admin.sock"));
+        // The checked model keeps its pools in the order of their names.
+        self.pools.sort_by(|a, b| a.name.cmp(&b.name));
+        let config = model::Config {
+            routes: self.routes.iter().map(|route| self.resolved(route)).collect(),
+            listeners: self.listeners,
+            pools: self.pools,
+            plugins: self.plugins,
+            admin: self.admin.map_or(socket, model::AdminAddress::Tcp),
+            server: model::Server { workers: self.workers, drain: self.drain, zone: String::new() },
+        };
+        let app = aside(|| App::start(config, self.options))?;
+        Ok(Edge { app: Some(app), _room: room })
+    }
+
+    fn routed(mut self, change: impl FnOnce(&mut Route)) -> Builder {
+        change(self.routes.last_mut().expect("a route"));
+        self
+    }
+
+    fn resolved(&self, route: &Route) -> model::Route {
+        let listener = route.listener.as_ref().map(|name| {
+            self.listeners.iter().position(|listener| listener.name == *name).expect("a listener of that name")
+        });
+        model::Route {
+            listener,
+            host: route.host.clone(),
+            path: route.path.clone(),
+            pool: self.pools.iter().position(|pool| pool.name == route.pool).expect("a pool of that name"),
+            filters: route.filters.clone(),
+        }
+    }
+}
+
+impl Edge {
+    /// Where its first listener is.
+    pub fn address(&self) -> SocketAddr {
+        self.app().listeners()[0].1
+    }
+
+    /// Where a listener is.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        let all = self.app().listeners();
+        all.iter().find(|(n, _)| n == name).expect("a listener of that name").1
+    }
+
+    /// The whole process, as `pointsman status` shows it.
+    pub fn status(&self) -> Status {
+        self.app().status()
+    }
+
+    /// A pool, as it stands.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    pub fn pool(&self, name: &str) -> Pool {
+        self.status().pools.into_iter().find(|pool| pool.name == name).expect("a pool of that name")
+    }
+
+    /// A plugin, as it stands; none when nothing of that name was ever seen.
+    pub fn find_plugin(&self, name: &str) -> Option<Plugin> {
+        self.status().plugins.into_iter().find(|plugin| plugin.name == name)
+    }
+
+    /// A plugin, as it stands.
+    ///
+    /// # Panics
+    /// When nothing of that name was ever seen.
+    pub fn plugin(&self, name: &str) -> Plugin {
+        self.find_plugin(name).unwrap_or_else(|| panic!("no plugin {name}"))
+    }
+
+    /// What a plugin has written to its log, a line each.
+    pub async fn log(&self, name: &str) -> Vec<String> {
+        let answer = self.admin().await.get(&format!("/v1/plugins/{name}/log")).await;
+        let lines: Vec<LogLine> = serde_json::from_slice(&answer.body).expect("lines of a log");
+        lines.into_iter().map(|line| line.text).collect()
+    }
+
+    /// A client of its admin API.
+    pub async fn admin(&self) -> Client {
+        match self.app().admin() {
+            model::AdminAddress::Unix(path) => Client::unix(path).await,
+            model::AdminAddress::Tcp(address) => Client::plain(*address).await,
+        }
+    }
+
+    /// Where its admin socket is.
+    ///
+    /// # Panics
+    /// When the API is on TCP.
+    pub fn admin_socket(&self) -> PathBuf {
+        match self.app().admin() {
+            model::AdminAddress::Unix(path) => path.clone(),
+            model::AdminAddress::Tcp(address) => panic!("the API is on {address}"),
+        }
+    }
+
+    /// Stops it, as `SIGTERM` does, and says how it went. Blocks a thread of its own until it has stopped.
+    pub async fn stop(mut self) -> Drained {
+        let app = self.app.take().expect("still there");
+        tokio::task::spawn_blocking(|| app.shutdown()).await.expect("it stops")
+    }
+
+    fn app(&self) -> &App {
+        self.app.as_ref().expect("still there")
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        if let Some(app) = self.app.take() {
+            aside(|| app.shutdown());
+        }
+    }
+}
+
+impl Backend for Origin {
+    fn address(&self) -> SocketAddr {
+        Origin::address(self)
+    }
+}
+
+impl Backend for Nginx {
+    fn address(&self) -> SocketAddr {
+        Nginx::address(self)
+    }
+}
+
+impl Backend for SocketAddr {
+    fn address(&self) -> SocketAddr {
+        *self
+    }
+}
+
+/// Compiled code, shared by all stories and all runs: a stock plugin compiles once.
+fn cache() -> PathBuf {
+    target().join("../tmp/compiled")
+}

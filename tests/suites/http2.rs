@@ -1,0 +1,152 @@
+//! HTTP/2 in, HTTP/1.1 out: many streams on one connection, each for itself. The numbers are those of the acceptance list.
+
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use pointsman_tests::{
+    client::{self, Client, Frames, PROTOCOL_ERROR, PSEUDO, StreamEnd},
+    edge,
+    origin::{Gate, Origin, Reply},
+    story::{PATIENCE, eventually},
+};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_streams_share_a_connection_and_none_waits_for_another() {
+    let gate = Gate::default();
+    let open = gate.clone();
+    let origin = Origin::new(move |seen| match seen.target.as_str() {
+        "/slow" => Reply::open_until(&open, Duration::from_millis(20)),
+        target => Reply::named(target),
+    });
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Client::h2(edge.address()).await;
+    let mut slow = client.open(client::request(Method::GET, "/slow")).await.unwrap();
+    for number in 0..50 {
+        let target = format!("/{number}");
+        assert_eq!(client.get(&target).await.text(), target);
+    }
+    assert!(slow.piece().await.unwrap().is_some());
+    gate.open();
+    assert!(slow.rest().await.unwrap().text().ends_with("last"));
+    assert!(!client.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_go_both_ways_whole() {
+    let sent: Vec<u8> = (0..1_000_000_u32).map(|n| (n * 13 % 251) as u8).collect();
+    let origin = Origin::new(|seen| {
+        Reply::bytes([b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n", seen.body.as_slice()].concat())
+    });
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Client::h2(edge.address()).await;
+    let answer = client.send(client::body("/up", sent.clone())).await.unwrap();
+    assert!(answer.body == sent && origin.only().body == sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_is_given_up_lets_the_backend_go() {
+    let origin = Origin::new(|_| Reply::open_until(&Gate::default(), Duration::from_millis(10)));
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Client::h2(edge.address()).await;
+    let mut answer = client.open(client::request(Method::GET, "/")).await.unwrap();
+    assert!(answer.piece().await.unwrap().is_some());
+    drop(answer);
+    eventually("the backend's request ends", async || origin.open_requests() == 0).await;
+    assert!(!client.is_closed(), "the connection goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_that_were_split_arrive_as_one() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let request = Request::get("/").header("cookie", "a=1").header("cookie", "b=2").body(Full::default()).unwrap();
+    Client::h2(edge.address()).await.send(request).await.unwrap();
+    assert_eq!(origin.only().header("cookie"), Some("a=1; b=2"), "RFC 9113, 8.2.3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_42_43_and_45_malformed_heads_are_reset() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let with = |field: (&'static str, &'static str)| [PSEUDO, &[field]].concat();
+    let (method, scheme, path, authority) = (PSEUDO[0], PSEUDO[1], PSEUDO[2], PSEUDO[3]);
+    for (name, fields) in [
+        ("42 transfer-encoding", with(("transfer-encoding", "chunked"))),
+        ("42 connection", with(("connection", "keep-alive"))),
+        ("42 te", with(("te", "gzip"))),
+        ("42 upgrade", with(("upgrade", "h2c"))),
+        ("43 CR LF in a value", with(("x-a", "a\r\nsmuggled: 1"))),
+        ("43 NUL in a value", with(("x-a", "a\0b"))),
+        ("43 line feed in a name", with(("x-a\nb", "a"))),
+        ("43 upper case in a name", with(("X-A", "a"))),
+        ("43 CR LF in the path", vec![method, scheme, (":path", "/a\r\nsmuggled: 1"), authority]),
+        ("43 space in the path", vec![method, scheme, (":path", "/a HTTP/1.1"), authority]),
+        ("43 CR LF in the authority", vec![method, scheme, path, (":authority", "a\r\nsmuggled: 1")]),
+        ("45 two paths", vec![method, scheme, path, path, authority]),
+        ("45 an unknown one", [&[(":unknown", "1")], PSEUDO].concat()),
+        ("45 one of an answer", [&[(":status", "200")], PSEUDO].concat()),
+        ("45 a late one", vec![method, scheme, path, ("x-a", "1"), authority]),
+        ("45 no path", vec![method, scheme, authority]),
+        ("45 no method", vec![scheme, path, authority]),
+    ] {
+        let mut client = Frames::connect(edge.address()).await;
+        client.head(1, &fields, true).await;
+        let end = client.end_of(1, PATIENCE).await;
+        let refused = matches!(end, StreamEnd::Reset(PROTOCOL_ERROR) | StreamEnd::Gone(_) | StreamEnd::Answered(400));
+        assert!(refused, "case {name}: {end:?}");
+        assert_eq!(origin.requests(), 0, "case {name} reached the backend");
+    }
+    assert_eq!(Client::h2(edge.address()).await.get("/").await.text(), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_44_a_length_unlike_the_data_is_reset_and_never_whole() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    for (name, pieces) in [("less", &["abc"][..]), ("more", &["abcdef", "ghijkl"])] {
+        let mut client = Frames::connect(edge.address()).await;
+        client.head(1, &[PSEUDO, &[("content-length", "10")]].concat(), false).await;
+        for (number, piece) in pieces.iter().enumerate() {
+            client.data(1, piece.as_bytes(), number + 1 == pieces.len()).await;
+        }
+        let end = client.end_of(1, PATIENCE).await;
+        assert!(matches!(end, StreamEnd::Reset(PROTOCOL_ERROR) | StreamEnd::Answered(400)), "{name}: {end:?}");
+        eventually("the backend has done with it", async || origin.open_requests() == 0).await;
+        assert!(origin.seen().iter().all(|seen| !seen.complete), "{name}: {:?}", origin.seen());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_46_authority_and_host_must_agree() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, &[PSEUDO, &[("host", "other.test")]].concat(), true).await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(400));
+    assert_eq!(origin.requests(), 0);
+    client.head(3, &[PSEUDO, &[("host", "shop.test")]].concat(), true).await;
+    assert_eq!(client.end_of(3, PATIENCE).await, StreamEnd::Answered(200));
+    assert_eq!(origin.only().all("host"), ["shop.test"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connect_is_not_served() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, &[(":method", "CONNECT"), (":authority", "shop.test:443")], true).await;
+    let end = client.end_of(1, PATIENCE).await;
+    assert!(!matches!(end, StreamEnd::Answered(200)), "{end:?}");
+    assert_eq!(origin.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_concerns_http_1_only_is_not_told_to_an_h2_client() {
+    let origin = Origin::new(|_| Reply::named("a").with("connection", "keep-alive").with("keep-alive", "timeout=5"));
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let answer = Client::h2(edge.address()).await.get("/").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    for gone in ["connection", "keep-alive", "transfer-encoding"] {
+        assert!(!answer.headers.contains_key(gone), "{gone}");
+    }
+}
