@@ -3,6 +3,10 @@
 // A test ends with a panic, and says what it expected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// As the binary's, for one story looks at this process's memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod admin;
 mod admission;
 mod answers;
