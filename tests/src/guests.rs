@@ -1,7 +1,10 @@
 //! Components to put into a plugin directory, as bytes.
 
 use crate::cli::target;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// A guest of `tests/guests`, by the name of its folder.
 ///
@@ -30,8 +33,8 @@ pub fn stock(name: &str) -> Vec<u8> {
     pointsman::plugin::stock::bytes(name).unwrap_or_else(|| panic!("no stock plugin {name}")).to_vec()
 }
 
-/// The folders of `plugins/`, with `cases.toml` and the like.
-pub fn folders() -> Vec<std::path::PathBuf> {
+/// A plugin's folder in `plugins/`, with `cases.toml` and the like.
+pub fn folders() -> Vec<PathBuf> {
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     let entries = fs::read_dir(plugins).expect("plugins/").map(|entry| entry.unwrap().path());
     entries.filter(|path| path.join("Cargo.toml").exists()).collect()

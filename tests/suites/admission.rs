@@ -85,11 +85,11 @@ async fn what_misbehaves_at_the_door_is_refused() {
 async fn a_balancer_is_no_filter() {
     use pointsman::config::model::OnFault;
     let origin = Origin::named("a");
-    let edge = edge::plain().pool("shop", &[&origin]).route("/", "shop").filter("round-robin", "{}", OnFault::Reject);
+    let edge = edge::plain().pool("shop", &[&origin]).route("/", "shop").filter("random", "{}", OnFault::Reject);
     let edge = edge.start();
     assert_eq!(Client::plain(edge.address()).await.get("/").await.status, 503);
-    let problems: Vec<Report> = edge.status().plugins.into_iter().filter_map(|plugin| plugin.problem).collect();
-    assert!(problems.iter().any(|problem| problem.code == "PM0307"), "{problems:?}");
+    let problem = edge.plugin("random").problem.expect("it is refused");
+    assert!(problem.code == "PM0307" && words(&problem).contains("not a filter"), "{}", words(&problem));
 }
 
 #[tokio::test(flavor = "multi_thread")]

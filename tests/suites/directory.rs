@@ -136,7 +136,9 @@ async fn a_deleted_directory_serves_on_and_comes_back(notify: bool) {
     scene.plugins.put("ours", &component(1));
     let edge = scene.start(notify);
     scene.plugins.delete_directory();
-    told(&edge, "ours", "PM0315").await;
+    let before = edge.plugin("ours").picks;
+    asks_until(&edge, "it picks on", "ours", |ours| ours.picks > before + 100).await;
+    assert_eq!(edge.pool("shop").serving, "plugin");
     scene.plugins.make_directory();
     scene.plugins.put("ours", &component(2));
     serves(&edge, 2).await;

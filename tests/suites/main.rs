@@ -1,9 +1,33 @@
-//! The stories: the whole program over real sockets. One module for each theme; see the harness for who plays in them.
+//! The stories: the whole program over real sockets. One module for each theme; the harness tells who plays in them.
 
 // A test ends with a panic, and says what it expected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+/// As the binary's, for one story looks at this process's memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+mod admin;
+mod admission;
+mod answers;
+mod availability;
+mod balance;
+mod cli;
+mod config;
+mod directory;
+mod docs;
+mod drain;
 mod examples;
+mod filters;
+mod framing;
+mod guest_limits;
+mod guests_see;
 mod harness;
+mod headers;
+mod hotswap;
+mod http1;
+mod http2;
+mod routes;
 mod stock_plugins;
+mod tls;
 mod walls;

@@ -64,6 +64,9 @@ pub(super) fn towards_backend(headers: &mut HeaderMap, version: Version) {
     remove_hop_by_hop(headers);
     // The wait for `100 Continue` is between the client and us.
     headers.remove(header::EXPECT);
+    if version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
     append_via(headers, version);
 }
 
@@ -166,6 +169,17 @@ fn append_element(headers: &mut HeaderMap, name: &HeaderName, write: impl FnOnce
         && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(line))
     {
         headers.insert(name, value);
+    }
+}
+
+/// HTTP/2 clients may split their cookies over lines; HTTP/1.1 has one line for them (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() < 2 {
+        return;
+    }
+    if let Ok(one) = HeaderValue::from_maybe_shared(Bytes::from(lines.join(&b"; "[..]))) {
+        headers.insert(header::COOKIE, one);
     }
 }
 
@@ -338,6 +352,16 @@ mod tests {
         .headers;
         towards_backend(&mut headers, Version::HTTP_2);
         assert_eq!(lines(&headers), ["accept: */*", "via: 1.1 edge", "via: 2.0 pointsman"]);
+    }
+
+    #[test]
+    fn cookies_that_http_2_split_become_one_line() {
+        let split = head(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]).headers;
+        for (version, cookies) in [(Version::HTTP_2, &["a=1; b=2; c=3"][..]), (Version::HTTP_11, &["a=1", "b=2", "c=3"])] {
+            let mut headers = split.clone();
+            towards_backend(&mut headers, version);
+            assert!(headers.get_all(header::COOKIE).iter().eq(cookies), "{headers:?}");
+        }
     }
 
     #[test]
