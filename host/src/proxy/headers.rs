@@ -357,7 +357,9 @@ mod tests {
     #[test]
     fn cookies_that_http_2_split_become_one_line() {
         let split = head(&[("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3")]).headers;
-        for (version, cookies) in [(Version::HTTP_2, &["a=1; b=2; c=3"][..]), (Version::HTTP_11, &["a=1", "b=2", "c=3"])] {
+        for (version, cookies) in
+            [(Version::HTTP_2, &["a=1; b=2; c=3"][..]), (Version::HTTP_11, &["a=1", "b=2", "c=3"])]
+        {
             let mut headers = split.clone();
             towards_backend(&mut headers, version);
             assert!(headers.get_all(header::COOKIE).iter().eq(cookies), "{headers:?}");

@@ -140,7 +140,10 @@ fn expired(chain: &File<'_>, days: i64, date: &str) -> Problem {
         1 => "1 day ago".to_owned(),
         days => format!("{days} days ago"),
     };
-    chain.problem(Code::CERTIFICATE_EXPIRED, format!("{path} expired {ago} ({date}); `run` continues with --allow-expired"))
+    chain.problem(
+        Code::CERTIFICATE_EXPIRED,
+        format!("{path} expired {ago} ({date}); `run` continues with --allow-expired"),
+    )
 }
 
 /// Subject alternative names; the common name only where there are none, as old certificates have it.

@@ -61,7 +61,10 @@ impl<T> Job<T> {
         }
         // At once: no further bytes could make it WebAssembly.
         if whole::is_foreign(&artifact.bytes) {
-            return Verdict::Refused(Some(hash), Problem::error(Code::NOT_A_COMPONENT, format!("{path} is not WebAssembly")));
+            return Verdict::Refused(
+                Some(hash),
+                Problem::error(Code::NOT_A_COMPONENT, format!("{path} is not WebAssembly")),
+            );
         }
         if let Some(end) = whole::early_end(&artifact.bytes) {
             return Verdict::EndsEarly(end);

@@ -131,7 +131,8 @@ impl<T> Known<T> {
             Trouble::Replaced => self.lost(&format!("was replaced; {rescanned}")),
             Trouble::LimitReached => {
                 let headline = format!("inotify watch limit reached; {polling}");
-                Problem::warning(Code::WATCH_LIMIT, headline).note("raise fs.inotify.max_user_watches or max_user_instances")
+                Problem::warning(Code::WATCH_LIMIT, headline)
+                    .note("raise fs.inotify.max_user_watches or max_user_instances")
             }
             Trouble::Unwatchable(why) => {
                 Problem::warning(Code::WATCH_LIMIT, format!("{directory} cannot be watched ({why}); {polling}"))
