@@ -2,6 +2,8 @@
 //! plugin that does nothing; the others are the stock ones. Ratios within one run are what counts: other work on the
 //! machine moves all of them. Power of two is to stay below 2.5 times the floor.
 
+// A bench that cannot begin ends with a panic, and says why.
+#![allow(clippy::expect_used)]
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};

@@ -139,7 +139,7 @@ async fn an_expired_certificate_is_refused_unless_allowed() {
     room.write(
         "pointsman.toml",
         "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = { cert = \"cert.pem\", key = \"cert.key\" }\n\
-         [pool.shop]\nbackends = [\"127.0.0.1:1\"]\n[admin]\naddress = \"unix:admin.sock\"\n",
+         [pool.shop]\nbackends = [\"127.0.0.1:1\"]\n",
     );
     let said = room.run(&["run"]).await;
     assert_eq!(said.code, Some(2));

@@ -27,12 +27,15 @@ const CONNECTION_MOST: Duration = Duration::from_secs(30);
 /// After a failed accept, such as when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Finds a plugin's log by its name.
+type LogOf = Box<dyn Fn(&str) -> Option<Vec<LogLine>> + Send + Sync>;
+
 /// What the API reads and does; `app` fills it in.
 pub struct Sources {
     /// The whole process at one moment.
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
     /// A plugin's log; none when there is no such plugin.
-    pub log: Box<dyn Fn(&str) -> Option<Vec<LogLine>> + Send + Sync>,
+    pub log: LogOf,
     /// Has the plugin directory looked at.
     pub rescan: Arc<Notify>,
 }

@@ -66,7 +66,10 @@ impl Counters {
 
 /// The counters of all plugins, by plugin and pool.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<HashMap<(Arc<str>, Arc<str>), Arc<Counters>>>);
+pub(super) struct Shared(Mutex<HashMap<Owner, Arc<Counters>>>);
+
+/// A plugin's name and a pool's.
+type Owner = (Arc<str>, Arc<str>);
 
 impl Shared {
     /// The counters of this plugin in this pool. Off the request path only.

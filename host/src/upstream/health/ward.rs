@@ -13,8 +13,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// No backend of a pool is ready.
-
 /// A pool and who is out in it.
 #[derive(Debug)]
 pub(super) struct Ward {
