@@ -61,24 +61,28 @@ async fn what_is_no_plugin_is_refused_by_name() {
     assert_eq!(edge.plugin("ours").problem.unwrap().code, "PM0311");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_misbehaves_at_the_door_is_refused() {
-    let bytes = guests::guest("misbehaves");
-    for (settings, code, expected) in [
-        (r#"{"act":"refuse","at":"configure"}"#, "PM0305", &["k must be 1..=16"][..]),
-        (r#"{"nobody":"reads this"}"#, "PM0305", &["nobody"]),
-        (r#"{"act":"panic","at":"configure"}"#, "PM0306", &["configure", "asked to panic in configure"]),
-        (r#"{"act":"panic","at":"update"}"#, "PM0306", &["update", "asked to panic in update"]),
-        (r#"{"act":"panic","at":"pick"}"#, "PM0306", &["pick", "asked to panic in pick"]),
-        (r#"{"act":"loop","at":"configure"}"#, "PM0306", &["configure"]),
-        (r#"{"act":"loop","at":"update"}"#, "PM0306", &["update"]),
-        (r#"{"act":"loop","at":"pick"}"#, "PM0306", &["pick"]),
-        (r#"{"act":"grow","at":"configure"}"#, "PM0306", &["memory"]),
-        (r#"{"act":"overflow","at":"pick"}"#, "PM0306", &["stack"]),
-        (r#"{"act":"lie","at":"pick"}"#, "PM0306", &["pick"]),
-    ] {
-        refused(settings, &bytes, settings, code, expected).await;
-    }
+/// One story for each way to misbehave at the door: the settings that have the guest do it, the code, and words that are told.
+macro_rules! misbehaves_at_the_door {
+    ($($story:ident: $settings:literal, $code:literal, $words:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $story() {
+            refused($settings, &guests::guest("misbehaves"), $settings, $code, &$words).await;
+        }
+    )*};
+}
+
+misbehaves_at_the_door! {
+    settings_it_says_no_to: r#"{"act":"refuse","at":"configure"}"#, "PM0305", ["k must be 1..=16"];
+    settings_it_does_not_know: r#"{"nobody":"reads this"}"#, "PM0305", ["nobody"];
+    a_panic_in_configure: r#"{"act":"panic","at":"configure"}"#, "PM0306", ["configure", "asked to panic in configure"];
+    a_panic_in_update: r#"{"act":"panic","at":"update"}"#, "PM0306", ["update", "asked to panic in update"];
+    a_panic_in_pick: r#"{"act":"panic","at":"pick"}"#, "PM0306", ["pick", "asked to panic in pick"];
+    an_endless_configure: r#"{"act":"loop","at":"configure"}"#, "PM0306", ["configure"];
+    an_endless_update: r#"{"act":"loop","at":"update"}"#, "PM0306", ["update"];
+    an_endless_pick: r#"{"act":"loop","at":"pick"}"#, "PM0306", ["pick"];
+    endless_growth: r#"{"act":"grow","at":"configure"}"#, "PM0306", ["memory"];
+    endless_recursion: r#"{"act":"overflow","at":"pick"}"#, "PM0306", ["stack"];
+    a_lie_in_pick: r#"{"act":"lie","at":"pick"}"#, "PM0306", ["pick"];
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -122,7 +122,6 @@ const SWAPS: u64 = 1000;
 const SLOW_BODIES: usize = 100;
 
 /// In a process of its own, so that what the system says of its memory is about this alone.
-#[ignore = "takes many minutes; `cargo xtask test -- --ignored a_thousand_swaps` runs it"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_swaps_leave_nothing_behind() {
     if !alone::here("hotswap::a_thousand_swaps_leave_nothing_behind") {

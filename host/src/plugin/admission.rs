@@ -82,7 +82,7 @@ fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
 }
 
 fn scratch() -> Outside {
-    Outside { counters: Arc::new(Counters::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED }
+    Outside { counters: Arc::new(Counters::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED, live: false }
 }
 
 /// The pool's shape. While nobody is ready, as before the first health check, all are taken to be: no live instance is

@@ -208,7 +208,7 @@ impl Generation {
     }
 
     fn outside(&self, pool: &Arc<str>, seed: u64) -> Outside {
-        Outside { counters: self.runtime.shared.of(self.name(), pool), log: self.log.clone(), seed }
+        Outside { counters: self.runtime.shared.of(self.name(), pool), log: self.log.clone(), seed, live: true }
     }
 
     fn artifact(&self) -> &Artifact {

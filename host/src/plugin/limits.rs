@@ -34,12 +34,13 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    pub(super) fn of(call: Call, deadline: Duration) -> Allowance {
+    /// `live`: a request may be waiting for this call.
+    pub(super) fn of(call: Call, deadline: Duration, live: bool) -> Allowance {
         match call {
             Call::Instantiate | Call::Configure => Allowance { cpu: CONFIGURE_CPU, wall: None },
             Call::Update => Allowance { cpu: UPDATE_CPU, wall: None },
             Call::Pick | Call::Tick | Call::OnRequest => {
-                Allowance { cpu: deadline, wall: Some(WORKER_WALL.max(deadline)) }
+                Allowance { cpu: deadline, wall: live.then_some(WORKER_WALL.max(deadline)) }
             }
         }
     }

@@ -69,12 +69,15 @@ pub(super) struct Outside {
     pub(super) counters: Arc<Counters>,
     pub(super) log: Arc<Log>,
     pub(super) seed: u64,
+    /// Whether it will serve. What is only tried out makes nobody wait, so the clock on the wall is not held against it.
+    pub(super) live: bool,
 }
 
 /// A store with one instance in it.
 pub(super) struct Sandbox {
     store: Store<Data>,
     deadline: Duration,
+    live: bool,
     dead: bool,
 }
 
@@ -95,7 +98,7 @@ impl Sandbox {
             counters: outside.counters,
             log: outside.log,
             edits: Edits::default(),
-            meter: Meter::new(Allowance::of(Call::Instantiate, limits.deadline)),
+            meter: Meter::new(Allowance::of(Call::Instantiate, limits.deadline, outside.live)),
             space: Space::new(limits.memory),
             now_us: 0,
             rng: Rng::new(outside.seed),
@@ -107,7 +110,7 @@ impl Sandbox {
         let mut store = Store::new(pre.engine(), data);
         store.limiter(|data| &mut data.space);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().meter.tick()));
-        let mut sandbox = Sandbox { store, deadline: limits.deadline, dead: false };
+        let mut sandbox = Sandbox { store, deadline: limits.deadline, live: outside.live, dead: false };
         let instance = sandbox.call(Call::Instantiate, |store| pre.instantiate(store))?;
         Ok((sandbox, instance))
     }
@@ -124,7 +127,7 @@ impl Sandbox {
         }
         let data = self.store.data_mut();
         data.call = call;
-        data.meter = Meter::new(Allowance::of(call, self.deadline));
+        data.meter = Meter::new(Allowance::of(call, self.deadline, self.live));
         data.space.forgive();
         data.stdio.forget();
         self.store.set_epoch_deadline(1);
