@@ -2,6 +2,7 @@
 
 mod body;
 mod deadline;
+pub mod h1;
 mod head;
 pub mod path;
 

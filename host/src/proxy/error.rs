@@ -1,6 +1,9 @@
 //! Why a request has no backend's answer: what, and whose side is to blame. Status and text follow from it in `respond`.
 
-use crate::{net::Side, upstream};
+use crate::{
+    net::{Side, h1},
+    upstream,
+};
 
 /// A request that a backend did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -16,15 +19,15 @@ pub enum Kind {
     /// Two parsers could read the request in two ways, or it is no HTTP: a buggy client, or an attack.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
+    /// Neither that nor HTTP/1.1 as it stands on the wire.
+    #[error("bad request: {0}")]
+    Malformed(#[source] h1::BadMessage),
     /// The head is larger than the limit.
-    #[error("the request's head is too large")]
-    HeadTooLarge,
+    #[error("the request's head is too large: {0}")]
+    HeadTooLarge(#[source] h1::BadMessage),
     /// A method that a reverse proxy does not serve.
     #[error("method not allowed")]
     MethodNotAllowed,
-    /// A coding or feature that is not offered.
-    #[error("not implemented: {0}")]
-    NotImplemented(&'static str),
     /// No route matches.
     #[error("no such route")]
     NotFound,
@@ -48,14 +51,23 @@ impl From<Kind> for Error {
     }
 }
 
+impl From<h1::BadMessage> for Kind {
+    fn from(bad: h1::BadMessage) -> Kind {
+        match bad {
+            h1::BadMessage::HeadTooLarge | h1::BadMessage::TooManyFields => Kind::HeadTooLarge(bad),
+            bad => Kind::Malformed(bad),
+        }
+    }
+}
+
 impl Error {
     /// Who is to blame; none: ourselves, or a plugin.
     pub fn side(&self) -> Option<Side> {
         match &self.kind {
             Kind::BadRequest(_)
-            | Kind::HeadTooLarge
+            | Kind::Malformed(_)
+            | Kind::HeadTooLarge(_)
             | Kind::MethodNotAllowed
-            | Kind::NotImplemented(_)
             | Kind::NotFound => Some(Side::Downstream),
             Kind::NobodyReady => Some(Side::Upstream),
             Kind::Upstream(error) => Some(error.side()),

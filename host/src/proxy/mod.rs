@@ -17,12 +17,12 @@ pub use worker::Worker;
 use crate::{
     config::model::OnFault,
     filter::Verdict,
-    net::{Body, Connection, Head},
+    net::{Body, Connection, Head, h1::BadMessage},
     plugin::Turn,
     state::RouteEntry,
 };
 use forward::forward;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use respond::respond;
 use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
@@ -40,6 +40,11 @@ pub async fn serve(
         Ok(response) => response,
         Err(error) => respond(&error, version, worker.rng().bits()),
     }
+}
+
+/// What a client gets whose message is none: no request came of it.
+pub fn refuse(worker: &Worker, bad: BadMessage) -> Response<Body> {
+    respond(&Kind::from(bad).into(), Version::HTTP_11, worker.rng().bits())
 }
 
 async fn answer(

@@ -44,10 +44,9 @@ pub(super) fn respond(error: &Error, version: Version, id: u64) -> Response<Body
 
 fn status(kind: &Kind) -> StatusCode {
     match kind {
-        Kind::BadRequest(_) => StatusCode::BAD_REQUEST,
-        Kind::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Kind::BadRequest(_) | Kind::Malformed(_) => StatusCode::BAD_REQUEST,
+        Kind::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Kind::NotImplemented(_) => StatusCode::NOT_IMPLEMENTED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Rejected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
         Kind::FilterUnavailable | Kind::NobodyReady => StatusCode::SERVICE_UNAVAILABLE,

@@ -2,23 +2,18 @@
 //! reached, or the process drains.
 
 use super::{
+    h1,
     listener::Entrance,
     pulse::{Pulse, Verdict},
     register::Place,
-    service::{Answer, Session, serve},
+    service::{Service, Session, serve},
     stream::{Kind, Stream},
 };
 use crate::{config::model::ListenTimeout, drain::Live, net::Connection, proxy::Worker};
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    rt::Executor,
-    server::conn::{http1, http2},
-    service::{Service, service_fn},
-};
+use hyper::{rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
-    convert::Infallible,
+    fmt::Display,
     future::{Future, poll_fn},
     net::SocketAddr,
     pin::{Pin, pin},
@@ -32,11 +27,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Bytes of a request's head, request line included. HTTP/1 answers 431 beyond it. The number of headers is limited to
-/// hyper's 100: any other number makes it allocate for each request.
+/// Bytes of a request's head on HTTP/2.
 const HEAD_BYTES_MOST: u32 = 64 << 10;
-/// Bytes of a connection's read buffer, and of what may wait to be written; a head has to fit into it.
-const BUFFER_BYTES_MOST: usize = 128 << 10;
 /// Requests that one HTTP/2 connection has under way.
 const STREAMS_MOST: u32 = 256;
 /// Bytes that a client may send ahead on one HTTP/2 stream.
@@ -56,55 +48,53 @@ pub(super) async fn run(
     _live: Live,
 ) {
     let (pulse, limits) = (&place.pulse, &entrance.timeout);
-    let service = |tls| {
+    let session = |tls| {
         let connection = Arc::new(Connection { listener: entrance.index, peer, tls });
-        let (entrance, pulse) = (entrance.clone(), pulse.clone());
-        let session = Rc::new(Session { worker, entrance, connection, pulse });
-        service_fn(move |request| serve(session.clone(), request))
+        Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {
-        return serve_http1(socket, pulse, limits, service(None)).await;
+        return serve_http1(socket, pulse, limits, session(None)).await;
     };
     match tls.accept(socket, limits.handshake).await {
         Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {
-            serve_http2(stream, pulse, limits, service(Some(facts))).await;
+            serve_http2(stream, pulse, limits, session(Some(facts))).await;
         }
-        Ok((stream, facts)) => serve_http1(stream, pulse, limits, service(Some(facts))).await,
+        Ok((stream, facts)) => serve_http1(stream, pulse, limits, session(Some(facts))).await,
         Err(error) => tracing::debug!(%peer, %error, "no connection"),
     }
 }
 
-async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Serves)
+async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Service)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let stream = TokioIo::new(Stream::new(stream, pulse.clone(), Kind::Requests));
-    let connection = http1::Builder::new()
-        .max_header_size(HEAD_BYTES_MOST as usize)
-        .max_buf_size(BUFFER_BYTES_MOST)
-        // The pulse knows when a head began; hyper would count from the end of the request before.
-        .header_read_timeout(None)
-        .serve_connection(stream, service);
-    drive(connection, pulse, limits).await;
+    let stream = Stream::new(stream, pulse.clone(), Kind::Requests);
+    // The pulse tells it when to end.
+    drive(h1::talk(stream, pulse.clone(), service), |_| {}, pulse, limits).await;
 }
 
-async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Serves)
+async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Service)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let stream = TokioIo::new(Stream::new(stream, pulse.clone(), Kind::Frames));
+    let (service, of_requests) = (Rc::new(service), pulse.clone());
     let connection = http2::Builder::new(ThisThread)
         .max_header_list_size(HEAD_BYTES_MOST)
         .max_concurrent_streams(STREAMS_MOST)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(STREAM_BUFFER_BYTES_MOST)
-        .serve_connection(stream, service);
-    drive(connection, pulse, limits).await;
+        .serve_connection(stream, service_fn(move |request| serve(service.clone(), of_requests.clone(), request)));
+    drive(connection, |connection| connection.graceful_shutdown(), pulse, limits).await;
 }
 
-/// Lets hyper talk until the conversation ends, is told to, or is cut off.
-async fn drive(conversation: impl Conversation, pulse: &Pulse, limits: &ListenTimeout) {
+/// Lets a conversation go on until it ends, is told to finish, or is cut off.
+async fn drive<C, E>(conversation: C, finish: impl Fn(Pin<&mut C>), pulse: &Pulse, limits: &ListenTimeout)
+where
+    C: Future<Output = Result<(), E>>,
+    E: Display,
+{
     // Boxed: its size would be that of every connection's task, also while it shakes hands.
     let mut conversation = Box::pin(conversation);
     let mut alarm = pin!(sleep_until(Instant::now() + limits.idle));
@@ -116,13 +106,13 @@ async fn drive(conversation: impl Conversation, pulse: &Pulse, limits: &ListenTi
             }
             if pulse.shall_finish() {
                 pulse.closes();
-                conversation.as_mut().finish();
+                finish(conversation.as_mut());
                 continue;
             }
             match ready!(poll_limit(pulse, limits, alarm.as_mut(), cx)) {
                 Verdict::Finish => {
                     pulse.closes();
-                    conversation.as_mut().finish();
+                    finish(conversation.as_mut());
                 }
                 Verdict::Cut => return Poll::Ready(Ok(())),
             }
@@ -155,43 +145,6 @@ fn poll_limit(
     }
 }
 
-/// hyper's service, as both kinds of connections want it.
-trait Serves:
-    Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: 'static> + 'static
-{
-}
-
-impl<V> Serves for V where
-    V: Service<Request<Incoming>, Response = Response<Answer>, Error = Infallible, Future: 'static> + 'static
-{
-}
-
-/// What hyper's two kinds of connections have in common.
-trait Conversation: Future<Output = hyper::Result<()>> {
-    /// No further request; those under way are answered.
-    fn finish(self: Pin<&mut Self>);
-}
-
-impl<S, V> Conversation for http1::Connection<TokioIo<Stream<S>>, V>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    V: Serves,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
-impl<S, V> Conversation for http2::Connection<TokioIo<Stream<S>>, V, ThisThread>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    V: Serves,
-{
-    fn finish(self: Pin<&mut Self>) {
-        self.graceful_shutdown();
-    }
-}
-
 /// Runs the streams of an HTTP/2 connection on the thread that has the connection.
 #[derive(Clone, Copy, Debug)]
 struct ThisThread;
@@ -204,12 +157,10 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for ThisThread {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{pulse::UnderWay, service::finished},
-        *,
-    };
-    use crate::net::{Body, BodyError, Side};
+    use super::*;
+    use crate::net::{Body, BodyError, Side, h1::BadMessage};
     use bytes::Bytes;
+    use http::{Request, Response, StatusCode};
     use http_body::Frame;
     use http_body_util::{BodyExt, Empty};
     use std::time::Duration;
@@ -236,12 +187,11 @@ mod tests {
         fn new(version: Kind) -> Client {
             let (stream, server) = duplex(64 << 10);
             let pulse = Pulse::new();
-            let (of_server, of_requests) = (pulse.clone(), pulse.clone());
-            let service = service_fn(move |request: Request<Incoming>| answer(request, of_requests.clone()));
+            let of_server = pulse.clone();
             let served = spawn_local(async move {
                 match version {
-                    Kind::Requests => serve_http1(server, &of_server, &LIMITS, service).await,
-                    Kind::Frames => serve_http2(server, &of_server, &LIMITS, service).await,
+                    Kind::Requests => serve_http1(server, &of_server, &LIMITS, ByPath).await,
+                    Kind::Frames => serve_http2(server, &of_server, &LIMITS, ByPath).await,
                 }
             });
             Client { stream, pulse, served }
@@ -271,17 +221,29 @@ mod tests {
         }
     }
 
-    async fn answer(request: Request<Incoming>, pulse: Rc<Pulse>) -> Result<Response<Answer>, Infallible> {
-        let (under_way, version) = (UnderWay::begin(&pulse), request.version());
-        let body = match request.uri().path() {
-            "/slow" => {
-                sleep(Duration::from_secs(1000)).await;
-                Body::full("slow")
-            }
-            "/breaks" => Body::Stream(Box::pin(Breaks(Box::pin(sleep(Duration::from_secs(1))), false))),
-            _ => Body::full("ok"),
-        };
-        Ok(finished(Response::new(body), version, under_way))
+    struct ByPath;
+
+    impl Service for ByPath {
+        async fn serve(&self, request: Request<Body>) -> Response<Body> {
+            Response::new(match request.uri().path() {
+                "/slow" => {
+                    sleep(Duration::from_secs(1000)).await;
+                    Body::full("slow")
+                }
+                "/breaks" => Body::Stream(Box::pin(Breaks(Box::pin(sleep(Duration::from_secs(1))), false))),
+                "/echo" => request.into_body(),
+                _ => Body::full("ok"),
+            })
+        }
+
+        fn refuse(&self, bad: BadMessage) -> Response<Body> {
+            let mut response = Response::new(Body::full(bad.to_string()));
+            *response.status_mut() = match bad {
+                BadMessage::HeadTooLarge | BadMessage::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            response
+        }
     }
 
     /// Two bytes, a pause in which they are sent, and an error.

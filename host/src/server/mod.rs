@@ -1,6 +1,7 @@
-//! Workers, listeners, connections: from a socket to requests. The only room on a request's way that names hyper.
+//! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 hyper's.
 
 mod connection;
+mod h1;
 mod holder;
 mod listener;
 mod pulse;

@@ -86,6 +86,11 @@ impl Pulse {
         }
     }
 
+    /// Whether no further request is taken.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing_since.get().is_some()
+    }
+
     /// Tells the connection's task that the process drains.
     pub(super) fn drain(&self) {
         self.draining.set(true);
@@ -95,7 +100,7 @@ impl Pulse {
     }
 
     /// Whether the connection has to be told that the process drains. Not in the middle of a head: that request counts as
-    /// under way, and hyper would drop it.
+    /// under way.
     pub(super) fn shall_finish(&self) -> bool {
         let is_mid_head = self.requests.get() == 0 && self.head.get() != NextHead::None;
         self.draining.get() && self.closing_since.get().is_none() && !is_mid_head

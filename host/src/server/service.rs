@@ -1,19 +1,20 @@
-//! hyper's requests into ours, and our answers into hyper's.
+//! Requests of a connection into the proxy; for HTTP/2 hyper's into ours, and our answers into hyper's.
 
 use super::{
     listener::Entrance,
     pulse::{Pulse, UnderWay},
 };
 use crate::{
-    net::{Body, BodyError, Connection},
+    net::{Body, BodyError, Connection, h1::BadMessage},
     proxy::{self, Worker},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     convert::Infallible,
+    future::Future,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -26,7 +27,25 @@ pub(super) struct Session {
     pub worker: Rc<Worker>,
     pub entrance: Arc<Entrance>,
     pub connection: Arc<Connection>,
-    pub pulse: Rc<Pulse>,
+}
+
+/// Who answers requests.
+pub(super) trait Service: 'static {
+    /// Serves one request. Dropping the future abandons it.
+    fn serve(&self, request: Request<Body>) -> impl Future<Output = Response<Body>>;
+
+    /// What a client gets whose message is none.
+    fn refuse(&self, bad: BadMessage) -> Response<Body>;
+}
+
+impl Service for Session {
+    async fn serve(&self, request: Request<Body>) -> Response<Body> {
+        proxy::serve(&self.worker, &self.entrance.policy, &self.connection, request).await
+    }
+
+    fn refuse(&self, bad: BadMessage) -> Response<Body> {
+        proxy::refuse(&self.worker, bad)
+    }
 }
 
 /// An answer's body; its request is under way until it is dropped.
@@ -36,27 +55,19 @@ pub(super) struct Answer {
     _under_way: UnderWay,
 }
 
-/// Serves one request. Dropping this future abandons it.
-pub(super) async fn serve(session: Rc<Session>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
-    let under_way = UnderWay::begin(&session.pulse);
-    let version = request.version();
+/// Serves one request of hyper's.
+pub(super) async fn serve(
+    service: Rc<impl Service>,
+    pulse: Rc<Pulse>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Infallible> {
+    let under_way = UnderWay::begin(&pulse);
     let request = request.map(|body| match http_body::Body::is_end_stream(&body) {
         true => Body::Empty,
         false => Body::Incoming(body),
     });
-    let response = proxy::serve(&session.worker, &session.entrance.policy, &session.connection, request).await;
-    Ok(finished(response, version, under_way))
-}
-
-/// The response as hyper shall send it to a request of this version.
-pub(super) fn finished(mut response: Response<Body>, version: Version, under_way: UnderWay) -> Response<Answer> {
-    // The backend's version ends here: hyper would repeat it to the client.
-    *response.version_mut() = Version::HTTP_11;
-    // hyper may have read this request before it heard of the drain, and would invite the client to send another.
-    if under_way.is_draining() && version < Version::HTTP_2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response.map(|body| Answer { body, _under_way: under_way })
+    let response = service.serve(request).await;
+    Ok(response.map(|body| Answer { body, _under_way: under_way }))
 }
 
 impl http_body::Body for Answer {

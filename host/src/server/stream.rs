@@ -40,6 +40,11 @@ impl<S> Stream<S> {
     pub(super) fn new(inner: S, pulse: Rc<Pulse>, kind: Kind) -> Stream<S> {
         Stream { inner, pulse, kind, closed: false, ended: false, discarded: 0 }
     }
+
+    /// Of its connection.
+    pub(super) fn pulse(&self) -> &Rc<Pulse> {
+        &self.pulse
+    }
 }
 
 impl<S: AsyncRead + Unpin> Stream<S> {

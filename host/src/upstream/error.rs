@@ -1,6 +1,6 @@
 //! What can go wrong between the request and the last byte of its answer's head: what, whose side, may it be tried again.
 
-use super::h1::BadAnswer;
+use crate::net::h1::BadMessage;
 use crate::net::{Body, BodyError, Side};
 use std::{io, time::Duration};
 
@@ -38,7 +38,7 @@ pub enum ErrorKind {
     SendTimeout(Duration),
     /// What came is not an HTTP/1 answer: a buggy backend, or another protocol on that port.
     #[error("bad answer from the backend: {0}")]
-    BadAnswer(#[source] BadAnswer),
+    BadAnswer(#[source] BadMessage),
     /// The client's body broke off.
     #[error("request aborted: {0}")]
     RequestBody(#[source] BodyError),

@@ -1,12 +1,11 @@
 //! An answer's body, read from the backend's connection as the client takes it. What is left of the request's body is
 //! sent meanwhile; at the end the connection goes back to where unused ones are kept.
 
-use super::{
-    BadAnswer,
-    decode::{Decoder, Piece},
-    exchange::{Exchange, Overdue},
+use super::exchange::{Exchange, Overdue};
+use crate::net::{
+    BodyError, Side,
+    h1::{BadMessage, Decoder, Piece},
 };
-use crate::net::{BodyError, Side};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -26,7 +25,7 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new(mut exchange: Exchange, decoder: Decoder, keep: bool) -> Answer {
         if let Some(bytes) = decoder.size_hint().exact() {
-            exchange.link.expect(usize::try_from(bytes).unwrap_or(usize::MAX));
+            exchange.link.inbox.expect(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         exchange.moved();
         Answer { exchange: Some(exchange), decoder, keep }
@@ -49,7 +48,7 @@ impl Body for Answer {
         match ready!(poll_piece(exchange, &mut this.decoder, cx)) {
             Ok(Piece::Data(data)) => {
                 // Known at once, so that the last piece can be sent on together with the end of the message.
-                if this.decoder.is_complete(&mut exchange.link.read) {
+                if this.decoder.is_complete(&mut exchange.link.inbox.bytes) {
                     this.finish();
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))
@@ -82,7 +81,7 @@ impl Body for Answer {
 fn poll_piece(exchange: &mut Exchange, decoder: &mut Decoder, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
     exchange.poll_upload(cx)?;
     loop {
-        match decoder.decode(&mut exchange.link.read).map_err(bad)? {
+        match decoder.decode(&mut exchange.link.inbox.bytes).map_err(bad)? {
             Piece::Nothing => {}
             piece => return Poll::Ready(Ok(piece)),
         }
@@ -112,7 +111,7 @@ fn closed(decoder: &Decoder) -> Result<Piece, BodyError> {
     }
 }
 
-fn bad(bad: BadAnswer) -> BodyError {
+fn bad(bad: BadMessage) -> BodyError {
     upstream(format!("bad answer from the backend: {bad}"))
 }
 

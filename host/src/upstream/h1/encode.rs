@@ -1,15 +1,9 @@
 //! A request's head, and how its body is framed.
 
-use super::{Outgoing, trailers};
-use crate::net::Body;
-use http::{HeaderMap, Method, header};
+use super::Outgoing;
+use crate::net::{Body, h1::write_field};
+use http::{Method, header};
 use http_body::Body as _;
-use std::io::Write;
-
-/// What stands behind a chunk's data.
-pub(super) const CHUNK_END: &[u8] = b"\r\n";
-/// What stands behind the last data of a body without trailers.
-pub(super) const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// How a request's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,48 +39,24 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) 
     out.push(b' ');
     out.extend_from_slice(request.target.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    field(out, b"host", request.authority.as_bytes());
+    write_field(out, "host", request.authority.as_bytes());
     for (name, value) in request.headers {
         if *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
-            field(out, name.as_str().as_bytes(), value.as_bytes());
+            write_field(out, name.as_str(), value.as_bytes());
         }
     }
     match framing {
         Framing::None => {}
-        Framing::Length(length) => field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
-        Framing::Chunked => field(out, b"transfer-encoding", b"chunked"),
+        Framing::Length(length) => write_field(out, "content-length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Chunked => write_field(out, "transfer-encoding", b"chunked"),
     }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Writes the line before a chunk.
-pub(super) fn chunk_size(out: &mut Vec<u8>, size: usize) {
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{size:x}\r\n");
-}
-
-/// Writes the last chunk, and the trailers that may stand behind it.
-pub(super) fn last_chunk(out: &mut Vec<u8>, fields: &HeaderMap) {
-    out.extend_from_slice(b"0\r\n");
-    for (name, value) in fields {
-        if trailers::is_legal(name) {
-            field(out, name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderValue, uri::PathAndQuery};
+    use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
 
     fn encoded(method: &Method, headers: &[(&str, &str)], body: &Body) -> String {
         let mut map = HeaderMap::new();
@@ -132,16 +102,5 @@ mod tests {
             encoded(&Method::POST, &lies, &Body::full("hello")),
             "POST /a?b=c HTTP/1.1\r\nhost: shop.example:8080\r\nx-b: 1\r\ncontent-length: 5\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn only_legal_trailers_follow_the_last_chunk() {
-        let mut fields = HeaderMap::new();
-        fields.insert("x-checksum", HeaderValue::from_static("abc"));
-        fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
-        fields.insert(header::HOST, HeaderValue::from_static("elsewhere"));
-        let mut out = Vec::new();
-        last_chunk(&mut out, &fields);
-        assert_eq!(out, b"0\r\nx-checksum: abc\r\n\r\n");
     }
 }

@@ -4,8 +4,8 @@
 use super::{
     Connection, Limits, Outgoing,
     answer::Answer,
-    decode::{AnswerHead, HeadReader},
     encode::{self, Framing},
+    head::{AnswerHead, HeadReader},
     link::Link,
     upload::Upload,
 };
@@ -83,7 +83,7 @@ impl Exchange {
                 Ok(_) => self.answered = true,
                 Err(error) => return Poll::Ready(Err(ErrorKind::Broken(error))),
             }
-            if let Some(head) = self.head.take(&mut self.link.read).map_err(ErrorKind::BadAnswer)? {
+            if let Some(head) = self.head.take(&mut self.link.inbox.bytes).map_err(ErrorKind::BadAnswer)? {
                 return Poll::Ready(Ok(head));
             }
         }
@@ -138,7 +138,7 @@ impl Exchange {
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        *response.body_mut() = match head.decoder.whole(&mut self.link.read) {
+        *response.body_mut() = match head.decoder.whole(&mut self.link.inbox.bytes) {
             Some(bytes) => {
                 self.finish(head.keep);
                 Body::full(bytes)
@@ -150,7 +150,7 @@ impl Exchange {
 
     /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.
     pub(super) fn finish(mut self, keep: bool) {
-        if keep && self.upload.is_sent() && self.link.read.is_empty() {
+        if keep && self.upload.is_sent() && self.link.inbox.bytes.is_empty() {
             self.link.rest();
             self.home.keep(self.link);
         }

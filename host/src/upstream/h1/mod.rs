@@ -1,19 +1,17 @@
 //! Our HTTP/1.1 codec towards backends, used directly as the answer's body: no task and no channel per connection, which
 //! makes a proxied request several microseconds cheaper than a client library with both.
 //!
-//! An [`exchange`] begins with a head that [`encode`] writes, goes out through [`upload`], is answered through [`decode`],
+//! An [`exchange`] begins with a head that [`encode`] writes, goes out through [`upload`], is answered by a [`head`],
 //! and goes on as the [`answer`]'s body until the connection, a [`link`], is given back.
 
 mod answer;
-mod decode;
 mod encode;
 mod exchange;
+mod head;
 mod link;
-mod trailers;
 mod upload;
 
-pub use decode::BadAnswer;
-pub(super) use decode::{AnswerHead, HeadReader};
+pub(super) use head::{AnswerHead, HeadReader};
 pub(super) use link::Link;
 
 use super::{conn_cache::Connections, error::ExchangeError};

@@ -1,11 +1,11 @@
 //! A request's way out: its head, then its body as it comes. The first piece of the body leaves together with the head,
 //! and the end of the body together with its last piece, where they are there already.
 
-use super::{
-    encode::{self, CHUNK_END, Framing, LAST_CHUNK},
-    link::Link,
+use super::{encode::Framing, link::Link};
+use crate::net::{
+    Body, BodyError, Side,
+    h1::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk},
 };
-use crate::net::{Body, BodyError, Side};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Body as _;
@@ -156,7 +156,7 @@ impl Upload {
                 None => return Err(BodyError::new(Side::Downstream, "the body is longer than announced")),
             },
             Framing::Chunked | Framing::None => {
-                encode::chunk_size(write, data.len());
+                chunk_size(write, data.len());
                 self.payload = data;
                 self.behind = CHUNK_END;
             }
@@ -173,7 +173,7 @@ impl Upload {
                 Ok(())
             }
             Framing::Chunked => {
-                encode::last_chunk(write, &trailers.unwrap_or_default());
+                last_chunk(write, &trailers.unwrap_or_default());
                 Ok(())
             }
             Framing::Length(0) | Framing::None => Ok(()),

@@ -1,12 +1,12 @@
 //! Answers of backends, by the number of the case: what is refused, what breaks off, and what may be reused after it.
 
 use super::*;
-use crate::upstream::{BadAnswer, ErrorKind};
+use crate::{net::h1::BadMessage, upstream::ErrorKind};
 
 /// What shall come of an answer.
 enum Want {
     /// No answer: it is bad.
-    Bad(BadAnswer),
+    Bad(BadMessage),
     /// No answer: the connection ended first.
     Closed,
     /// A status and a body, complete.
@@ -98,7 +98,7 @@ async fn ordinary_answers() {
 
 #[tokio::test]
 async fn case_47_what_is_no_answer_is_refused() {
-    use BadAnswer::*;
+    use BadMessage::*;
     use Want::{Bad, Closed};
     let stay = Last::Stay;
     let big = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Big: {}\r\n\r\nok", "a".repeat(1_000_000));
@@ -160,7 +160,7 @@ async fn case_47_what_is_no_answer_is_refused() {
 
 #[tokio::test]
 async fn case_48_an_ambiguous_end_is_refused() {
-    use BadAnswer::*;
+    use BadMessage::*;
     use Want::Bad;
     let stay = Last::Stay;
     let te = |coding: &str| format!("HTTP/1.1 200 OK\r\n{coding}\r\n\r\n2\r\nok\r\n0\r\n\r\n");
@@ -316,8 +316,8 @@ async fn case_52_interim_answers_are_dropped_and_bounded() {
     check(vec![
         good("103", format!("{hint}{answer}"), Want::Whole(200, "ok")),
         good("16 of them", format!("{}{answer}", hint.repeat(16)), Want::Whole(200, "ok")),
-        case("17 of them", format!("{}{answer}", hint.repeat(17)), Last::Stay, Want::Bad(BadAnswer::TooManyInterims)),
-        case("5000 of them", format!("{flood}{answer}"), Last::Stay, Want::Bad(BadAnswer::TooManyInterims)),
+        case("17 of them", format!("{}{answer}", hint.repeat(17)), Last::Stay, Want::Bad(BadMessage::TooManyInterims)),
+        case("5000 of them", format!("{flood}{answer}"), Last::Stay, Want::Bad(BadMessage::TooManyInterims)),
     ])
     .await;
 }

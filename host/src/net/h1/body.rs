@@ -1,13 +1,13 @@
-//! An answer's body, however it is framed.
+//! A body, however it is framed.
 
-use super::{BadAnswer, chunked::Chunked};
+use super::{BadMessage, chunked::Chunked};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::SizeHint;
 
 /// Reads a body out of what came.
 #[derive(Debug)]
-pub(in crate::upstream) enum Decoder {
+pub enum Decoder {
     /// So many bytes are left.
     Exact(u64),
     /// As the chunks say.
@@ -18,7 +18,7 @@ pub(in crate::upstream) enum Decoder {
 
 /// The next piece of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Piece {
+pub enum Piece {
     /// Never empty.
     Data(Bytes),
     /// Legal ones only, and at least one.
@@ -31,7 +31,7 @@ pub(in crate::upstream) enum Piece {
 
 impl Decoder {
     /// Takes the next piece of what came.
-    pub(in crate::upstream) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadAnswer> {
+    pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadMessage> {
         match self {
             Decoder::Exact(0) => Ok(Piece::End),
             Decoder::Exact(left) => Ok(take(buffer, left)),
@@ -42,7 +42,7 @@ impl Decoder {
     }
 
     /// The whole body, when it came together with the head.
-    pub(in crate::upstream) fn whole(&self, buffer: &mut BytesMut) -> Option<Bytes> {
+    pub fn whole(&self, buffer: &mut BytesMut) -> Option<Bytes> {
         match *self {
             Decoder::Exact(length) if length <= buffer.len() as u64 => Some(buffer.split_to(length as usize).freeze()),
             _ => None,
@@ -50,7 +50,7 @@ impl Decoder {
     }
 
     /// Whether the piece just taken was the last one. A chunked body's end is taken with it if it is there.
-    pub(in crate::upstream) fn is_complete(&mut self, buffer: &mut BytesMut) -> bool {
+    pub fn is_complete(&mut self, buffer: &mut BytesMut) -> bool {
         match self {
             Decoder::Exact(left) => *left == 0,
             Decoder::Chunked(chunked) => chunked.is_complete(buffer),
@@ -59,7 +59,7 @@ impl Decoder {
     }
 
     /// How many bytes are to come, as far as that is known.
-    pub(in crate::upstream) fn size_hint(&self) -> SizeHint {
+    pub fn size_hint(&self) -> SizeHint {
         match self {
             Decoder::Exact(left) => SizeHint::with_exact(*left),
             Decoder::Chunked(_) | Decoder::UntilClose => SizeHint::default(),

@@ -1,14 +1,12 @@
 //! An answer's head: status, headers, and what it says about its body.
 
-use super::{BadAnswer, Block, Decoder, block};
+use crate::net::h1::{
+    BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, append, complaint, content_length, field,
+    has_token,
+};
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use std::mem::MaybeUninit;
-
-/// Bytes of one head.
-pub(super) const HEAD_MOST: usize = 64 << 10;
-/// Answers with a status below 200 before the one that counts.
-pub(super) const INTERIMS_MOST: usize = 16;
 
 /// An answer's head.
 #[derive(Debug)]
@@ -45,69 +43,69 @@ impl HeadReader {
     }
 
     /// Takes the head when all of it is there. Interim answers before it are read over: nobody waits for them.
-    pub(in crate::upstream) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<AnswerHead>, BadAnswer> {
+    pub(in crate::upstream) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<AnswerHead>, BadMessage> {
         loop {
             begins_well(buffer)?;
-            let Some(block) = self.block.take(buffer, HEAD_MOST, BadAnswer::HeadTooLarge)? else { return Ok(None) };
+            let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else { return Ok(None) };
             if let Some(head) = parse(block, self.asked_for_head)? {
                 return Ok(Some(head));
             }
             self.interims += 1;
             if self.interims > INTERIMS_MOST {
-                return Err(BadAnswer::TooManyInterims);
+                return Err(BadMessage::TooManyInterims);
             }
         }
     }
 }
 
 /// Another protocol is known by its first bytes, and not waited for.
-fn begins_well(buffer: &[u8]) -> Result<(), BadAnswer> {
+fn begins_well(buffer: &[u8]) -> Result<(), BadMessage> {
     const BEGIN: &[u8] = b"HTTP/1.";
     let n = buffer.len().min(BEGIN.len());
-    if buffer[..n] == BEGIN[..n] { Ok(()) } else { Err(BadAnswer::NotHttp) }
+    if buffer[..n] == BEGIN[..n] { Ok(()) } else { Err(BadMessage::NotHttp) }
 }
 
 /// Reads a head; none when it is an interim one.
-fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadAnswer> {
-    let mut lines = [const { MaybeUninit::uninit() }; block::FIELDS_MOST];
+fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMessage> {
+    let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
     let mut parsed = httparse::Response::new(&mut []);
     let parser = httparse::ParserConfig::default();
-    match parser.parse_response_with_uninit_headers(&mut parsed, &block, &mut lines).map_err(block::complaint)? {
+    match parser.parse_response_with_uninit_headers(&mut parsed, &block, &mut lines).map_err(complaint)? {
         httparse::Status::Complete(read) if read == block.len() => {}
         // The parser skips empty lines before a head; we do not.
-        _ => return Err(BadAnswer::NotHttp),
+        _ => return Err(BadMessage::NotHttp),
     }
-    let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(BadAnswer::NotHttp) };
-    let status = StatusCode::from_u16(code).map_err(|_| BadAnswer::Status)?;
+    let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(BadMessage::NotHttp) };
+    let status = StatusCode::from_u16(code).map_err(|_| BadMessage::Status)?;
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(BadAnswer::SwitchedProtocols);
+        return Err(BadMessage::SwitchedProtocols);
     }
 
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     let mut said = Said { close: version == 0, ..Said::default() };
     for line in parsed.headers.iter() {
-        let (name, value) = block::field(&block, line)?;
+        let (name, value) = field(&block, line)?;
         if name == header::CONTENT_LENGTH {
-            let length = length(value.as_bytes())?;
+            let length = content_length(&value)?;
             match said.length.replace(length) {
-                Some(before) if before != length => return Err(BadAnswer::ContentLength),
+                Some(before) if before != length => return Err(BadMessage::ContentLength),
                 Some(_) => continue,
                 None => {}
             }
         } else if name == header::TRANSFER_ENCODING {
             // More than one coding, or the one twice, is more than was asked for. HTTP/1.0 knows none.
             if said.chunked || version == 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(BadAnswer::TransferEncoding);
+                return Err(BadMessage::TransferEncoding);
             }
             said.chunked = true;
             continue;
         } else if name == header::CONNECTION {
             said.close |= has_token(&value, b"close");
         }
-        block::append(&mut headers, name, value)?;
+        append(&mut headers, name, value)?;
     }
     if said.chunked && said.length.is_some() {
-        return Err(BadAnswer::LengthAndEncoding);
+        return Err(BadMessage::LengthAndEncoding);
     }
     if status.is_informational() {
         return Ok(None);
@@ -135,19 +133,6 @@ fn finish(status: StatusCode, mut headers: HeaderMap, said: Said, asked_for_head
     AnswerHead { status, headers, decoder, keep }
 }
 
-/// Digits and nothing else: no sign, no list, no overflow.
-fn length(value: &[u8]) -> Result<u64, BadAnswer> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(BadAnswer::ContentLength);
-    }
-    let digit = |length: u64, &digit: &u8| length.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    value.iter().try_fold(0, digit).ok_or(BadAnswer::ContentLength)
-}
-
-fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
-    value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +141,7 @@ mod tests {
     /// Status and headers of the first answer in these pieces, with what was left over.
     fn read<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<(StatusCode, HeaderMap, BytesMut)>, BadAnswer> {
+    ) -> Result<Option<(StatusCode, HeaderMap, BytesMut)>, BadMessage> {
         let (mut reader, mut buffer) = (HeadReader::new(false), BytesMut::new());
         let mut pieces = pieces.into_iter();
         while let Some(piece) = pieces.next() {
@@ -205,21 +190,5 @@ mod tests {
             let begin = if begin { &b"HTTP/1.1 200 OK\r\n"[..] } else { b"" };
             let _ = read([begin, &bytes, b"\r\n\r\n"]);
         }
-
-        #[test]
-        fn lengths_are_digits_and_nothing_else(length: u64) {
-            prop_assert_eq!(super::length(length.to_string().as_bytes()), Ok(length));
-            for bad in [format!("+{length}"), format!("-{length}"), format!("{length} "), format!("{length},{length}")] {
-                prop_assert_eq!(super::length(bad.as_bytes()), Err(BadAnswer::ContentLength));
-            }
-        }
-    }
-
-    #[test]
-    fn a_length_past_64_bits_is_none() {
-        assert_eq!(length(b"18446744073709551615"), Ok(u64::MAX));
-        assert_eq!(length(b"000000000000000000000002"), Ok(2));
-        assert_eq!(length(b"18446744073709551616"), Err(BadAnswer::ContentLength));
-        assert_eq!(length(b""), Err(BadAnswer::ContentLength));
     }
 }

@@ -1,11 +1,12 @@
 //! Chunks, read strictly: sizes are plain hexadecimal, lines end in CRLF, and there is a limit to everything.
 
 use super::{
-    BadAnswer, Block, Piece,
+    BadMessage, Block, LAST_CHUNK, Piece,
     block::{FIELDS_MOST, append, complaint, field},
     body::take,
+    trailers,
 };
-use crate::upstream::h1::{encode::LAST_CHUNK, trailers};
+
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
@@ -18,7 +19,7 @@ const DIGITS_MOST: u8 = 16;
 
 /// Reads a chunked body.
 #[derive(Debug, Default)]
-pub(in crate::upstream) struct Chunked {
+pub struct Chunked {
     state: State,
     extensions: usize,
     trailers: Block,
@@ -57,7 +58,7 @@ impl Default for State {
 }
 
 impl Chunked {
-    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadAnswer> {
+    pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadMessage> {
         loop {
             match &mut self.state {
                 State::Data(left) => {
@@ -85,7 +86,7 @@ impl Chunked {
     }
 
     /// The state behind this byte of a line.
-    fn behind(&mut self, byte: u8) -> Result<State, BadAnswer> {
+    fn behind(&mut self, byte: u8) -> Result<State, BadMessage> {
         match (self.state, byte) {
             (State::Size { digits: 1.., size }, b'\r') => Ok(State::SizeEnd { size }),
             (State::Size { digits: 1.., size }, b';') => Ok(State::Extension { size }),
@@ -93,21 +94,21 @@ impl Chunked {
                 Ok(State::Size { size: size << 4 | u64::from(hex(byte)), digits: digits + 1 })
             }
             (State::Extension { size }, b'\r') => Ok(State::SizeEnd { size }),
-            (State::Extension { .. }, ..=0x08 | 0x0a..=0x1f | 0x7f) => Err(BadAnswer::Chunk),
+            (State::Extension { .. }, ..=0x08 | 0x0a..=0x1f | 0x7f) => Err(BadMessage::Chunk),
             (State::Extension { .. }, _) => {
                 self.extensions += 1;
-                if self.extensions > EXTENSIONS_MOST { Err(BadAnswer::ExtensionsTooLarge) } else { Ok(self.state) }
+                if self.extensions > EXTENSIONS_MOST { Err(BadMessage::ExtensionsTooLarge) } else { Ok(self.state) }
             }
             (State::SizeEnd { size: 0 }, b'\n') => Ok(State::Trailers),
             (State::SizeEnd { size }, b'\n') => Ok(State::Data(size)),
             (State::DataEnd, b'\r') => Ok(State::DataLineFeed),
             (State::DataLineFeed, b'\n') => Ok(State::default()),
-            _ => Err(BadAnswer::Chunk),
+            _ => Err(BadMessage::Chunk),
         }
     }
 
-    fn trailers(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadAnswer> {
-        let Some(block) = self.trailers.take(buffer, TRAILERS_MOST, BadAnswer::TrailersTooLarge)? else {
+    fn trailers(&mut self, buffer: &mut BytesMut) -> Result<Piece, BadMessage> {
+        let Some(block) = self.trailers.take(buffer, TRAILERS_MOST, BadMessage::TrailersTooLarge)? else {
             return Ok(Piece::Nothing);
         };
         self.state = State::Complete;
@@ -116,10 +117,10 @@ impl Chunked {
     }
 }
 
-fn legal_fields(block: &Bytes) -> Result<HeaderMap, BadAnswer> {
+fn legal_fields(block: &Bytes) -> Result<HeaderMap, BadMessage> {
     let mut lines = [httparse::EMPTY_HEADER; FIELDS_MOST];
     let httparse::Status::Complete((_, lines)) = httparse::parse_headers(block, &mut lines).map_err(complaint)? else {
-        return Err(BadAnswer::Malformed);
+        return Err(BadMessage::Malformed);
     };
     let mut fields = HeaderMap::new();
     for line in lines {
@@ -142,13 +143,13 @@ fn hex(digit: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::h1::encode::{CHUNK_END, chunk_size, last_chunk};
+    use crate::net::h1::{CHUNK_END, chunk_size, last_chunk};
     use proptest::prelude::*;
 
     /// Feeds the pieces one by one; the data, the trailers, and whether it was complete, with what was left over.
     fn decoded<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<(Vec<u8>, HeaderMap, bool, BytesMut), BadAnswer> {
+    ) -> Result<(Vec<u8>, HeaderMap, bool, BytesMut), BadMessage> {
         let (mut chunked, mut buffer) = (Chunked::default(), BytesMut::new());
         let (mut data, mut fields) = (Vec::new(), HeaderMap::new());
         let mut complete = false;
@@ -266,6 +267,6 @@ mod tests {
         let body = chunk.repeat(EXTENSIONS_MOST / 1000);
         assert!(decoded([body.as_bytes()]).is_ok());
         let body = chunk.repeat(EXTENSIONS_MOST / 1000 + 1);
-        assert_eq!(decoded([body.as_bytes()]).unwrap_err(), BadAnswer::ExtensionsTooLarge);
+        assert_eq!(decoded([body.as_bytes()]).unwrap_err(), BadMessage::ExtensionsTooLarge);
     }
 }

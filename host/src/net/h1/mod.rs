@@ -1,25 +1,35 @@
-//! What a backend sends, read strictly (RFC 9112 §6.3): wherever two readers could see two different ends of a message,
-//! there is no message.
+//! HTTP/1.1 as it stands on the wire (RFC 9112), for both sides of the balancer. It is read strictly: wherever two readers
+//! could see two different ends of a message, there is no message.
 
 mod block;
 mod body;
 mod chunked;
-mod head;
+mod encode;
+mod inbox;
+mod trailers;
 
-use block::{Block, FIELDS_MOST};
-pub(super) use body::{Decoder, Piece};
+pub use block::{Block, FIELDS_MOST, append, complaint, content_length, field, has_token};
+pub use body::{Decoder, Piece};
+pub use encode::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field};
+pub use inbox::Inbox;
+
 use chunked::{EXTENSIONS_MOST, TRAILERS_MOST};
 
-pub(in crate::upstream) use head::{AnswerHead, HeadReader};
-use head::{HEAD_MOST, INTERIMS_MOST};
+/// Bytes of one head.
+pub const HEAD_MOST: usize = 64 << 10;
+/// Answers with a status below 200 before the one that counts.
+pub const INTERIMS_MOST: usize = 16;
 
-/// Why an answer is not one.
+/// Why a message is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BadAnswer {
-    /// Garbage, or another protocol on that port.
-    #[error("it does not begin with an HTTP/1.1 status line")]
+pub enum BadMessage {
+    /// Garbage, or another protocol or version on that port.
+    #[error("it does not begin as an HTTP/1.1 message does")]
     NotHttp,
+    /// A target that holds what no target may hold, or a method that is no name.
+    #[error("a malformed request line")]
+    RequestLine,
     /// Three digits, from 100 on.
     #[error("its status is not a number from 100 to 999")]
     Status,
@@ -47,7 +57,7 @@ pub enum BadAnswer {
     /// A coding that was not asked for, or `chunked` not last, or more than once, or from HTTP/1.0.
     #[error("a transfer-encoding other than `chunked`")]
     TransferEncoding,
-    /// The classic of response smuggling.
+    /// The classic of smuggling.
     #[error("both transfer-encoding and content-length")]
     LengthAndEncoding,
     /// Its size is not plain hexadecimal, or its data is longer or shorter.

@@ -1,0 +1,324 @@
+//! An answer's way out: its head, and its body as it comes. What is there together leaves together.
+
+use super::{
+    date,
+    wire::{Gone, Wire},
+};
+use crate::net::{
+    Body, BodyError,
+    h1::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field},
+};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
+use http_body::Body as _;
+use std::{
+    cell::RefCell,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Pieces of a body up to this size are copied behind what waits already: cheaper than one more slice to write.
+const COPIED_MOST: usize = 8 << 10;
+/// So many bytes are gathered before they are sent, if they come at once.
+const GATHERED_MOST: usize = 32 << 10;
+
+/// What an answer has to know of its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// `HEAD`: the answer has no body, whatever its headers say.
+    pub(super) for_head: bool,
+    pub(super) is_http_1_0: bool,
+}
+
+/// How an answer's body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is none.
+    None,
+    /// So many bytes are left.
+    Length(u64),
+    /// In chunks, for nobody knows how many.
+    Chunked,
+    /// Up to the end of the connection, for a client that knows no chunks.
+    UntilClose,
+}
+
+/// An answer that did not go out whole: the connection ends as it stands, so that nobody takes it for whole.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::server) enum Broken {
+    #[error("{0}")]
+    Body(#[from] BodyError),
+    #[error("{0}")]
+    Write(#[from] io::Error),
+    #[error("the body has another length than announced")]
+    Length,
+    #[error("the client has left")]
+    Gone,
+}
+
+impl From<Gone> for Broken {
+    fn from(_: Gone) -> Broken {
+        Broken::Gone
+    }
+}
+
+/// An answer under way.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: Body,
+    framing: Framing,
+    ended: bool,
+    close: bool,
+    broken: Option<Broken>,
+}
+
+impl Answer {
+    /// Writes the head. With `close`, or where the answer needs it, the connection ends behind it.
+    pub(super) fn begin(out: &mut Vec<u8>, response: Response<Body>, asked: Asked, close: bool) -> Answer {
+        let (parts, body) = response.into_parts();
+        let framing = framing(parts.status, &body, asked);
+        let close = close || framing == Framing::UntilClose || parts.headers.contains_key(header::CONNECTION);
+        write_head(out, &parts, framing, asked, close);
+        Answer { body, framing, ended: framing == Framing::None, close, broken: None }
+    }
+
+    /// Whether the connection ends behind it.
+    pub(super) fn closes(&self) -> bool {
+        self.close
+    }
+
+    /// Sends what can be sent; ready when all of it went out.
+    pub(super) fn poll<S>(&mut self, wire: &RefCell<Wire<S>>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        loop {
+            let starved = self.gather(wire, cx).unwrap_or_else(|broken| {
+                self.broken = Some(broken);
+                self.ended = true;
+                false
+            });
+            let mut wire = wire.borrow_mut();
+            // Also before an untimely end: the client shall see what there was.
+            ready!(wire.poll_out(cx))?;
+            if let Some(broken) = self.broken.take() {
+                return Poll::Ready(Err(broken));
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if starved {
+                return wire.poll_gone(cx).map(|gone| Err(gone.into()));
+            }
+        }
+    }
+
+    /// Puts on the wire what there is of the body; whether there was nothing more.
+    fn gather<S>(&mut self, wire: &RefCell<Wire<S>>, cx: &mut Context<'_>) -> Result<bool, Broken>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let has_room = |wire: &Wire<S>| !wire.is_full() && wire.waiting() < GATHERED_MOST;
+        while !self.ended && has_room(&wire.borrow()) {
+            // The wire is free meanwhile: a body that is polled may read the request's.
+            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Ok(true) };
+            let mut wire = wire.borrow_mut();
+            let Some(frame) = frame.transpose()? else {
+                self.end(&mut wire, None)?;
+                break;
+            };
+            match frame.into_data() {
+                Ok(data) => self.piece(&mut wire, data)?,
+                Err(frame) => self.end(&mut wire, frame.into_trailers().ok())?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn piece<S>(&mut self, wire: &mut Wire<S>, data: Bytes) -> Result<(), Broken>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let behind = match &mut self.framing {
+            _ if data.is_empty() => b"", // an empty chunk would end the body
+            Framing::None => return Ok(()),
+            Framing::UntilClose => b"",
+            Framing::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(Broken::Length)?;
+                b""
+            }
+            Framing::Chunked => {
+                chunk_size(wire.text(), data.len());
+                if self.body.is_end_stream() { LAST_CHUNK } else { CHUNK_END }
+            }
+        };
+        if data.len() <= COPIED_MOST {
+            let text = wire.text();
+            text.extend_from_slice(&data);
+            text.extend_from_slice(behind);
+        } else {
+            wire.put(data, behind);
+        }
+        if !self.body.is_end_stream() {
+            return Ok(());
+        }
+        self.ended = true;
+        if matches!(self.framing, Framing::Length(1..)) { Err(Broken::Length) } else { Ok(()) }
+    }
+
+    fn end<S>(&mut self, wire: &mut Wire<S>, trailers: Option<HeaderMap>) -> Result<(), Broken>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.ended = true;
+        match self.framing {
+            Framing::Length(1..) => return Err(Broken::Length),
+            Framing::Chunked => last_chunk(wire.text(), &trailers.unwrap_or_default()),
+            Framing::None | Framing::Length(0) | Framing::UntilClose => {}
+        }
+        Ok(())
+    }
+}
+
+/// RFC 9112 §6.3, as seen by who writes.
+fn framing(status: StatusCode, body: &Body, asked: Asked) -> Framing {
+    if asked.for_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        return Framing::None;
+    }
+    match body.size_hint().exact() {
+        Some(length) => Framing::Length(length),
+        None if asked.is_http_1_0 => Framing::UntilClose,
+        None => Framing::Chunked,
+    }
+}
+
+fn write_head(out: &mut Vec<u8>, parts: &response::Parts, framing: Framing, asked: Asked, close: bool) {
+    if parts.status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(parts.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    // Where there is no body, the length tells of the one there would have been; 204 cannot have one (RFC 9110 §8.6).
+    let is_length_theirs = framing == Framing::None && parts.status != StatusCode::NO_CONTENT;
+    let mut is_dated = false;
+    for (name, value) in &parts.headers {
+        is_dated |= *name == header::DATE;
+        let is_framing = *name == header::CONNECTION
+            || *name == header::TRANSFER_ENCODING
+            || (*name == header::CONTENT_LENGTH && !is_length_theirs);
+        if !is_framing {
+            write_field(out, name.as_str(), value.as_bytes());
+        }
+    }
+    match framing {
+        Framing::Length(length) => {
+            write_field(out, "content-length", itoa::Buffer::new().format(length).as_bytes());
+        }
+        Framing::Chunked => write_field(out, "transfer-encoding", b"chunked"),
+        Framing::None | Framing::UntilClose => {}
+    }
+    if !is_dated {
+        // RFC 9110 §6.6.1: who passes on an answer without a date says when it came.
+        date::with(|date| write_field(out, "date", date));
+    }
+    if close {
+        write_field(out, "connection", b"close");
+    } else if asked.is_http_1_0 {
+        write_field(out, "connection", b"keep-alive");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// An answer that ends the connection behind it.
+pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    const GET: Asked = Asked { for_head: false, is_http_1_0: false };
+    const HEAD: Asked = Asked { for_head: true, is_http_1_0: false };
+    const OLD: Asked = Asked { for_head: false, is_http_1_0: true };
+
+    fn begun(status: u16, headers: &[(&'static str, &'static str)], body: Body, asked: Asked) -> (String, Answer) {
+        let mut response = Response::new(body);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        for (name, value) in headers.iter().chain(&[("date", "now")]) {
+            response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let mut out = Vec::new();
+        let answer = Answer::begin(&mut out, response, asked, false);
+        (String::from_utf8(out).unwrap(), answer)
+    }
+
+    /// A body of which nobody knows the length.
+    struct Unknown;
+
+    impl http_body::Body for Unknown {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    fn streaming() -> Body {
+        Body::Stream(Box::pin(Unknown))
+    }
+
+    #[test]
+    fn framing_comes_from_here_alone() {
+        let lies = [("content-length", "3"), ("transfer-encoding", "gzip"), ("x-a", "1")];
+        let (head, _) = begun(200, &lies, Body::full("hello"), GET);
+        assert_eq!(head, "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: now\r\ncontent-length: 5\r\n\r\n");
+        let (head, answer) = begun(200, &lies, streaming(), GET);
+        assert_eq!(head, "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n");
+        assert!(!answer.closes());
+        let (head, answer) = begun(200, &lies, streaming(), OLD);
+        assert_eq!(head, "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: now\r\nconnection: close\r\n\r\n");
+        assert!(answer.closes());
+    }
+
+    #[test]
+    fn where_there_is_no_body_the_length_is_the_backends() {
+        for (status, asked, kept) in [(200, HEAD, true), (304, GET, true), (204, GET, false)] {
+            let (head, answer) = begun(status, &[("content-length", "3")], Body::Empty, asked);
+            assert_eq!(head.contains("content-length: 3\r\n"), kept, "{status}");
+            assert!(answer.ended);
+        }
+        let (head, _) = begun(200, &[], Body::Empty, GET);
+        assert!(head.contains("content-length: 0\r\n"));
+    }
+
+    #[test]
+    fn a_status_without_a_name_is_passed_on() {
+        assert!(begun(599, &[], Body::Empty, GET).0.starts_with("HTTP/1.1 599 \r\n"));
+    }
+
+    #[test]
+    fn an_answer_without_a_date_gets_one() {
+        let mut out = Vec::new();
+        Answer::begin(&mut out, Response::new(Body::Empty), GET, true);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\r\ndate: ") && text.contains(" GMT\r\n") && text.contains("connection: close\r\n"));
+    }
+
+    #[test]
+    fn who_asks_in_http_1_0_is_told_that_the_connection_stays() {
+        assert!(begun(200, &[], Body::Empty, OLD).0.contains("connection: keep-alive\r\n"));
+    }
+}

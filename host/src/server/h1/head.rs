@@ -1,0 +1,370 @@
+//! A request's head, read so that no other reader can see another request in it.
+
+use crate::net::h1::{
+    BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, append, complaint, content_length, field, has_token,
+};
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Uri, Version, header};
+use std::mem::MaybeUninit;
+
+/// The first byte of a TLS record that begins a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// How HTTP/2 begins where nobody agreed on it (RFC 9113 §3.4), up to the first empty line.
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// A request's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    /// Without `transfer-encoding`: how a message is framed ends at each connection.
+    pub(super) request: Request<()>,
+    /// Reads the body.
+    pub(super) body: Decoder,
+    /// Whether the connection may serve another request.
+    pub(super) keep: bool,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub(super) expects: bool,
+}
+
+/// Why there is no head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Another protocol: an answer would not be understood.
+    Foreign,
+    /// A request that is not one.
+    Bad(BadMessage),
+}
+
+impl From<BadMessage> for Refusal {
+    fn from(bad: BadMessage) -> Refusal {
+        Refusal::Bad(bad)
+    }
+}
+
+/// Waits for the head of a request.
+#[derive(Debug, Default)]
+pub(super) struct HeadReader {
+    block: Block,
+    /// An empty line was read over; one is what old clients send behind a body (RFC 9112 §2.2).
+    skipped: bool,
+}
+
+impl HeadReader {
+    /// Takes the head when all of it is there.
+    pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Refusal> {
+        if !self.skipped && buffer.starts_with(b"\r\n") {
+            self.skipped = true;
+            self.block = Block::default();
+            buffer.advance(2);
+        }
+        begins_well(buffer)?;
+        let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else { return Ok(None) };
+        self.skipped = false;
+        if block == H2_PREFACE {
+            return Err(Refusal::Foreign);
+        }
+        Ok(Some(parse(block)?))
+    }
+}
+
+/// What is no request is known by its first bytes, and not waited for.
+fn begins_well(buffer: &[u8]) -> Result<(), Refusal> {
+    let method = buffer.split(|&byte| byte == b' ').next().unwrap_or_default();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    match buffer.first() {
+        Some(&TLS_HANDSHAKE) => Err(Refusal::Foreign),
+        // Half an empty line may be the beginning of a whole one.
+        Some(b'\r') if buffer.len() == 1 => Ok(()),
+        _ if method.iter().all(is_name) => Ok(()),
+        _ => Err(BadMessage::RequestLine.into()),
+    }
+}
+
+fn parse(block: Bytes) -> Result<Head, BadMessage> {
+    let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(&block, &mut lines) {
+        Ok(httparse::Status::Complete(read)) if read == block.len() => {}
+        Ok(_) | Err(httparse::Error::Token) => return Err(BadMessage::RequestLine),
+        Err(error) => return Err(complaint(error)),
+    }
+    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(BadMessage::RequestLine);
+    };
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| BadMessage::RequestLine)?;
+    *request.uri_mut() = uri(&block, target)?;
+    *request.version_mut() = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+    *request.headers_mut() = HeaderMap::with_capacity(parsed.headers.len() + HEADERS_ADDED);
+    let said = read_fields(&block, parsed.headers, version == 0, request.headers_mut())?;
+    let body =
+        if said.chunked { Decoder::Chunked(Default::default()) } else { Decoder::Exact(said.length.unwrap_or(0)) };
+    let keep = !said.close && (version > 0 || said.keep_alive);
+    Ok(Head { request, body, keep, expects: said.expects && version > 0 })
+}
+
+/// Room for what the proxy adds to a request's headers, so that the map does not grow.
+const HEADERS_ADDED: usize = 4;
+
+/// `http` cuts a fragment off without a word; no target has one.
+fn uri(block: &Bytes, target: &str) -> Result<Uri, BadMessage> {
+    if target.contains('#') {
+        return Err(BadMessage::RequestLine);
+    }
+    Uri::from_maybe_shared(block.slice_ref(target.as_bytes())).map_err(|_| BadMessage::RequestLine)
+}
+
+/// What the headers say about the message.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects: bool,
+}
+
+fn read_fields(
+    block: &Bytes,
+    lines: &[httparse::Header<'_>],
+    is_http_1_0: bool,
+    headers: &mut HeaderMap,
+) -> Result<Said, BadMessage> {
+    let mut said = Said::default();
+    for line in lines {
+        let (name, value) = field(block, line)?;
+        if name == header::CONTENT_LENGTH {
+            let length = content_length(&value)?;
+            match said.length.replace(length) {
+                Some(before) if before != length => return Err(BadMessage::ContentLength),
+                Some(_) => continue,
+                None => {}
+            }
+        } else if name == header::TRANSFER_ENCODING {
+            // More than one coding, or the one twice, is more than is understood. HTTP/1.0 knows none.
+            if said.chunked || is_http_1_0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err(BadMessage::TransferEncoding);
+            }
+            said.chunked = true;
+            continue;
+        } else if name == header::CONNECTION {
+            said.close |= has_token(&value, b"close");
+            said.keep_alive |= has_token(&value, b"keep-alive");
+        } else if name == header::EXPECT {
+            said.expects |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+        }
+        append(headers, name, value)?;
+    }
+    if said.chunked && said.length.is_some() {
+        return Err(BadMessage::LengthAndEncoding);
+    }
+    Ok(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The first head in these pieces, with what was left over.
+    fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<(Head, BytesMut)>, Refusal> {
+        let (mut reader, mut buffer) = (HeadReader::default(), BytesMut::new());
+        let mut pieces = pieces.into_iter();
+        while let Some(piece) = pieces.next() {
+            buffer.extend_from_slice(piece);
+            if let Some(head) = reader.take(&mut buffer)? {
+                pieces.for_each(|rest| buffer.extend_from_slice(rest));
+                return Ok(Some((head, buffer)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn head(text: &str) -> Result<Head, Refusal> {
+        read([text.as_bytes()]).map(|read| read.expect("a whole head").0)
+    }
+
+    /// A request with these lines behind a fine request line and host.
+    fn with(lines: &str) -> Result<Head, Refusal> {
+        head(&format!("POST /a?b HTTP/1.1\r\nhost: a\r\n{lines}\r\n\r\n"))
+    }
+
+    #[test]
+    fn a_head_is_taken_whole_and_the_rest_stays() {
+        let bytes = b"GET /a?b=c HTTP/1.1\r\nHost: shop\r\nX-A:  \t 1 \r\nx-a: 2\r\n\r\nGET /next";
+        for piece in 1..=bytes.len() {
+            let (head, rest) = read(bytes.chunks(piece)).unwrap().unwrap();
+            assert_eq!(head.request.uri(), "/a?b=c");
+            assert_eq!(head.request.headers()["host"], "shop");
+            let twice: Vec<_> = head.request.headers().get_all("x-a").iter().collect();
+            assert_eq!(twice, ["1", "2"]);
+            assert!(head.keep && !head.expects && matches!(head.body, Decoder::Exact(0)));
+            assert_eq!(&rest[..], b"GET /next");
+        }
+    }
+
+    #[test]
+    fn cases_1_to_5_lengths_are_beyond_doubt() {
+        assert_eq!(
+            with("transfer-encoding: chunked\r\ncontent-length: 5").unwrap_err(),
+            BadMessage::LengthAndEncoding.into()
+        );
+        assert_eq!(
+            with("content-length: 5\r\ntransfer-encoding: chunked").unwrap_err(),
+            BadMessage::LengthAndEncoding.into()
+        );
+        for length in ["5\r\ncontent-length: 6", "5, 6", "5, 5", "+5", "-5", "0x5", "5_0", "", "18446744073709551616"] {
+            let refusal = with(&format!("content-length: {length}")).unwrap_err();
+            assert_eq!(refusal, BadMessage::ContentLength.into(), "{length}");
+        }
+        assert!(matches!(with("content-length: 5\r\ncontent-length: 5").unwrap().body, Decoder::Exact(5)));
+    }
+
+    #[test]
+    fn cases_6_to_12_transfer_coding_is_chunked_or_refused() {
+        for coding in [
+            "xchunked",
+            "\"chunked\"",
+            "chunked, identity",
+            "identity, chunked",
+            "chunked\r\ntransfer-encoding: chunked",
+            "gzip, chunked",
+            "chunked,",
+            "",
+        ] {
+            let refusal = with(&format!("transfer-encoding: {coding}")).unwrap_err();
+            assert_eq!(refusal, BadMessage::TransferEncoding.into(), "{coding}");
+        }
+        assert!(matches!(with("Transfer-Encoding: Chunked").unwrap().body, Decoder::Chunked(_)));
+        assert!(with("transfer-encoding: chunked").unwrap().request.headers().get("transfer-encoding").is_none());
+        assert_eq!(
+            head("POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n").unwrap_err(),
+            BadMessage::TransferEncoding.into()
+        );
+    }
+
+    #[test]
+    fn cases_13_to_20_lines_are_beyond_doubt() {
+        assert_eq!(with("a: b\nc: d").unwrap_err(), BadMessage::BareLineFeed.into());
+        for line in [
+            "a: b\rc",
+            "a: b\0",
+            "a\0: b",
+            "a: \x01",
+            "a: \x7f",
+            "a: b\r\n c",
+            "a: b\r\n\tc",
+            "a : b",
+            "a\t: b",
+            ": b",
+            "a",
+            "a\"b: c",
+            "(a): b",
+        ] {
+            assert_eq!(with(line).unwrap_err(), BadMessage::Malformed.into(), "{}", line.escape_debug());
+        }
+        assert_eq!(
+            head("GET / HTTP/1.1\r\n host: a\r\n\r\n").unwrap_err(),
+            BadMessage::Malformed.into(),
+            "the first line is folded"
+        );
+    }
+
+    #[test]
+    fn cases_24_to_26_the_request_line_is_beyond_doubt() {
+        for line in [
+            "GET /a b HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET  / HTTP/1.1",
+            "GET\t/ HTTP/1.1",
+            "GET / HTTP/1.10",
+            "GET / http/1.1",
+            "GET / HTTP/2.0",
+            "GET /",
+            "GET / ",
+            "G@T / HTTP/1.1",
+            " GET / HTTP/1.1",
+            "GET /\0 HTTP/1.1",
+        ] {
+            let refusal = head(&format!("{line}\r\nhost: a\r\n\r\n")).unwrap_err();
+            assert!(matches!(refusal, Refusal::Bad(_)), "{line}");
+        }
+    }
+
+    #[test]
+    fn cases_40_and_41_other_protocols_get_no_answer() {
+        assert_eq!(read([&b"\x16\x03\x01"[..]]).unwrap_err(), Refusal::Foreign);
+        assert_eq!(read([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]]).unwrap_err(), Refusal::Foreign);
+        // And what is no protocol at all is not waited for.
+        assert_eq!(read([&b"\0\0\0"[..]]).unwrap_err(), BadMessage::RequestLine.into());
+    }
+
+    #[test]
+    fn one_empty_line_before_a_head_is_read_over() {
+        assert!(head("\r\nGET / HTTP/1.1\r\n\r\n").is_ok());
+        assert!(head("\r\n\r\nGET / HTTP/1.1\r\n\r\n").is_err());
+        assert!(read(b"\r\nGET / HTTP/1.1\r\n\r\n".chunks(1)).unwrap().is_some());
+    }
+
+    #[test]
+    fn who_keeps_the_connection() {
+        for (text, keep) in [
+            ("GET / HTTP/1.1\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nconnection: x, Close\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\nconnection: Keep-Alive\r\n\r\n", true),
+            ("GET / HTTP/1.0\r\nconnection: keep-alive, close\r\n\r\n", false),
+        ] {
+            assert_eq!(head(text).unwrap().keep, keep, "{text}");
+        }
+    }
+
+    #[test]
+    fn case_38_a_head_has_limits() {
+        let long = format!("GET / HTTP/1.1\r\nx-a: {}", "a".repeat(HEAD_MOST));
+        assert_eq!(read([long.as_bytes()]).unwrap_err(), BadMessage::HeadTooLarge.into());
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(FIELDS_MOST + 1));
+        assert_eq!(head(&many).unwrap_err(), BadMessage::TooManyFields.into());
+    }
+
+    /// What requests, good and bad, are made of.
+    fn scraps() -> impl Strategy<Value = Vec<u8>> {
+        let scrap = prop::sample::select(vec![
+            "GET / HTTP/1.1\r\n",
+            "POST /a HTTP/1.0\r\n",
+            "GET http://a/ HTTP/1.1\r\n",
+            "host: a\r\n",
+            "content-length: 2\r\n",
+            "content-length: 3\r\n",
+            "transfer-encoding: chunked\r\n",
+            "connection: close\r\n",
+            "x-a:  \t b \r\n",
+            ": x\r\n",
+            " x\r\n",
+            "\r\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "\0",
+            "ok",
+        ]);
+        prop::collection::vec(scrap, 0..10).prop_map(|scraps| scraps.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_reads_the_same_however_it_is_cut(bytes in scraps(), piece in 1_usize..40) {
+            let seen = |read: Result<Option<(Head, BytesMut)>, Refusal>| {
+                read.map(|read| read.map(|(head, rest)| (format!("{head:?}"), rest)))
+            };
+            let (cut, whole) = (seen(read(bytes.chunks(piece))), seen(read([&bytes[..]])));
+            // Cut off in the middle, what is wrong may come to light sooner or later, but nothing becomes right.
+            prop_assert_eq!(cut.ok().flatten(), whole.ok().flatten());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_harm(bytes: Vec<u8>, begin: bool) {
+            let begin = if begin { &b"GET / HTTP/1.1\r\n"[..] } else { b"" };
+            let _ = read([begin, &bytes, b"\r\n\r\n"]);
+        }
+    }
+}

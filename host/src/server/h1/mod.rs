@@ -1,0 +1,142 @@
+//! Our own HTTP/1.1 towards clients, the mirror of the codec towards backends: strict where a library repairs what must
+//! be refused, and one task per connection without a channel in between.
+//!
+//! A [`head`] is read from the [`wire`], its body [`incoming`] while the service makes the [`answer`], which goes out on the
+//! same wire.
+
+mod answer;
+mod date;
+mod head;
+mod incoming;
+mod wire;
+
+use super::{
+    pulse::{Pulse, UnderWay},
+    service::Service,
+    stream::Stream,
+};
+use crate::net::Body;
+pub(super) use answer::Broken;
+use answer::{Answer, Asked, closing};
+use head::{Head, Refusal};
+use http::{Method, Request, Response, Version};
+use incoming::Incoming;
+use std::{
+    cell::RefCell,
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use wire::{Gone, Wire};
+
+/// Serves requests, one after the other, until the connection ends. Dropping this future closes it as it stands.
+pub(super) async fn talk<S>(stream: Stream<S>, pulse: Rc<Pulse>, service: impl Service) -> Result<(), Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let wire = Rc::new(RefCell::new(Wire::new(stream)));
+    loop {
+        let head = match poll_fn(|cx| wire.borrow_mut().poll_head(cx)).await {
+            Some(Ok(head)) => head,
+            Some(Err(refusal)) => {
+                refuse(&wire, &pulse, &service, refusal).await?;
+                break;
+            }
+            None => break,
+        };
+        if !serve(&wire, &pulse, &service, head).await? {
+            break;
+        }
+        wire.borrow_mut().rest();
+    }
+    poll_fn(|cx| wire.borrow_mut().poll_close(cx)).await?;
+    Ok(())
+}
+
+/// Serves one request; whether the connection goes on.
+async fn serve<S>(
+    wire: &Rc<RefCell<Wire<S>>>,
+    pulse: &Rc<Pulse>,
+    service: &impl Service,
+    head: Head,
+) -> Result<bool, Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Head { request, body, keep, expects } = head;
+    let asked =
+        Asked { for_head: *request.method() == Method::HEAD, is_http_1_0: request.version() == Version::HTTP_10 };
+    let under_way = UnderWay::begin(pulse);
+    let number = wire.borrow_mut().begin(body, expects);
+    let response = answered(wire, service.serve(with_body(request, wire, number))).await?;
+    let close = !keep || under_way.is_draining() || pulse.is_closing();
+    let goes_on = send(wire, response, asked, close).await?;
+    // What is left of the body is waited for no longer than for the next request.
+    drop(under_way);
+    Ok(goes_on && (wire.borrow().is_done(number) || poll_fn(|cx| wire.borrow_mut().poll_discard(cx)).await))
+}
+
+fn with_body<S>(request: Request<()>, wire: &Rc<RefCell<Wire<S>>>, number: u64) -> Request<Body>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let has_body = !wire.borrow().is_done(number);
+    request.map(|()| match has_body {
+        true => Body::Stream(Box::pin(Incoming { wire: wire.clone(), number })),
+        false => Body::Empty,
+    })
+}
+
+/// The service's answer, unless the client leaves before.
+async fn answered<S>(
+    wire: &RefCell<Wire<S>>,
+    serving: impl Future<Output = Response<Body>>,
+) -> Result<Response<Body>, Gone>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut serving = pin!(serving);
+    poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(response) => Poll::Ready(Ok(response)),
+        Poll::Pending => wire.borrow_mut().poll_gone(cx).map(Err),
+    })
+    .await
+}
+
+/// Sends an answer; whether the connection may go on behind it.
+async fn send<S>(wire: &RefCell<Wire<S>>, response: Response<Body>, asked: Asked, close: bool) -> Result<bool, Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut answer = {
+        let mut wire = wire.borrow_mut();
+        wire.answers();
+        let close = close || !(wire.can_go_on() || is_reading(&response));
+        Answer::begin(wire.text(), response, asked, close)
+    };
+    poll_fn(|cx| answer.poll(wire, cx)).await?;
+    Ok(!answer.closes())
+}
+
+/// Whether what is left of the request's body may still be sent to the backend while its answer comes.
+fn is_reading(response: &Response<Body>) -> bool {
+    matches!(response.body(), Body::Stream(_))
+}
+
+/// Says what is wrong, to a client that speaks HTTP.
+async fn refuse<S>(
+    wire: &RefCell<Wire<S>>,
+    pulse: &Rc<Pulse>,
+    service: &impl Service,
+    refusal: Refusal,
+) -> Result<(), Broken>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Refusal::Bad(bad) = refusal else { return Ok(()) };
+    let _under_way = UnderWay::begin(pulse);
+    let asked = Asked { for_head: false, is_http_1_0: false };
+    send(wire, closing(service.refuse(bad)), asked, true).await.map(drop)
+}

@@ -1,0 +1,296 @@
+//! The two directions of one connection: what came and what shall go out. Requests' bodies and answers use it in turn,
+//! all on one task.
+
+use super::head::{Head, HeadReader, Refusal};
+use crate::{
+    net::{
+        BodyError, Side,
+        h1::{BadMessage, Decoder, HEAD_MOST, Inbox, Piece},
+    },
+    server::stream::Stream,
+};
+use bytes::{Buf, Bytes};
+use http_body::Frame;
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A larger buffer for what goes out is not kept from one answer to the next.
+const TEXT_KEPT_MOST: usize = 8 << 10;
+/// What a client may have sent of a body that nobody read, and still be listened to afterwards.
+const DISCARDED_MOST: u64 = 64 << 10;
+/// Tells a client that its body is welcome.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// One connection to a client.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    stream: Stream<S>,
+    inbox: Inbox,
+    heads: HeadReader,
+    /// Which request is under way, so that an old one's body cannot read a new one's.
+    number: u64,
+    coming: Coming,
+    /// Reads what is coming.
+    decoder: Decoder,
+    /// Goes out in this order: text, payload, behind.
+    text: Vec<u8>,
+    /// Bytes of the text that went out.
+    sent: usize,
+    payload: Bytes,
+    behind: &'static [u8],
+}
+
+/// The body of the request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coming {
+    /// All of it was taken.
+    Done,
+    /// The client waits to be asked for it.
+    Expected,
+    /// The client is being asked for it.
+    Invited,
+    /// It comes, or may come.
+    Open,
+    /// There will be no more of it: it broke off, or is malformed.
+    Broken,
+}
+
+/// The client has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: Stream<S>) -> Wire<S> {
+        Wire {
+            stream,
+            inbox: Inbox::default(),
+            heads: HeadReader::default(),
+            number: 0,
+            coming: Coming::Done,
+            decoder: Decoder::Exact(0),
+            text: Vec::new(),
+            sent: 0,
+            payload: Bytes::new(),
+            behind: b"",
+        }
+    }
+
+    /// Waits for the next request's head; none when there will be none.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Head, Refusal>>> {
+        if !self.inbox.bytes.is_empty() {
+            self.stream.pulse().bytes_came();
+        }
+        loop {
+            match self.heads.take(&mut self.inbox.bytes) {
+                Ok(None) => {}
+                Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
+                Err(refusal) => return Poll::Ready(Some(Err(refusal))),
+            }
+            let is_between = self.inbox.bytes.is_empty();
+            if is_between && self.stream.pulse().is_closing() {
+                return Poll::Ready(None);
+            }
+            match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// From now on what comes is this body; its number.
+    pub(super) fn begin(&mut self, body: Decoder, expects: bool) -> u64 {
+        self.number += 1;
+        self.coming = match body {
+            Decoder::Exact(0) => Coming::Done,
+            // Who sends it unasked does not wait.
+            _ if expects && self.inbox.bytes.is_empty() => Coming::Expected,
+            _ => Coming::Open,
+        };
+        self.decoder = body;
+        self.number
+    }
+
+    /// Whether all of the body was taken.
+    pub(super) fn is_done(&self, number: u64) -> bool {
+        self.number != number || self.coming == Coming::Done
+    }
+
+    /// How the body of the request under way is read.
+    pub(super) fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The next piece of a body.
+    pub(super) fn poll_body(
+        &mut self,
+        number: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.is_done(number) {
+            return Poll::Ready(None);
+        }
+        let piece = ready!(self.poll_piece(cx));
+        Poll::Ready(match piece {
+            Ok(Piece::Data(data)) => {
+                if self.decoder.is_complete(&mut self.inbox.bytes) {
+                    self.coming = Coming::Done;
+                }
+                Some(Ok(Frame::data(data)))
+            }
+            Ok(Piece::Trailers(fields)) => {
+                self.coming = Coming::Done;
+                Some(Ok(Frame::trailers(fields)))
+            }
+            Ok(Piece::End | Piece::Nothing) => {
+                self.coming = Coming::Done;
+                None
+            }
+            Err(error) => {
+                self.coming = Coming::Broken;
+                Some(Err(error))
+            }
+        })
+    }
+
+    /// The next piece; [`Piece::Nothing`] never.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
+        if self.coming == Coming::Broken {
+            return Poll::Ready(Err(downstream("the body broke off before")));
+        }
+        if self.coming == Coming::Expected {
+            self.coming = Coming::Invited;
+            self.text.extend_from_slice(CONTINUE);
+        }
+        if self.coming == Coming::Invited {
+            ready!(self.poll_out(cx)).map_err(|_| downstream("the client left before its body was asked for"))?;
+            self.coming = Coming::Open;
+        }
+        loop {
+            match self.decoder.decode(&mut self.inbox.bytes).map_err(bad)? {
+                Piece::Nothing => {}
+                piece => return Poll::Ready(Ok(piece)),
+            }
+            match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
+                Ok(1..) => {}
+                Ok(0) => return Poll::Ready(Err(downstream("the client left in the middle of its body"))),
+                Err(error) => {
+                    return Poll::Ready(Err(downstream(format!("the client left in the middle of its body: {error}"))));
+                }
+            }
+        }
+    }
+
+    /// Ready when the client leaves while its answer is made. What it sends meanwhile is its next request.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        while self.coming == Coming::Done && self.inbox.bytes.len() < HEAD_MOST {
+            match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Gone),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Whether the connection can go on behind this request, though nobody will read what is left of its body.
+    pub(super) fn can_go_on(&self) -> bool {
+        match self.coming {
+            Coming::Done => true,
+            Coming::Open => self.decoder.size_hint().exact().is_some_and(|left| left <= DISCARDED_MOST),
+            Coming::Expected | Coming::Invited | Coming::Broken => false,
+        }
+    }
+
+    /// The answer begins: from now on nobody is asked for a body any more.
+    pub(super) fn answers(&mut self) {
+        self.coming = match self.coming {
+            Coming::Expected => Coming::Broken,
+            Coming::Invited => Coming::Open,
+            coming => coming,
+        };
+    }
+
+    /// Reads what is left of a body that nobody wants; whether the next request follows.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        while self.can_go_on() {
+            match ready!(self.poll_body(self.number, cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return Poll::Ready(false),
+                None => return Poll::Ready(true),
+            }
+        }
+        Poll::Ready(false)
+    }
+
+    /// Where text that shall go out is written. Only while no payload waits.
+    pub(super) fn text(&mut self) -> &mut Vec<u8> {
+        &mut self.text
+    }
+
+    /// Puts a piece of a body behind the text, and something behind the piece. Only while no payload waits.
+    pub(super) fn put(&mut self, payload: Bytes, behind: &'static [u8]) {
+        self.payload = payload;
+        self.behind = behind;
+    }
+
+    /// Whether a payload waits: nothing can be put behind it.
+    pub(super) fn is_full(&self) -> bool {
+        !self.payload.is_empty() || !self.behind.is_empty()
+    }
+
+    /// Bytes of text that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.text.len() - self.sent
+    }
+
+    /// Sends all that waits.
+    pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.waiting() > 0 || self.is_full() {
+            let text = &self.text[self.sent..];
+            let stream = Pin::new(&mut self.stream);
+            let n = ready!(match (&self.payload[..], self.behind) {
+                ([], []) => stream.poll_write(cx, text),
+                (payload, behind) => stream.poll_write_vectored(cx, &[text, payload, behind].map(IoSlice::new)),
+            })?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.went_out(n);
+        }
+        self.text.clear();
+        self.sent = 0;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn went_out(&mut self, n: usize) {
+        let text = n.min(self.waiting());
+        self.sent += text;
+        let payload = (n - text).min(self.payload.len());
+        self.payload.advance(payload);
+        self.behind = &self.behind[n - text - payload..];
+    }
+
+    /// Between two requests: buffers that grew are not kept.
+    pub(super) fn rest(&mut self) {
+        self.inbox.rest();
+        if self.text.capacity() > TEXT_KEPT_MOST {
+            self.text = Vec::new();
+        }
+    }
+
+    /// Closes our side, and waits for the client's.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+fn bad(bad: BadMessage) -> BodyError {
+    downstream(format!("malformed body: {bad}"))
+}
+
+fn downstream(what: impl Into<String>) -> BodyError {
+    BodyError::new(Side::Downstream, what)
+}
