@@ -73,7 +73,7 @@ fn head() -> Head {
         headers: HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("*/*"))]),
         client: [127, 0, 0, 1].into(),
         tags: Vec::new(),
-        connection: Arc::new(Connection { listener: 0, peer, tls: None }),
+        connection: Arc::new(Connection::new(0, peer, None)),
     }
 }
 

@@ -108,7 +108,7 @@ fn head() -> Head {
         headers: http::HeaderMap::new(),
         client: client.into(),
         tags: Vec::new(),
-        connection: Arc::new(Connection { listener: 0, peer, tls: None }),
+        connection: Arc::new(Connection::new(0, peer, None)),
     }
 }
 

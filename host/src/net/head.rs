@@ -1,5 +1,6 @@
 //! A request's head as routes, filters, balancers and the backend see it: after the path was normalised, once.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
 use std::{
     borrow::Cow,
@@ -35,6 +36,8 @@ pub struct Connection {
     pub listener: usize,
     /// The other end of the socket.
     pub peer: SocketAddr,
+    /// The peer's address, as headers tell it.
+    pub peer_line: HeaderValue,
     /// None: plain HTTP.
     pub tls: Option<TlsFacts>,
 }
@@ -68,6 +71,14 @@ impl Scheme {
 }
 
 impl Connection {
+    /// A connection that was accepted.
+    pub fn new(listener: usize, peer: SocketAddr, tls: Option<TlsFacts>) -> Connection {
+        let line = Bytes::from(peer.ip().to_canonical().to_string());
+        // An address is always a legal value.
+        let peer_line = HeaderValue::from_maybe_shared(line).unwrap_or(HeaderValue::from_static("unknown"));
+        Connection { listener, peer, peer_line, tls }
+    }
+
     /// How the client came.
     pub fn scheme(&self) -> Scheme {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }

@@ -156,7 +156,7 @@ fn head(number: u64) -> Head {
         headers,
         client,
         tags: Vec::new(),
-        connection: Arc::new(Connection { listener: 0, peer: SocketAddr::new(client, 1024), tls }),
+        connection: Arc::new(Connection::new(0, SocketAddr::new(client, 1024), tls)),
     }
 }
 

@@ -178,6 +178,6 @@ fn blank() -> Head {
         headers: HeaderMap::new(),
         client: nowhere,
         tags: Vec::new(),
-        connection: Arc::new(Connection { listener: 0, peer: SocketAddr::new(nowhere, 0), tls: None }),
+        connection: Arc::new(Connection::new(0, SocketAddr::new(nowhere, 0), None)),
     }
 }

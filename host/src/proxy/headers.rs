@@ -18,20 +18,6 @@ pub struct Policy {
     pub forwarded: Forwarded,
 }
 
-/// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, and what browsers and HTTP/2
-/// upgrades add).
-static HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
-
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -39,7 +25,9 @@ static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host"
 /// Before any filter sees the request: drops what `connection` names, so that a client cannot strike out what filters
 /// and we add; finds the client's address; replaces what is not believed about the way here by what is known.
 pub(super) fn believe(head: &mut Head, policy: &Policy) {
-    remove_connection_options(&mut head.headers);
+    if head.headers.contains_key(header::CONNECTION) {
+        remove_connection_options(&mut head.headers);
+    }
     let trusts = |address: IpAddr| policy.trusted.iter().any(|network| network.contains(address));
     let peer_is_trusted = trusts(head.connection.peer.ip());
     if peer_is_trusted {
@@ -50,20 +38,14 @@ pub(super) fn believe(head: &mut Head, policy: &Policy) {
         Forwarded::Rfc7239 => *name == header::FORWARDED,
         Forwarded::None => false,
     };
-    let is_forwarding = |name: &HeaderName| *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-");
-    let keeps = |name: &HeaderName| !is_forwarding(name) || (peer_is_trusted && is_believed(name));
-    let dropped: Vec<HeaderName> = head.headers.keys().filter(|name| !keeps(name)).cloned().collect();
-    for name in dropped {
-        head.headers.remove(name);
-    }
+    remove_all(&mut head.headers, |name| is_forwarding(name) && !(peer_is_trusted && is_believed(name)));
     tell_the_way(head, policy.forwarded);
 }
 
 /// On the way to a backend, after the filters: no guest can bring back what is taken out here.
 pub(super) fn towards_backend(headers: &mut HeaderMap, version: Version) {
-    remove_hop_by_hop(headers);
     // The wait for `100 Continue` is between the client and us.
-    headers.remove(header::EXPECT);
+    remove_all(headers, |name| is_hop_by_hop(name) || *name == header::EXPECT);
     if version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -72,25 +54,45 @@ pub(super) fn towards_backend(headers: &mut HeaderMap, version: Version) {
 
 /// On the way to the client.
 pub(super) fn towards_client(headers: &mut HeaderMap, version: Version) {
-    remove_connection_options(headers);
-    remove_hop_by_hop(headers);
+    if headers.contains_key(header::CONNECTION) {
+        remove_connection_options(headers);
+    }
+    remove_all(headers, is_hop_by_hop);
     append_via(headers, version);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
+/// Removes all headers of such names. One look at each name, and no search for names that are not there: mostly there is
+/// nothing to remove.
+fn remove_all(headers: &mut HeaderMap, shall_go: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| shall_go(name)).cloned() {
         headers.remove(name);
     }
 }
 
+/// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, and what browsers and HTTP/2
+/// upgrades add).
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+    )
+}
+
+fn is_forwarding(name: &HeaderName) -> bool {
+    *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")
+}
+
 /// Removes the headers that `connection` names, but for those that frame the message or say whom it is for.
 fn remove_connection_options(headers: &mut HeaderMap) {
-    let is_plain = |line: &&HeaderValue| {
-        let line = line.as_bytes();
-        line.eq_ignore_ascii_case(b"keep-alive") || line.eq_ignore_ascii_case(b"close")
-    };
-    let lines: Vec<HeaderValue> =
-        headers.get_all(header::CONNECTION).iter().filter(|line| !is_plain(line)).cloned().collect();
+    let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
     for option in lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')) {
         let option = option.trim_ascii();
         let is_framing = ["host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"]
@@ -141,7 +143,10 @@ fn tell_the_way(head: &mut Head, forwarded: Forwarded) {
     let scheme = head.connection.scheme().as_str();
     match forwarded {
         Forwarded::X => {
-            append_element(&mut head.headers, &X_FORWARDED_FOR, |line| write!(line, "{peer}"));
+            match head.headers.contains_key(&X_FORWARDED_FOR) {
+                true => append_element(&mut head.headers, &X_FORWARDED_FOR, |line| write!(line, "{peer}")),
+                false => drop(head.headers.insert(&X_FORWARDED_FOR, head.connection.peer_line.clone())),
+            }
             head.headers.entry(&X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
             head.headers.entry(&X_FORWARDED_HOST).or_insert_with(|| head.authority.clone());
         }
@@ -214,7 +219,7 @@ mod tests {
             headers: map,
             client: peer,
             tags: Vec::new(),
-            connection: Arc::new(Connection { listener: 0, peer: (peer, 5000).into(), tls: Some(TlsFacts::default()) }),
+            connection: Arc::new(Connection::new(0, (peer, 5000).into(), Some(TlsFacts::default()))),
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) async fn run(
 ) {
     let (pulse, limits) = (&place.pulse, &entrance.timeout);
     let session = |tls| {
-        let connection = Arc::new(Connection { listener: entrance.index, peer, tls });
+        let connection = Arc::new(Connection::new(entrance.index, peer, tls));
         Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {

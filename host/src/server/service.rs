@@ -39,8 +39,8 @@ pub(super) trait Service: 'static {
 }
 
 impl Service for Session {
-    async fn serve(&self, request: Request<Body>) -> Response<Body> {
-        proxy::serve(&self.worker, &self.entrance.policy, &self.connection, request).await
+    fn serve(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> {
+        proxy::serve(&self.worker, &self.entrance.policy, &self.connection, request)
     }
 
     fn refuse(&self, bad: BadMessage) -> Response<Body> {

@@ -204,7 +204,7 @@ fn head() -> Head {
         headers: HeaderMap::new(),
         client: peer.ip(),
         tags: Vec::new(),
-        connection: Arc::new(Connection { listener: 0, peer, tls: None }),
+        connection: Arc::new(Connection::new(0, peer, None)),
     }
 }
 

@@ -76,6 +76,12 @@ pub fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
     value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
 }
 
+/// Whether a `connection` line says nothing but what each connection decides for itself; it names no header to drop.
+pub fn is_plain_connection(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

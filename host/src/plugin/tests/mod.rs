@@ -67,7 +67,7 @@ fn head() -> Head {
         headers,
         client,
         tags: Vec::new(),
-        connection: Arc::new(Connection { listener: 0, peer: SocketAddr::new(client, 1), tls: Some(tls) }),
+        connection: Arc::new(Connection::new(0, SocketAddr::new(client, 1), Some(tls))),
     }
 }
 

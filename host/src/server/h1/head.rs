@@ -2,6 +2,7 @@
 
 use crate::net::h1::{
     BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, append, complaint, content_length, field, has_token,
+    is_plain_connection,
 };
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, Method, Request, Uri, Version, header};
@@ -149,6 +150,9 @@ fn read_fields(
         } else if name == header::CONNECTION {
             said.close |= has_token(&value, b"close");
             said.keep_alive |= has_token(&value, b"keep-alive");
+            if is_plain_connection(&value) {
+                continue;
+            }
         } else if name == header::EXPECT {
             said.expects |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         }

@@ -29,7 +29,7 @@ use std::{
     task::Poll,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-use wire::{Gone, Wire};
+use wire::Wire;
 
 /// Serves requests, one after the other, until the connection ends. Dropping this future closes it as it stands.
 pub(super) async fn talk<S>(stream: Stream<S>, pulse: Rc<Pulse>, service: impl Service) -> Result<(), Broken>
@@ -70,7 +70,15 @@ where
         Asked { for_head: *request.method() == Method::HEAD, is_http_1_0: request.version() == Version::HTTP_10 };
     let under_way = UnderWay::begin(pulse);
     let number = wire.borrow_mut().begin(body, expects);
-    let response = answered(wire, service.serve(with_body(request, wire, number))).await?;
+    let response = {
+        // Pinned where it was made: it is large, and moving it would cost more than polling it.
+        let mut serving = pin!(service.serve(with_body(request, wire, number)));
+        poll_fn(|cx| match serving.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Ok(response)),
+            Poll::Pending => wire.borrow_mut().poll_gone(cx).map(Err),
+        })
+        .await?
+    };
     let close = !keep || under_way.is_draining() || pulse.is_closing();
     let goes_on = send(wire, response, asked, close).await?;
     // What is left of the body is waited for no longer than for the next request.
@@ -87,22 +95,6 @@ where
         true => Body::Stream(Box::pin(Incoming { wire: wire.clone(), number })),
         false => Body::Empty,
     })
-}
-
-/// The service's answer, unless the client leaves before.
-async fn answered<S>(
-    wire: &RefCell<Wire<S>>,
-    serving: impl Future<Output = Response<Body>>,
-) -> Result<Response<Body>, Gone>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut serving = pin!(serving);
-    poll_fn(|cx| match serving.as_mut().poll(cx) {
-        Poll::Ready(response) => Poll::Ready(Ok(response)),
-        Poll::Pending => wire.borrow_mut().poll_gone(cx).map(Err),
-    })
-    .await
 }
 
 /// Sends an answer; whether the connection may go on behind it.

@@ -2,7 +2,7 @@
 
 use crate::net::h1::{
     BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, append, complaint, content_length, field,
-    has_token,
+    has_token, is_plain_connection,
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
@@ -101,6 +101,9 @@ fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMe
             continue;
         } else if name == header::CONNECTION {
             said.close |= has_token(&value, b"close");
+            if is_plain_connection(&value) {
+                continue;
+            }
         }
         append(&mut headers, name, value)?;
     }
