@@ -231,6 +231,23 @@ async fn a_drain_that_is_cut_off_is_exit_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_in_the_log_under_the_id_that_the_client_was_told() {
+    let room = Room::new();
+    let origin = origin::misbehaving();
+    serving(&room, &origin, "");
+    let running = room.start(&["run"]);
+    let mut client = Client::plain(listens(&room).await).await;
+    let told = client.get("/early-close").await.text();
+    let id = told.split("request ").nth(1).expect("an id").trim();
+    let line = running.logs(id).await;
+    assert!(line.contains("WARN") && line.contains("502") && line.contains("without an answer"), "{line}");
+    assert!(line.contains("shop") && line.contains(&origin.address().to_string()), "{line}");
+    let _ = client.send(pointsman_tests::client::request(http::Method::GET, "/truncate")).await;
+    let line = running.logs("an answer broke off").await;
+    assert!(line.contains("WARN") && line.contains(&origin.address().to_string()), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_73_a_second_process_is_told_that_the_address_is_taken() {
     let (first, second) = (Room::new(), Room::new());
     let origin = Origin::named("a");

@@ -1,6 +1,7 @@
 //! Why a request has no backend's answer: what, and whose side is to blame. Status and text follow from it in `respond`.
 
 use crate::{net::Side, upstream};
+use std::sync::Arc;
 
 /// A request that a backend did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -8,6 +9,10 @@ use crate::{net::Side, upstream};
 pub struct Error {
     /// What happened.
     pub kind: Kind,
+    /// The pool it was for, once a route had said so.
+    pub pool: Option<Arc<str>>,
+    /// Who was asked.
+    pub backend: Option<Arc<str>>,
 }
 
 /// What happened.
@@ -44,7 +49,7 @@ pub enum Kind {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Error {
-        Error { kind }
+        Error { kind, pool: None, backend: None }
     }
 }
 
