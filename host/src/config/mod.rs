@@ -14,7 +14,7 @@ mod shapes;
 mod table;
 pub mod units;
 
-pub use place::{default_admin, runtime_directory};
+pub use place::{default_admin, runtime_directory, token_file};
 pub use schema::json_schema;
 
 use crate::problem::{Code, Problem, Spot};
