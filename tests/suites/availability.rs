@@ -133,7 +133,7 @@ async fn a_refused_connect_goes_on_to_every_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_56_all_dead_is_503_at_once_and_back_within_a_moment() {
+async fn case_56_all_dead_is_503_at_once_and_one_that_is_back_serves() {
     let [a, b, c] = origin::three();
     let edge = edge::plain().pool("shop", &[&a, &b, &c]).start();
     let mut client = Client::plain(edge.address()).await;
