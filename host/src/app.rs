@@ -111,8 +111,9 @@ impl App {
         let (drain, live) = Drain::new();
         let rescan = Arc::new(Notify::new());
         let status = Arc::new(StatusSource::new(&config, &listeners, &applier));
+        let share = health::share(pools.len());
         for pool in pools {
-            side.spawn(health::run(pool, live.clone()));
+            side.spawn(health::run(pool, share, live.clone()));
         }
         let serving = Workers::start(doors, workers, applier.cell(), Instant::now(), &live).map_err(cannot_start)?;
         let admin = {

@@ -326,6 +326,17 @@ impl Edge {
         tokio::task::spawn_blocking(|| app.shutdown()).await.expect("it stops")
     }
 
+    /// Where its admin API is on TCP.
+    ///
+    /// # Panics
+    /// When it is a socket file.
+    pub fn admin_port(&self) -> u16 {
+        match self.app().admin() {
+            model::AdminAddress::Tcp(address) => address.port(),
+            model::AdminAddress::Unix(path) => panic!("the API is at {}", path.display()),
+        }
+    }
+
     fn app(&self) -> &App {
         self.app.as_ref().expect("still there")
     }

@@ -40,6 +40,48 @@ impl Place {
     }
 }
 
+/// Somebody who listens and never answers: the system takes [`Deaf::PLACES`] connections for it, and no more, so that the
+/// next connect hangs as one to a dead host does.
+#[derive(Debug)]
+pub struct Deaf {
+    socket: Socket,
+    callers: Vec<Socket>,
+}
+
+impl Deaf {
+    /// Connects that succeed before [`Deaf::fill`].
+    pub const PLACES: i32 = 4;
+
+    /// A fresh one.
+    pub fn new() -> Deaf {
+        let socket = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free loopback port");
+        socket.listen(Deaf::PLACES).expect("listen");
+        Deaf { socket, callers: Vec::new() }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap().as_socket().unwrap()
+    }
+
+    /// Takes all its places, and a few that are not there. Who connects from now on waits.
+    pub fn fill(&mut self) {
+        for _ in 0..2 * Deaf::PLACES {
+            let caller = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+            caller.set_nonblocking(true).unwrap();
+            // Err: it is under way, as it should be.
+            let _ = caller.connect(&self.address().into());
+            self.callers.push(caller);
+        }
+    }
+}
+
+impl Default for Deaf {
+    fn default() -> Self {
+        Deaf::new()
+    }
+}
+
 impl Default for Place {
     fn default() -> Self {
         Place::new()

@@ -88,7 +88,8 @@ async fn case_74_on_tcp_only_local_programs_may_call() {
     }
     let origin = Origin::named("a");
     let edge = edge::plain().pool("shop", &[&origin]).admin_on_tcp().start();
-    let file = std::path::PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap()).join("pointsman/admin.token");
+    let runtime = std::path::PathBuf::from(std::env::var_os("XDG_RUNTIME_DIR").unwrap());
+    let file = runtime.join(format!("pointsman/admin-{}.token", edge.admin_port()));
     let token = std::fs::read_to_string(&file).unwrap();
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let bearer = format!("Bearer {token}");

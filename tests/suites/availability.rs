@@ -7,10 +7,13 @@ use pointsman_tests::{
     edge::{self, Edge},
     load::{Load, Pace, Target},
     origin::{self, Origin, Reply},
-    sockets::Place,
-    story::eventually,
+    sockets::{Deaf, Place},
+    story::{PATIENCE, eventually},
 };
-use std::time::Duration;
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Requests a second while backends die. A build without optimisations shares two processors with the backends, the
@@ -56,6 +59,62 @@ async fn a_request_that_was_sent_is_never_sent_twice() {
     assert!(rude.requests() > 0 && well.requests() > 0);
 }
 
+/// Answers `well`; asked for `/crash`, it dies without an answer, and nobody listens there any more.
+fn mortal() -> Arc<Origin> {
+    Arc::new_cyclic(|me: &Weak<Origin>| {
+        let me = me.clone();
+        Origin::new(move |seen| match (seen.target.as_str(), me.upgrade()) {
+            ("/crash", Some(origin)) => {
+                origin.kill();
+                Reply::silence()
+            }
+            _ => Reply::named("well"),
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_get_that_kills_who_gets_it_reaches_two_at_the_most() {
+    let mortals = [(); 4].map(|()| mortal());
+    let rude = [(); 4].map(|()| {
+        Origin::new(|seen| match seen.target.as_str() {
+            "/crash" => Reply::default().then(origin::Step::Close),
+            _ => Reply::named("well"),
+        })
+    });
+    for origins in [mortals.each_ref().map(|origin| &**origin), rude.each_ref()] {
+        let [a, b, c, d] = origins;
+        let edge = edge::plain().workers(1).pool("shop", &[a, b, c, d]);
+        let edge = edge.with(|pool| pool.health.interval = Duration::from_secs(3600)).start();
+        let mut client = Client::plain(edge.address()).await;
+        // Each has a kept connection by now.
+        for _ in 0..8 {
+            assert_eq!(client.get("/").await.text(), "well");
+        }
+        assert_eq!(client.get("/crash").await.status, StatusCode::BAD_GATEWAY);
+        let seen = origins.iter().flat_map(|origin| origin.seen());
+        assert_eq!(seen.filter(|seen| seen.target == "/crash").count(), 2, "sent once, and once more");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connects_have_no_more_time_than_the_request() {
+    let mut deaf = [(); 3].map(|()| Deaf::new());
+    let addresses = deaf.each_ref().map(Deaf::address);
+    let edge = edge::plain().workers(1).pool("shop", &[&addresses[0], &addresses[1], &addresses[2]]);
+    let edge = edge.with(|pool| {
+        pool.health.interval = Duration::from_secs(3600);
+        pool.timeout.connect = PATIENCE;
+        pool.timeout.total = Some(Duration::from_millis(300));
+    });
+    let edge = edge.start();
+    assert_eq!(standings(&edge), ["ready"; 3]);
+    deaf.iter_mut().for_each(Deaf::fill);
+    let answer = Client::plain(edge.address()).await.get("/").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(edge.pool("shop").backends.iter().map(|backend| backend.attempts).sum::<u64>(), 1, "no time for others");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_connect_goes_on_to_every_other() {
     // Four that nobody listens at, one that serves; no health check comes in between.
@@ -74,7 +133,7 @@ async fn a_refused_connect_goes_on_to_every_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_56_all_dead_is_503_at_once_and_back_within_a_moment() {
+async fn case_56_all_dead_is_503_at_once_and_one_that_is_back_serves() {
     let [a, b, c] = origin::three();
     let edge = edge::plain().pool("shop", &[&a, &b, &c]).start();
     let mut client = Client::plain(edge.address()).await;

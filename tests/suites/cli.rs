@@ -231,6 +231,23 @@ async fn a_drain_that_is_cut_off_is_exit_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_fails_is_in_the_log_under_the_id_that_the_client_was_told() {
+    let room = Room::new();
+    let origin = origin::misbehaving();
+    serving(&room, &origin, "");
+    let running = room.start(&["run"]);
+    let mut client = Client::plain(listens(&room).await).await;
+    let told = client.get("/early-close").await.text();
+    let id = told.split("request ").nth(1).expect("an id").trim();
+    let line = running.logs(id).await;
+    assert!(line.contains("WARN") && line.contains("502") && line.contains("without an answer"), "{line}");
+    assert!(line.contains("shop") && line.contains(&origin.address().to_string()), "{line}");
+    let _ = client.send(pointsman_tests::client::request(http::Method::GET, "/truncate")).await;
+    let line = running.logs("an answer broke off").await;
+    assert!(line.contains("WARN") && line.contains(&origin.address().to_string()), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_73_a_second_process_is_told_that_the_address_is_taken() {
     let (first, second) = (Room::new(), Room::new());
     let origin = Origin::named("a");
@@ -244,6 +261,52 @@ async fn case_73_a_second_process_is_told_that_the_address_is_taken() {
     assert_eq!(said.code, Some(2));
     assert!(said.stderr.contains("PM0201") && said.stderr.contains(&running.pid().to_string()), "{}", said.stderr);
     assert_eq!(Client::plain(address).await.get("/").await.text(), "a", "the first serves on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_knows_the_process_that_serves_the_same_file_from_any_other() {
+    let room = Room::new();
+    let origin = Origin::named("a");
+    serving(&room, &origin, "");
+    let running = room.start(&["run"]);
+    let address = listens(&room).await.to_string();
+    let config = std::fs::read_to_string(room.path().join("pointsman.toml")).unwrap();
+    let other = room.run(&["check"]).await;
+    assert_eq!(other.code, Some(2), "it has another listener: {}", other.stdout);
+    assert!(other.stderr.contains("PM0201") && other.stderr.contains("admin address"), "{}", other.stderr);
+    room.write("pointsman.toml", &config.replace("127.0.0.1:0", &address));
+    let same = room.run(&["check"]).await;
+    assert_eq!(same.code, Some(0), "{}{}", same.stdout, same.stderr);
+    let served = format!("is served by the Pointsman that runs already, pid {}", running.pid());
+    assert_eq!(same.stdout.matches(&served).count(), 2, "{}", same.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plugin_prints_is_heard() {
+    let room = Room::new();
+    let origin = Origin::named("a");
+    serving(
+        &room,
+        &origin,
+        "[[route]]\npool = \"shop\"\nfilters = [{ plugin = \"says\", settings = { do = [[\"print\"]] } }]\n",
+    );
+    std::fs::write(room.path().join("plugins/says.wasm"), guests::guest("edits")).unwrap();
+    let running = room.start(&["run"]);
+    assert_eq!(Client::plain(listens(&room).await).await.get("/").await.text(), "a");
+    running.logs("printed in on-request").await;
+    let said = room.run(&["plugin", "log", "says"]).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(
+        said.stdout.lines().any(|line| line.starts_with("info ") && line.contains("printed in on-request")),
+        "{}",
+        said.stdout
+    );
+    let lines: Vec<Value> =
+        serde_json::from_str(&room.run(&["plugin", "log", "says", "--json"]).await.stdout).expect("JSON");
+    assert!(lines.iter().any(|line| line["text"] == "complained in on-request"), "{lines:?}");
+    for nobody in ["nobody", "../../status"] {
+        assert_eq!(room.run(&["plugin", "log", nobody]).await.code, Some(1), "{nobody}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,10 +50,7 @@ async fn swaps_under_load_fail_no_request() {
 
     // Another algorithm, the first again under other bytes, and the other again.
     let next = [least_request(), guests::numbered(&round_robin(), 2), guests::numbered(&least_request(), 3)];
-    let mut before_swap = 0;
     for (generation, bytes) in (2..).zip(next) {
-        before_swap = before_swap.max(edge.plugin("ours").picks);
-        assert!(before_swap > 0, "the old generation picked");
         plugins.put("ours", &bytes);
         let took = serves(&edge, "ours", generation).await;
         println!("generation {generation} picked first {took:?} after the rename");

@@ -1,8 +1,9 @@
 //! Who may call: on a unix socket whoever may open it; on TCP only programs of this machine, never a page in a browser,
 //! and nothing is changed without the token.
 
+use super::directory;
 use crate::{
-    config::model::AdminAddress,
+    config::{model::AdminAddress, token_file},
     problem::{Code, Problem},
 };
 use http::{HeaderMap, Method, StatusCode, header};
@@ -26,10 +27,11 @@ pub(super) enum Access {
 impl Access {
     /// For this address; writes a new token where one is needed.
     pub(super) fn new(address: &AdminAddress) -> Result<Access, Problem> {
-        let AdminAddress::Tcp(_) = address else { return Ok(Access::Socket) };
-        let path = address.token_file();
+        let AdminAddress::Tcp(address) = address else { return Ok(Access::Socket) };
+        let path = token_file(*address);
         let token = write_token(&path).map_err(|error| {
             Problem::error(Code::ADDRESS_TAKEN, format!("cannot write the admin token {}: {error}", path.display()))
+                .note("or use a socket: `address = \"unix:PATH\"` under [admin]")
         })?;
         Ok(Access::Loopback { token })
     }
@@ -46,7 +48,7 @@ impl Access {
         }
         let bearer = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()?.strip_prefix("Bearer "));
         if method != Method::GET && !bearer.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
-            return Err((StatusCode::UNAUTHORIZED, "a changing call needs the token of admin.token"));
+            return Err((StatusCode::UNAUTHORIZED, "a changing call needs the token of admin-PORT.token"));
         }
         Ok(())
     }
@@ -72,9 +74,7 @@ fn write_token(path: &Path) -> io::Result<String> {
     let mut random = [0_u8; 32];
     fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    if let Some(directory) = path.parent() {
-        super::bind::private_directory(directory)?;
-    }
+    directory::make_for(path)?;
     // Away with an old one: its mode would stay.
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),

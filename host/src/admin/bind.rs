@@ -1,6 +1,6 @@
 //! The admin address, bound: a socket that only its user may open, or a loopback port.
 
-use super::access::Access;
+use super::{access::Access, directory};
 use crate::{
     config::model::AdminAddress,
     problem::{Code, Problem},
@@ -8,10 +8,10 @@ use crate::{
 use std::{
     fs,
     io::{self, ErrorKind},
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::unix::{
-        fs::{DirBuilderExt, FileTypeExt, PermissionsExt},
-        net::{UnixListener, UnixStream},
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        net::UnixListener,
     },
     path::{Path, PathBuf},
 };
@@ -33,15 +33,37 @@ pub(super) enum Socket {
     Tcp(TcpListener),
 }
 
-/// A socket file; removed when dropped.
+/// A socket file; removed when dropped, unless a successor has put its own there by then.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Device, inode, and when it last changed, for the number of an inode that is gone is used again.
+type Identity = (u64, u64, i64, i64);
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile { path: path.to_owned(), identity: identity(path)? })
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        let _guard = directory::lock_for(&self.path)?;
+        if identity(&self.path)? == self.identity { fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Nobody is there to be told; the next start replaces a dead socket.
-        let _ = fs::remove_file(&self.0);
+        let _ = self.remove();
     }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let there = fs::symlink_metadata(path)?;
+    Ok((there.dev(), there.ino(), there.ctime(), there.ctime_nsec()))
 }
 
 /// Binds the admin address. A dead socket file is replaced.
@@ -49,16 +71,28 @@ impl Drop for SocketFile {
 /// # Errors
 /// PM0201 when somebody answers there, or it cannot be bound.
 pub fn bind(address: &AdminAddress) -> Result<Bound, Problem> {
-    let (socket, bound) = match address {
+    let (socket, address) = open(address)?;
+    let access = Access::new(&address)?;
+    Ok(Bound { address, socket, access })
+}
+
+/// Whether [`bind`] could have the address; nobody is let in.
+///
+/// # Errors
+/// As there.
+pub fn try_bind(address: &AdminAddress) -> Result<(), Problem> {
+    open(address).map(drop)
+}
+
+fn open(address: &AdminAddress) -> Result<(Socket, AdminAddress), Problem> {
+    match address {
         AdminAddress::Unix(path) => bind_unix(path).map(|socket| (socket, address.clone())),
         AdminAddress::Tcp(asked) => bind_tcp(*asked),
     }
-    .map_err(|error| cannot_bind(address, &error))?;
-    let access = Access::new(&bound)?;
-    Ok(Bound { address: bound, socket, access })
+    .map_err(|error| cannot_bind(address, &error))
 }
 
-fn bind_tcp(asked: std::net::SocketAddr) -> io::Result<(Socket, AdminAddress)> {
+fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, AdminAddress)> {
     let listener = TcpListener::bind(asked)?;
     listener.set_nonblocking(true)?;
     let bound = listener.local_addr()?;
@@ -66,26 +100,36 @@ fn bind_tcp(asked: std::net::SocketAddr) -> io::Result<(Socket, AdminAddress)> {
 }
 
 fn bind_unix(path: &Path) -> io::Result<Socket> {
-    if let Some(directory) = path.parent() {
-        private_directory(directory)?;
-    }
+    directory::make_for(path)?;
+    // Two starts at once must not each take the other's new socket for a dead one.
+    let _guard = directory::lock_for(path)?;
     match fs::symlink_metadata(path) {
         Ok(file) if !file.file_type().is_socket() => {
             return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is there"));
         }
-        Ok(_) if UnixStream::connect(path).is_ok() => return Err(ErrorKind::AddrInUse.into()),
+        Ok(_) if is_live(path)? => return Err(ErrorKind::AddrInUse.into()),
         Ok(_) => fs::remove_file(path)?,
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
-    let file = SocketFile(path.to_owned());
     // Before it listens: nobody gets in while the mode is still the default one.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    let file = SocketFile::at(path)?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(Socket::Unix(socket.into(), file))
+}
+
+/// Whether somebody listens behind a socket file; one who is too busy to take a call does.
+fn is_live(path: &Path) -> io::Result<bool> {
+    let caller = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    caller.set_nonblocking(true)?;
+    Ok(match caller.connect(&socket2::SockAddr::unix(path)?) {
+        Ok(()) => true,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    })
 }
 
 fn cannot_bind(address: &AdminAddress, error: &io::Error) -> Problem {
@@ -97,14 +141,6 @@ fn cannot_bind(address: &AdminAddress, error: &io::Error) -> Problem {
     };
     Problem::error(Code::ADDRESS_TAKEN, format!("cannot listen on admin address {address}: {why}"))
         .note(format!("{remedy} `address` under [admin]"))
-}
-
-/// Makes a directory that only its user may enter, unless there is one.
-pub(super) fn private_directory(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 #[cfg(test)]
@@ -125,6 +161,42 @@ mod tests {
         std::mem::forget(file);
         bind(&address).unwrap();
         assert!(!path.exists(), "removed when dropped");
+    }
+
+    #[test]
+    fn who_ends_late_leaves_the_successors_socket_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = AdminAddress::Unix(directory.path().join("admin.sock"));
+        let Socket::Unix(listener, file) = bind(&address).unwrap().socket else { panic!("a unix socket") };
+        // It drains: nobody answers behind its socket any more.
+        drop(listener);
+        let successor = bind(&address).unwrap();
+        drop(file);
+        assert!(bind(&address).unwrap_err().headline.contains("address in use"));
+        drop(successor);
+        assert!(!directory.path().join("admin.sock").exists());
+    }
+
+    #[test]
+    fn of_many_starts_at_once_one_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let address = AdminAddress::Unix(path.clone());
+        for _ in 0..20 {
+            // A dead one, which each of them would replace.
+            let dead = UnixListener::bind(&path).unwrap();
+            drop(dead);
+            let all_begin = std::sync::Barrier::new(4);
+            let start = || {
+                all_begin.wait();
+                bind(&address)
+            };
+            let bound: Vec<_> = std::thread::scope(|scope| {
+                let starts = [(); 4].map(|()| scope.spawn(start));
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            assert_eq!(bound.iter().filter(|bound| bound.is_ok()).count(), 1, "{bound:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,10 @@
 mod access;
 pub mod api;
 mod bind;
+mod directory;
 mod server;
 
 pub use api::Status;
-pub use bind::{Bound, bind};
+pub use bind::{Bound, bind, try_bind};
+pub use directory::check_for;
 pub use server::{Server, Sources};

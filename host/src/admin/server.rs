@@ -63,12 +63,14 @@ impl Server {
         let file = match bound.socket {
             Socket::Unix(listener, file) => {
                 let listener = UnixListener::from_std(listener)?;
-                tokio::spawn(serve_unix(listener, calls, live));
+                let accept = async move || Ok(listener.accept().await?.0);
+                tokio::spawn(serve(accept, calls, live));
                 Some(file)
             }
             Socket::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
-                tokio::spawn(serve_tcp(listener, calls, live));
+                let accept = async move || Ok(listener.accept().await?.0);
+                tokio::spawn(serve(accept, calls, live));
                 None
             }
         };
@@ -81,21 +83,14 @@ impl Server {
     }
 }
 
-async fn serve_unix(listener: UnixListener, calls: Calls, mut live: Live) {
+async fn serve<S>(accept: impl AsyncFn() -> io::Result<S>, calls: Calls, mut live: Live)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let places = Arc::new(Semaphore::new(CONNECTIONS_MOST));
     while let Ok(place) = places.clone().acquire_owned().await {
         tokio::select! {
-            accepted = listener.accept() => calls.took(accepted.map(|(stream, _)| stream), place).await,
-            () = live.draining() => return,
-        }
-    }
-}
-
-async fn serve_tcp(listener: TcpListener, calls: Calls, mut live: Live) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MOST));
-    while let Ok(place) = places.clone().acquire_owned().await {
-        tokio::select! {
-            accepted = listener.accept() => calls.took(accepted.map(|(stream, _)| stream), place).await,
+            accepted = accept() => calls.took(accepted, place).await,
             () = live.draining() => return,
         }
     }

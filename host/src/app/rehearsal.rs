@@ -2,7 +2,13 @@
 //! backends asked once. `check` prints it.
 
 use super::{Options, cannot_start, prepare, side_runtime, status};
-use crate::{admin::api, config::model::Config, problem::Problem, server::Sockets, tls::Certificate};
+use crate::{
+    admin::{self, api},
+    config::model::Config,
+    problem::Problem,
+    server::Sockets,
+    tls::Certificate,
+};
 use std::{net::SocketAddr, path::Path};
 
 /// What a start would find.
@@ -12,6 +18,8 @@ pub struct Rehearsal {
     pub certificates: Vec<Result<Certificate, Problem>>,
     /// The addresses of all listeners, and whether they could be listened on.
     pub ports: Vec<(SocketAddr, Result<(), Problem>)>,
+    /// Whether the admin address could be listened on.
+    pub admin: Result<(), Problem>,
     /// Every plugin that was admitted or refused.
     pub plugins: Vec<api::Plugin>,
     /// What is wrong with plugins; with `strict` a start would be refused for it.
@@ -34,10 +42,11 @@ impl Rehearsal {
         let ports: Vec<_> =
             config.listeners.iter().map(|listener| (listener.address, Sockets::bind(listener, 1))).collect();
         let ports = ports.into_iter().map(|(address, bound)| (address, bound.map(drop))).collect();
+        let admin = admin::try_bind(&config.admin);
 
         let side = side_runtime().map_err(cannot_start)?;
         let prepared = prepare(config, options, 1, &side)?;
         let (pools, plugins) = status::told(&prepared.applier.cell().load(), prepared.applier.board());
-        Ok(Rehearsal { certificates, ports, plugins, amiss: prepared.amiss, pools })
+        Ok(Rehearsal { certificates, ports, admin, plugins, amiss: prepared.amiss, pools })
     }
 }

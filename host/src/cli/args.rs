@@ -28,8 +28,8 @@ pub struct Global {
     /// Admin address of a running Pointsman: unix:PATH or a loopback IP:PORT
     #[arg(long, global = true, value_name = "ADDR", value_parser = AdminAddress::parse)]
     pub admin: Option<AdminAddress>,
-    /// When to colour; `auto` honours NO_COLOR
-    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    /// When to colour: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t, hide_possible_values = true)]
     pub color: ColorChoice,
     /// Say more: raw causes, and a more talkative log; twice for even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]

@@ -30,7 +30,10 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let file = config::find(context.global.config.as_deref())?;
-    let config = config::load(&file)?;
+    let mut config = config::load(&file)?;
+    if let Some(admin) = &context.global.admin {
+        config.admin = admin.clone();
+    }
     let options = Options { allow_expired: args.allow_expired, cache: code_cache(), ..Options::default() };
     let rehearsal = Rehearsal::of(&config, &options)?;
 
@@ -41,6 +44,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     for (address, bound) in rehearsal.ports {
         port(address, bound, &mut running, &mut list)?;
     }
+    admin(&config, rehearsal.admin, &mut running, &mut list)?;
     plugins(&rehearsal.plugins, &rehearsal.amiss, &mut list)?;
     for pool in &rehearsal.pools {
         backends(pool, &mut list)?;
@@ -132,9 +136,26 @@ impl Running {
 
 fn port(address: SocketAddr, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
     let what = format!("port {address}");
-    match (bound, running) {
-        (Ok(()), _) => list.passed(&what, "is free"),
-        (Err(problem), running) => match running.holder(address) {
+    free_or_held(&what, bound, || running.holder(address), list)
+}
+
+/// A Pointsman behind the admin address is this configuration's own if it serves one of its listeners; any other would
+/// keep `run` from starting.
+fn admin(config: &Config, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
+    let own = || config.listeners.iter().find_map(|listener| running.holder(listener.address));
+    free_or_held(&format!("admin {}", config.admin), bound, own, list)
+}
+
+/// A restart gets what the Pointsman that runs already holds.
+fn free_or_held(
+    what: &str,
+    bound: Result<(), Problem>,
+    holder: impl FnOnce() -> Option<u32>,
+    list: &mut List<'_>,
+) -> io::Result<()> {
+    match bound {
+        Ok(()) => list.passed(&what, "is free"),
+        Err(problem) => match holder() {
             Some(pid) => list.passed(&what, format!("is served by the Pointsman that runs already, pid {pid}")),
             None => list.refused(&what, problem),
         },

@@ -2,7 +2,8 @@
 
 use super::Failure;
 use crate::{
-    config::{default_admin, model::AdminAddress},
+    admin,
+    config::{default_admin, model::AdminAddress, token_file},
     problem::{Code, Problem},
 };
 use anyhow::{Context as _, bail};
@@ -59,6 +60,10 @@ impl Client {
     }
 
     fn call(&self, method: Method, path: &str) -> Result<Bytes, Failure> {
+        if let AdminAddress::Unix(socket) = &self.address {
+            // Somebody else's socket would say what it likes.
+            admin::check_for(socket).map_err(|error| self.nobody(&error).note(error.to_string()))?;
+        }
         let request = self.request(method, path)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (status, body) = runtime.block_on(async {
@@ -76,8 +81,9 @@ impl Client {
 
     fn request(&self, method: Method, path: &str) -> anyhow::Result<Request<Empty<Bytes>>> {
         let mut request = Request::builder().method(&method).uri(path).header(header::HOST, "localhost");
-        if let (AdminAddress::Tcp(_), false) = (&self.address, method == Method::GET) {
-            let file = self.address.token_file();
+        if let (AdminAddress::Tcp(address), false) = (&self.address, method == Method::GET) {
+            let file = token_file(*address);
+            admin::check_for(&file)?;
             let token = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
         }

@@ -4,13 +4,15 @@ use super::{Context, Exit, Failure};
 use crate::config::DEFAULT_FILES;
 use anyhow::Context as _;
 use std::{
-    fs::OpenOptions,
+    fs::{OpenOptions, create_dir_all},
     io::{ErrorKind, Write},
     path::PathBuf,
 };
 
 /// What is written.
 const TEMPLATE: &str = include_str!("init.toml");
+/// The plugin directory that it names.
+const PLUGINS: &str = "plugins";
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -25,7 +27,9 @@ pub(super) fn run(_: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> 
         opened => opened.with_context(|| format!("failed to write {}", path.display()))?,
     };
     file.write_all(TEMPLATE.as_bytes()).with_context(|| format!("failed to write {}", path.display()))?;
-    writeln!(context.console.out, "wrote {}", path.display())?;
+    let plugins = path.with_file_name(PLUGINS);
+    create_dir_all(&plugins).with_context(|| format!("failed to make {}", plugins.display()))?;
+    writeln!(context.console.out, "wrote {}, and made {} for plugins", path.display(), plugins.display())?;
     writeln!(context.console.out, "Next: change its backends, then `pointsman check` and `pointsman run`")?;
     Ok(Exit::Ok)
 }
@@ -39,6 +43,7 @@ mod tests {
     fn what_is_written_serves_and_so_does_each_line_that_is_commented_out() {
         let config = crate::config::parse(TEMPLATE, Path::new("pointsman.toml")).unwrap();
         assert_eq!((config.listeners.len(), config.pools.len(), config.routes.len()), (1, 1, 1));
+        assert_eq!(config.plugins.directory, Some(PLUGINS.into()));
         // A commented-out key is one that has a value; sentences have none.
         let uncommented: String = TEMPLATE
             .lines()

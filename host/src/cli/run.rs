@@ -20,6 +20,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
         config.admin = admin.clone();
     }
     let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
+    serve::raise_file_limit();
     let strict = context.global.strict;
     let options =
         Options { strict, allow_expired: args.allow_expired, cache: serve::code_cache(), ..Options::default() };

@@ -1,12 +1,16 @@
-//! What `run` and `try` share: where compiled code is kept, and waiting for the signal to end.
+//! What `run` and `try` share: where compiled code is kept, open files, and waiting for the signal to end.
 
 use super::{Exit, Failure};
 use crate::app::App;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use tokio::{
     runtime::Builder,
     signal::unix::{SignalKind, signal},
 };
+
+/// Open files that are asked for: a hard limit may lie far beyond what any machine serves.
+const FILES_MOST: u64 = 1 << 20;
 
 /// Where compiled plugins are kept between two starts: `$XDG_CACHE_HOME/pointsman`, else `~/.cache/pointsman`. None where
 /// there is no home: then each start compiles anew.
@@ -16,9 +20,17 @@ pub(super) fn code_cache() -> Option<PathBuf> {
     Some(base.join("pointsman"))
 }
 
-/// The processors this process may run on.
-pub(super) fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+/// Has the system give this process as many open files as it ever would: each connection is one, and the usual thousand is
+/// fewer than a few pools keep.
+pub(super) fn raise_file_limit() {
+    let limits = getrlimit(Resource::Nofile);
+    // None: no limit.
+    let most = limits.maximum.map_or(FILES_MOST, |maximum| maximum.min(FILES_MOST));
+    let Some(now) = limits.current.filter(|now| *now < most) else { return };
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limits.maximum }) {
+        Ok(()) => tracing::debug!("{most} open files are allowed from now on, instead of {now}"),
+        Err(error) => tracing::debug!("{now} open files are allowed, and no more: {error}"),
+    }
 }
 
 /// Serves until SIGTERM or SIGINT, then drains. A second signal during the drain ends the process at once.

@@ -1,6 +1,10 @@
 //! `pointsman status`: listeners, pools, backends and plugins of a running Pointsman, on one screen.
 
-use super::{Context, Exit, Failure, client::Client, table::Table};
+use super::{
+    Context, Exit, Failure,
+    client::Client,
+    table::{Table, grouped},
+};
 use crate::admin::{
     Status,
     api::{Backend, Plugin, Pool},
@@ -133,15 +137,6 @@ fn latency(micros: u32) -> String {
         10_000..1_000_000 => format!("{}ms", micros / 1_000),
         1_000_000.. => format!("{:.1}s", f64::from(micros) / 1e6),
     }
-}
-
-/// `8 213`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let starts_group = |index: usize| index != 0 && (digits.len() - index).is_multiple_of(3);
-    let spaced =
-        digits.char_indices().flat_map(|(index, digit)| starts_group(index).then_some(' ').into_iter().chain([digit]));
-    spaced.collect()
 }
 
 #[cfg(test)]

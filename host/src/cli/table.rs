@@ -32,6 +32,15 @@ impl Table {
     }
 }
 
+/// A number with its digits in groups, as in `8 213`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let starts_group = |index: usize| index != 0 && (digits.len() - index).is_multiple_of(3);
+    let spaced =
+        digits.char_indices().flat_map(|(index, digit)| starts_group(index).then_some(' ').into_iter().chain([digit]));
+    spaced.collect()
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headings: Vec<_> = self.headings.iter().map(|heading| heading.text.to_owned()).collect();

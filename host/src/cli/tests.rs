@@ -126,8 +126,24 @@ fn check_lists_what_is_well_and_only_warns_of_what_is_no_outage() {
     assert!(has("! plugin ", "PM0309"), "{}", done.out);
     assert!(has("! backend cart/", "it will start unhealthy"), "{}", done.out);
     assert!(has("✓ pool cart ", "1 of 2 backends answer"), "{}", done.out);
-    assert_eq!(lines.last(), Some(&"3 checks passed, 2 warnings"));
+    assert!(has(&format!("✓ admin unix:{}/admin.sock ", directory.path().display()), "is free"), "{}", done.out);
+    assert_eq!(lines.last(), Some(&"4 checks passed, 2 warnings"));
     assert_eq!(pointsman(&["check", "--strict", "-c", &file]).exit, Exit::Refused);
+}
+
+#[test]
+fn check_refuses_an_admin_address_that_another_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("admin.sock");
+    let _live = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let file = write(
+        directory.path(),
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[pool.cart]\nbackends = [\"127.0.0.1:9\"]\nbalancer = \"random\"\n",
+    );
+    let done = pointsman(&["check", "-c", &file, "--admin", &format!("unix:{}", socket.display())]);
+    assert_eq!(done.exit, Exit::Refused, "{}", done.out);
+    assert!(done.err.contains("error[PM0201]: cannot listen on admin address unix:"), "{}", done.err);
+    assert!(socket.exists(), "what is not ours stays");
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
+    serve::raise_file_limit();
     let backends = demo::Backends::start()?;
     // A fresh directory goes when the demo ends.
     let (directory, _fresh) = match &args.plugins {
@@ -141,6 +142,6 @@ fn config(
         routes: vec![Route { listener: None, host: HostMatch::Any, path: "/".into(), pool: 0, filters: Vec::new() }],
         plugins: Plugins { directory: Some(directory), ..Plugins::default() },
         admin,
-        server: Server { workers: serve::processors(), drain: DRAIN, zone: String::new() },
+        server: Server { drain: DRAIN, ..Server::default() },
     })
 }

@@ -1,8 +1,8 @@
 //! Reads `pointsman.toml` into types that cannot express a wrong configuration, or tells all that is wrong with it.
 //!
-//! The way of a file: `toml` parses it into values with their places; [`Shape`](read::Shape)s read them into the tables of
-//! `file`, where every key stands once, with its type, its default and its sentence for editors; `check` makes the
-//! [`model`] of them. Each step tells what is wrong and goes on, so that an operator mends a file in one round.
+//! The way of a file: `toml` parses it into values with their places; the shapes read them into the tables of `file`,
+//! where every key stands once, with its type, its default and its sentence for editors; `check` makes the [`model`] of
+//! them. Each step tells what is wrong and goes on, so that an operator mends a file in one round.
 
 mod check;
 mod file;
@@ -12,10 +12,11 @@ mod read;
 mod schema;
 mod shapes;
 mod table;
-pub mod units;
+mod units;
 
-pub use place::{default_admin, runtime_directory};
+pub use place::{default_admin, runtime_directory, token_file};
 pub use schema::json_schema;
+pub use shapes::{PLUGIN_NAME_MOST, is_plugin_name};
 
 use crate::problem::{Code, Problem, Spot};
 use model::Config;

@@ -27,6 +27,11 @@ pub fn runtime_directory() -> PathBuf {
     }
 }
 
+/// The file whose content a changing call over TCP must show. Each port has its own: one user may run several.
+pub fn token_file(address: SocketAddr) -> PathBuf {
+    runtime_directory().join(format!("admin-{}.token", address.port()))
+}
+
 impl AdminAddress {
     /// `unix:PATH`, or `IP:PORT` or `localhost:PORT` of this machine's loopback. The error says what is expected.
     pub fn parse(text: &str) -> Result<AdminAddress, String> {
@@ -43,14 +48,6 @@ impl AdminAddress {
             Some(address) if address.ip().is_loopback() => Ok(AdminAddress::Tcp(address)),
             Some(_) => Err("the admin API listens on loopback addresses only, such as 127.0.0.1:9000".into()),
             None => Err("expected unix:PATH, or a loopback address such as 127.0.0.1:9000".into()),
-        }
-    }
-
-    /// The file whose content a changing call over TCP must show.
-    pub fn token_file(&self) -> PathBuf {
-        match self {
-            AdminAddress::Unix(socket) => socket.with_file_name("admin.token"),
-            AdminAddress::Tcp(_) => runtime_directory().join("admin.token"),
         }
     }
 }

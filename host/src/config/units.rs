@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// What a duration looks like, for messages.
-pub const DURATION: &str = r#"a duration such as "30s" or "250ms""#;
+pub(super) const DURATION: &str = r#"a duration such as "30s" or "250ms""#;
 /// What a size looks like, for messages.
-pub const SIZE: &str = r#"a size such as "16MiB" or "64KiB""#;
+pub(super) const SIZE: &str = r#"a size such as "16MiB" or "64KiB""#;
 
 const DURATION_UNITS: &[(&str, u64)] =
     &[("us", 1), ("ms", 1_000), ("s", 1_000_000), ("m", 60_000_000), ("h", 3_600_000_000), ("d", 86_400_000_000)];
@@ -24,7 +24,7 @@ const SHOWN_SIZE_UNITS: usize = 4;
 
 /// Why a quantity was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub(super) enum Wrong {
     /// A bare number.
     NoUnit,
     /// Anything else, a number too large to count included.
@@ -32,22 +32,22 @@ pub enum Wrong {
 }
 
 /// `"30s"`, `"1h"`; units `us ms s m h d`.
-pub fn duration(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     quantity(text, DURATION_UNITS).map(Duration::from_micros)
 }
 
 /// `"16MiB"` in bytes; units `B kB MB GB KiB MiB GiB`.
-pub fn size(text: &str) -> Result<u64, Wrong> {
+pub(super) fn size(text: &str) -> Result<u64, Wrong> {
     quantity(text, SIZE_UNITS)
 }
 
 /// A duration as it would be written: the largest unit that leaves a whole number.
-pub fn show_duration(duration: Duration) -> String {
+pub(super) fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), DURATION_UNITS)
 }
 
 /// A size as it would be written, in powers of two.
-pub fn show_size(bytes: u64) -> String {
+pub(super) fn show_size(bytes: u64) -> String {
     show(bytes, &SIZE_UNITS[..SHOWN_SIZE_UNITS])
 }
 

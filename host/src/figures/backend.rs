@@ -160,6 +160,11 @@ impl Attempt {
         Attempt { figures, begun: now, told: false }
     }
 
+    /// The backend has what it can answer to only now: its latency counts from here.
+    pub fn asked(&mut self, now: Instant) {
+        self.begun = now;
+    }
+
     /// Says how it ended, once; it stays in flight until dropped, for the answer's body is still to come.
     pub fn ended(&mut self, outcome: Outcome, now: Instant) {
         if std::mem::replace(&mut self.told, true) {

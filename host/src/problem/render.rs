@@ -1,7 +1,7 @@
 //! A problem as people read it: headline, place with carets, cause and remedy, what still serves.
 
 use super::{Problem, Severity, Spot};
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,15 +22,18 @@ pub fn render(problem: &Problem, style: Style) -> String {
     let title = level.primary_title(problem.headline.as_str()).id(problem.code.to_string());
     let notes = problem.notes.iter().chain(&problem.serving).map(|note| plain(note));
     let detail = problem.detail.iter().filter(|_| style.detail).map(|detail| plain(&format!("detail: {detail}")));
-    let notes = notes.chain(detail).map(|text| Level::NOTE.no_name().message(text));
-    let group = title.elements(problem.spot.as_ref().map(|spot| snippet(spot, &problem.label))).elements(notes);
+    let notes = notes.chain(detail);
     let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
-    let mut text = renderer.render(&[group]);
-    text.push('\n');
-    text
+    let Some(spot) = &problem.spot else {
+        // Without a text beside it there is no margin to line up with.
+        let notes = notes.map(|note| format!("  = {}\n", note.replace('\n', "\n    ")));
+        return format!("{}\n{}", renderer.render(&[Group::with_title(title)]), notes.collect::<String>());
+    };
+    let notes = notes.map(|text| Level::NOTE.no_name().message(text));
+    format!("{}\n", renderer.render(&[title.element(snippet(spot, &problem.label)).elements(notes)]))
 }
 
-fn snippet<'a>(spot: &'a Spot, label: &'a str) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+fn snippet<'a>(spot: &'a Spot, label: &'a str) -> Snippet<'a, Annotation<'a>> {
     // A span that ends inside a character, or behind the text, would be drawn elsewhere or not at all.
     let start = spot.source.floor_char_boundary(spot.span.start);
     let end = spot.source.ceil_char_boundary(spot.span.end).max(start);
@@ -81,10 +84,13 @@ mod tests {
             .note("panicked at src/lib.rs:31:9\nindex out of bounds")
             .serving("round-robin serves")
             .detail("wasm trap");
-        let plain = shown(&problem);
-        assert!(plain.starts_with("warn[PM0401]: mine 3f9c2a1 trapped in pick\n"), "{plain}");
-        assert!(plain.contains("= panicked at src/lib.rs:31:9\n"), "{plain}");
-        assert!(plain.ends_with("= round-robin serves\n"), "{plain}");
+        let expected = "\
+warn[PM0401]: mine 3f9c2a1 trapped in pick
+  = panicked at src/lib.rs:31:9
+    index out of bounds
+  = round-robin serves
+";
+        assert_eq!(shown(&problem), expected);
         let verbose = render(&problem, Style { detail: true, ..Style::default() });
         assert!(verbose.ends_with("= detail: wasm trap\n"), "{verbose}");
     }

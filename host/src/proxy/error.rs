@@ -4,6 +4,7 @@ use crate::{
     net::{Side, h1},
     upstream,
 };
+use std::sync::Arc;
 
 /// A request that a backend did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +12,10 @@ use crate::{
 pub struct Error {
     /// What happened.
     pub kind: Kind,
+    /// The pool it was for, once a route had said so.
+    pub pool: Option<Arc<str>>,
+    /// Who was asked.
+    pub backend: Option<Arc<str>>,
 }
 
 /// What happened.
@@ -47,7 +52,7 @@ pub enum Kind {
 
 impl From<Kind> for Error {
     fn from(kind: Kind) -> Error {
-        Error { kind }
+        Error { kind, pool: None, backend: None }
     }
 }
 

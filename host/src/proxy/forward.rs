@@ -1,38 +1,33 @@
 //! Picks a backend and has it answer; where that fails before anything was lost, picks another.
 
-use super::{Error, Kind, View, Worker};
+use super::{Error, Kind, Worker};
 use crate::{
-    balance::Pick,
+    balance::{Balancer, Pick},
+    config::model::PoolTimeout,
     figures::{Attempt, Outcome},
     net::{Body, Head},
-    upstream::{Backend, Connection, ExchangeError, Limits, Outgoing, Pool, Retry},
+    upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Pool, Retry},
 };
 use http::Response;
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 use tokio::time::Instant;
 
-/// How often a request that may have reached a backend is sent again. A connect that fails sends nothing and costs no retry.
+/// How often a request that may have reached a backend is sent again, to the same one or to another. A connect that fails
+/// sends nothing and costs no retry.
 const RETRIES_MOST: u32 = 1;
 
-/// The answer of one of the pool's backends.
+/// The answer of one of the pool's backends, and whose it is.
 pub(super) async fn forward(
-    worker: &Rc<Worker>,
-    view: &View,
-    pool: usize,
+    worker: &Worker,
+    balancer: &RefCell<Balancer>,
+    pool: &Pool,
     head: &mut Head,
     mut body: Body,
     now: Instant,
-) -> Result<Response<Body>, Error> {
-    let Some(balancer) = view.balancer(pool) else { return Err(Kind::NotFound.into()) };
-    let pool = balancer.borrow().assignment().pool.clone();
-    let limits = Limits {
-        head: now + pool.timeout.head,
-        idle: pool.timeout.idle,
-        end: pool.timeout.total.map(|total| now + total),
-    };
+) -> Result<(Response<Body>, Arc<Backend>), Error> {
+    let mut sender = Sender::new(worker, pool, now);
     let mut tried: Vec<Arc<Backend>> = Vec::new();
-    let mut last = None;
-    let mut retries = 0;
+    let mut last: Option<(upstream::Error, Arc<Backend>)> = None;
     let mut attempt_begins = now;
     loop {
         let attempt = u32::try_from(tried.len()).unwrap_or(u32::MAX);
@@ -41,78 +36,123 @@ pub(super) async fn forward(
             Pick::Backend(backend) => backend,
             Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
             // What the last one did says more than that nobody is left.
-            Pick::Nobody => return Err(last.map_or(Kind::NobodyReady, Kind::Upstream).into()),
+            Pick::Nobody => return Err(last.map_or_else(|| Kind::NobodyReady.into(), |(error, by)| failed(error, &by))),
         };
-        let ticket = Attempt::begin(backend.figures.clone(), attempt_begins);
-        let failed = match send(worker, &pool, &backend, head, body, ticket, limits).await {
-            Ok(response) => return Ok(response),
-            Err(failed) => failed,
+        let lost = match sender.send(&backend, head, body).await {
+            Ok(response) => return Ok((response, backend)),
+            Err(lost) => lost,
         };
+        let may_repeat = sender.may_repeat(head, &lost);
+        body = match lost.body {
+            Some(body) if may_repeat => body,
+            _ => return Err(failed(lost.error, &backend)),
+        };
+        sender.repeats(&lost.error);
+        tracing::debug!(backend = %backend.name, error = %lost.error, "the request goes to another backend");
+        tried.push(backend.clone());
+        // That a request was sent weighs more than that nobody else could be reached.
+        last = last.filter(|(before, _)| before.sent).or(Some((lost.error, backend)));
         attempt_begins = Instant::now();
-        body = match (failed.error.retry(), failed.body) {
-            (Retry::Unsent, Some(body)) if attempt_begins < limits.head => body,
-            (Retry::Idempotent, Some(body))
-                if retries < RETRIES_MOST && head.method.is_idempotent() && !failed.answered =>
-            {
-                retries += 1;
-                body
-            }
-            _ => return Err(Kind::Upstream(failed.error).into()),
+    }
+}
+
+fn failed(error: upstream::Error, by: &Backend) -> Error {
+    Error { backend: Some(by.name.clone()), ..Kind::Upstream(error).into() }
+}
+
+/// Sends one request until a backend answers it, and counts how often it may have arrived.
+struct Sender<'a> {
+    worker: &'a Worker,
+    pool: &'a Pool,
+    limits: Limits,
+    retries: u32,
+}
+
+impl<'a> Sender<'a> {
+    fn new(worker: &'a Worker, pool: &'a Pool, now: Instant) -> Sender<'a> {
+        let limits = Limits {
+            head: now + pool.timeout.head,
+            idle: pool.timeout.idle,
+            end: pool.timeout.total.map(|total| now + total),
         };
-        tracing::debug!(backend = %backend.name, error = %failed.error, "the request goes to another backend");
-        tried.push(backend);
-        last = Some(failed.error);
+        Sender { worker, pool, limits, retries: 0 }
+    }
+
+    /// One attempt at one backend. A kept connection that died unused says nothing about the backend, so a new one is
+    /// tried before another backend is.
+    async fn send(&mut self, backend: &Arc<Backend>, head: &Head, body: Body) -> Result<Response<Body>, ExchangeError> {
+        let connections = self.worker.connections();
+        let mut ticket = Attempt::begin(backend.figures.clone(), Instant::now());
+        let connection = match connections.checkout(backend, &self.timeout()).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                ticket.ended(blame(&error), Instant::now());
+                return Err(ExchangeError { error, body: Some(body), answered: false, reused: false });
+            }
+        };
+        let mut first = match self.exchange(connection, head, body, ticket).await {
+            Ok(response) => return Ok(response),
+            Err(first) => first,
+        };
+        if !first.reused || !self.may_repeat(head, &first) {
+            return Err(first);
+        }
+        let Some(body) = first.body.take() else { return Err(first) };
+        let mut ticket = Attempt::begin(backend.figures.clone(), Instant::now());
+        match connections.connect(backend, &self.timeout()).await {
+            Ok(connection) => {
+                self.repeats(&first.error);
+                self.exchange(connection, head, body, ticket).await
+            }
+            // The first failure decides what may follow: the request may have been sent then.
+            Err(error) => {
+                ticket.ended(blame(&error), Instant::now());
+                Err(ExchangeError { body: Some(body), ..first })
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        connection: Connection,
+        head: &Head,
+        body: Body,
+        ticket: Attempt,
+    ) -> Result<Response<Body>, ExchangeError> {
+        let request =
+            Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
+        connection.exchange(request, body, ticket, self.limits).await
+    }
+
+    /// Whether the request may be sent once more after this.
+    fn may_repeat(&self, head: &Head, lost: &ExchangeError) -> bool {
+        let may = match lost.error.retry() {
+            Retry::Unsent => true,
+            Retry::Idempotent => self.retries < RETRIES_MOST && head.method.is_idempotent() && !lost.answered,
+            Retry::No => false,
+        };
+        may && Instant::now() < self.until()
+    }
+
+    /// It is sent once more after this.
+    fn repeats(&mut self, after: &upstream::Error) {
+        self.retries += u32::from(after.sent);
+    }
+
+    /// When the answer's head must be there.
+    fn until(&self) -> Instant {
+        self.limits.end.map_or(self.limits.head, |end| end.min(self.limits.head))
+    }
+
+    /// The pool's limits; a connect has no more time than the request has left.
+    fn timeout(&self) -> PoolTimeout {
+        let left = self.until().saturating_duration_since(Instant::now());
+        let timeout = self.pool.timeout;
+        PoolTimeout { connect: timeout.connect.min(left), ..timeout }
     }
 }
 
-/// One attempt at one backend. A kept connection that died unused says nothing about the backend, so a new one is tried
-/// before another backend is.
-async fn send(
-    worker: &Rc<Worker>,
-    pool: &Pool,
-    backend: &Arc<Backend>,
-    head: &Head,
-    body: Body,
-    mut ticket: Attempt,
-    limits: Limits,
-) -> Result<Response<Body>, ExchangeError> {
-    let connections = worker.connections();
-    let unsent = |error, body, mut ticket: Attempt| {
-        ticket.ended(Outcome::Failed, Instant::now());
-        ExchangeError { error, body: Some(body), answered: false, reused: false }
-    };
-    let connection = match connections.checkout(backend, &pool.timeout).await {
-        Ok(connection) => connection,
-        Err(error) => return Err(unsent(error, body, ticket)),
-    };
-    let failed = match exchange(connection, head, body, ticket, limits).await {
-        Ok(response) => return Ok(response),
-        Err(failed) => failed,
-    };
-    let may_repeat = match failed.error.retry() {
-        Retry::Unsent => true,
-        Retry::Idempotent => head.method.is_idempotent(),
-        Retry::No => false,
-    };
-    let Some(body) = failed.body else { return Err(failed) };
-    if !failed.reused || failed.answered || !may_repeat {
-        return Err(ExchangeError { body: Some(body), ..failed });
-    }
-    ticket = Attempt::begin(backend.figures.clone(), Instant::now());
-    match connections.connect(backend, &pool.timeout).await {
-        Ok(connection) => exchange(connection, head, body, ticket, limits).await,
-        Err(error) => Err(unsent(error, body, ticket)),
-    }
-}
-
-async fn exchange(
-    connection: Connection,
-    head: &Head,
-    body: Body,
-    ticket: Attempt,
-    limits: Limits,
-) -> Result<Response<Body>, ExchangeError> {
-    let request =
-        Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
-    connection.exchange(request, body, ticket, limits).await
+/// Whose fault it is that there is no connection.
+fn blame(error: &upstream::Error) -> Outcome {
+    if error.is_ours() { Outcome::Abandoned } else { Outcome::Failed }
 }

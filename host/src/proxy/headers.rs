@@ -38,8 +38,34 @@ pub(super) fn believe(head: &mut Head, policy: &Policy) {
         Forwarded::Rfc7239 => *name == header::FORWARDED,
         Forwarded::None => false,
     };
-    remove_all(&mut head.headers, |name| is_forwarding(name) && !(peer_is_trusted && is_believed(name)));
+    remove_all(&mut head.headers, |name| match forwarding(name) {
+        Forwarding::No => false,
+        Forwarding::Yes => !(peer_is_trusted && is_believed(name)),
+        Forwarding::LooksLikeIt => true,
+    });
     tell_the_way(head, policy.forwarded);
+}
+
+/// Whether a header tells the way a request came.
+enum Forwarding {
+    No,
+    Yes,
+    /// With `_` for `-`, which many a backend takes for the same name, and no proxy writes.
+    LooksLikeIt,
+}
+
+fn forwarding(name: &HeaderName) -> Forwarding {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    let start = name.as_str().as_bytes().iter().zip(PREFIX);
+    if *name == header::FORWARDED {
+        Forwarding::Yes
+    } else if name.as_str().len() < PREFIX.len() || !start.clone().all(|(a, b)| a == b || (*a == b'_' && *b == b'-')) {
+        Forwarding::No
+    } else if name.as_str().contains('_') {
+        Forwarding::LooksLikeIt
+    } else {
+        Forwarding::Yes
+    }
 }
 
 /// On the way to a backend, after the filters: no guest can bring back what is taken out here.
@@ -84,10 +110,6 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "proxy-connection"
             | "http2-settings"
     )
-}
-
-fn is_forwarding(name: &HeaderName) -> bool {
-    *name == header::FORWARDED || name.as_str().starts_with("x-forwarded-")
 }
 
 /// Removes the headers that `connection` names, but for those that frame the message or say whom it is for.
@@ -357,6 +379,20 @@ mod tests {
         .headers;
         towards_backend(&mut headers, Version::HTTP_2);
         assert_eq!(lines(&headers), ["accept: */*", "via: 1.1 edge", "via: 2.0 pointsman"]);
+    }
+
+    #[test]
+    fn an_underscore_is_no_way_around() {
+        for trusted in [false, true] {
+            let mut head = head(&[
+                ("x_forwarded_for", "6.6.6.6"),
+                ("x-forwarded_proto", "https"),
+                ("x_forwarded", "1"),
+                ("x_forwarder", "1"),
+            ]);
+            believe(&mut head, &policy(trusted, Forwarded::None));
+            assert_eq!(lines(&head.headers), ["x_forwarded: 1", "x_forwarder: 1"]);
+        }
     }
 
     #[test]

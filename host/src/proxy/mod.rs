@@ -5,6 +5,7 @@ mod error;
 mod forward;
 mod framing;
 mod headers;
+mod report;
 mod respond;
 mod view;
 mod worker;
@@ -22,13 +23,14 @@ use crate::{
     state::RouteEntry,
 };
 use forward::forward;
-use http::{Request, Response, Version};
+use http::{Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use respond::respond;
 use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
 
-/// Serves one request. Never fails: what goes wrong is a response too. Dropping the future abandons the request, and the
-/// backend's connection with it.
+/// Serves one request. Never fails: what goes wrong is a response too, and what has no body by HTTP's rules comes without
+/// one. Dropping the future abandons the request, and the backend's connection with it.
 pub async fn serve(
     worker: &Rc<Worker>,
     policy: &Policy,
@@ -36,10 +38,33 @@ pub async fn serve(
     request: Request<Body>,
 ) -> Response<Body> {
     let version = request.version();
-    match answer(worker, policy, connection, request).await {
+    let is_head = *request.method() == Method::HEAD;
+    let mut response = match answer(worker, policy, connection, request).await {
         Ok(response) => response,
-        Err(error) => respond(&error, version, worker.rng().bits()),
+        Err(error) => {
+            let id = worker.rng().bits();
+            let response = respond(&error, version, id);
+            report::answered(worker, &error, response.status(), id);
+            response
+        }
+    };
+    end_with_head(&mut response, is_head);
+    response
+}
+
+/// Takes the body from a response that has none (RFC 9110 §6.4.1). One to HEAD still tells the length it would have.
+fn end_with_head(response: &mut Response<Body>, is_head: bool) {
+    let has_none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if response.status() == StatusCode::NO_CONTENT {
+        response.headers_mut().remove(header::CONTENT_LENGTH);
     }
+    if !(is_head || has_none) || response.body().is_end_stream() {
+        return;
+    }
+    if let (false, Some(length)) = (has_none, response.body().size_hint().exact()) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    }
+    *response.body_mut() = Body::Empty;
 }
 
 /// What a client gets whose message is none: no request came of it.
@@ -60,15 +85,18 @@ async fn answer(
     let (mut head, body) = framing::check(request, connection)?;
     headers::believe(&mut head, policy);
     let route = view.route(connection.listener, &head.host(), head.target.path()).ok_or(Kind::NotFound)?;
-    if let Some(response) = run_filters(worker, &view, route, &mut head, now)? {
+    let balancer = view.balancer(route.pool).ok_or(Kind::NotFound)?;
+    let pool = balancer.borrow().assignment().pool.clone();
+    let in_pool = |error| Error { pool: Some(pool.name.clone()), ..error };
+    if let Some(response) = run_filters(worker, &view, route, &mut head, now).map_err(in_pool)? {
         return Ok(response);
     }
     // After the filters, so that none of them brings back what is stripped here.
     headers::towards_backend(&mut head.headers, version);
-    let mut response = forward(worker, &view, route.pool, &mut head, body, now).await?;
+    let (mut response, backend) = forward(worker, balancer, &pool, &mut head, body, now).await.map_err(in_pool)?;
     let version = response.version();
     headers::towards_client(response.headers_mut(), version);
-    Ok(response)
+    Ok(report::watched(worker, &pool, &backend, response))
 }
 
 /// Shows the request to the route's filters, in order, until one answers it.

@@ -9,8 +9,6 @@ use crate::{
 };
 use http::{HeaderValue, Response, StatusCode, Version, header};
 
-/// No backend of the pool is usable.
-const NOBODY_READY: Code = Code::NO_BACKEND;
 /// The header that names the page of the manual.
 const ERROR_HEADER: &str = "pointsman-error";
 /// When to come back, in seconds: health checks look every second.
@@ -53,7 +51,7 @@ fn status(kind: &Kind) -> StatusCode {
         Kind::Upstream(error) if matches!(error.kind, ErrorKind::RequestTimeout(_)) => StatusCode::REQUEST_TIMEOUT,
         Kind::Upstream(error) if error.side() == Side::Downstream => StatusCode::BAD_REQUEST,
         // Nothing was sent to anybody: come back when one of them listens again.
-        Kind::Upstream(error) if error.retry() == Retry::Unsent => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::Upstream(error) if error.retry() == Retry::Unsent || error.is_ours() => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
         Kind::Upstream(_) => StatusCode::BAD_GATEWAY,
     }
@@ -62,6 +60,7 @@ fn status(kind: &Kind) -> StatusCode {
 fn text(error: &Error, status: StatusCode) -> String {
     match &error.kind {
         // What happened between us and a backend is for the log: its texts name addresses.
+        Kind::Upstream(error) if error.is_ours() => "no connection to a backend can be made now".into(),
         Kind::Upstream(_) if status == StatusCode::SERVICE_UNAVAILABLE => "no backend available".into(),
         Kind::Upstream(error) if error.side() == Side::Upstream => {
             if error.is_timeout() { "no answer from the backend in time" } else { "no usable answer from the backend" }
@@ -73,8 +72,8 @@ fn text(error: &Error, status: StatusCode) -> String {
 
 fn code(kind: &Kind) -> Option<Code> {
     match kind {
-        Kind::NobodyReady => Some(NOBODY_READY),
-        Kind::Upstream(error) if error.retry() == Retry::Unsent => Some(NOBODY_READY),
+        Kind::NobodyReady => Some(Code::NO_BACKEND),
+        Kind::Upstream(error) if error.retry() == Retry::Unsent => Some(Code::NO_BACKEND),
         _ => None,
     }
 }

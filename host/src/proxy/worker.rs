@@ -1,6 +1,6 @@
 //! What one worker thread has for itself: its view, its connections to the backends, its source of chance.
 
-use super::View;
+use super::{View, report::Warnings};
 use crate::{rng::Rng, state::Cell, upstream::Connections};
 use std::{
     cell::{RefCell, RefMut},
@@ -17,6 +17,7 @@ pub struct Worker {
     view: RefCell<Rc<View>>,
     connections: Rc<Connections>,
     rng: RefCell<Rng>,
+    warnings: RefCell<Warnings>,
     /// Where the microseconds of plugins count from; one for the whole process.
     epoch: Instant,
 }
@@ -25,7 +26,8 @@ impl Worker {
     /// Worker `index`; call it on its own thread.
     pub fn new(index: usize, cell: Arc<Cell>, epoch: Instant, rng: Rng) -> Rc<Worker> {
         let view = RefCell::new(Rc::new(View::first(&cell, index, epoch)));
-        Rc::new(Worker { index, cell, view, connections: Connections::new(), rng: RefCell::new(rng), epoch })
+        let warnings = RefCell::new(Warnings::new());
+        Rc::new(Worker { index, cell, view, connections: Connections::new(), rng: RefCell::new(rng), warnings, epoch })
     }
 
     /// The view in force: one atomic load tells whether it still is.
@@ -50,6 +52,11 @@ impl Worker {
     /// Its source of chance.
     pub fn rng(&self) -> RefMut<'_, Rng> {
         self.rng.borrow_mut()
+    }
+
+    /// How much it has warned of lately.
+    pub(super) fn warnings(&self) -> RefMut<'_, Warnings> {
+        self.warnings.borrow_mut()
     }
 
     /// Microseconds as plugins count them.

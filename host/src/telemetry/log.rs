@@ -19,6 +19,9 @@ const LINES_MOST: usize = 4096;
 /// How long the end of the process waits for the last lines.
 const FLUSH_MOST: Duration = Duration::from_secs(1);
 
+/// The target of plugins' own lines.
+const PLUGINS: &str = "plugin";
+
 /// How much is logged: 0 is what an operator wants to see; more is for those who look for something, less for those who
 /// want to hear of trouble only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +40,13 @@ impl Verbosity {
 
     /// Libraries talk only when asked for everything, and even then only of what is debugged.
     fn library_level(self) -> LevelFilter {
-        if self.0 >= 2 { LevelFilter::DEBUG } else { LevelFilter::WARN }
+        if self.0 >= 2 { LevelFilter::DEBUG } else { self.level().min(LevelFilter::WARN) }
+    }
+
+    /// What plugins say counts as what we say.
+    fn filter(self) -> Targets {
+        let ours = [env!("CARGO_CRATE_NAME"), PLUGINS].map(|target| (target, self.level()));
+        Targets::new().with_default(self.library_level()).with_targets(ours)
     }
 }
 
@@ -53,10 +62,8 @@ pub struct Log {
 /// When the system gives no thread.
 pub fn start(verbosity: Verbosity, color: bool) -> io::Result<Log> {
     let lines = Lines::new(io::stderr())?;
-    let filter =
-        Targets::new().with_default(verbosity.library_level()).with_target(env!("CARGO_CRATE_NAME"), verbosity.level());
     let layer = fmt::layer().with_target(false).with_ansi(color).with_writer(lines.clone());
-    let subscriber = tracing_subscriber::registry().with(filter).with(layer);
+    let subscriber = tracing_subscriber::registry().with(verbosity.filter()).with(layer);
     // Err: a log was started before in this process, as tests do; it goes on.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(Log { lines })
@@ -141,6 +148,7 @@ impl<'a> fmt::MakeWriter<'a> for Lines {
 mod tests {
     use super::*;
     use std::sync::{Mutex, mpsc::Sender};
+    use tracing::Level;
 
     /// A reader that takes nothing until it is let go.
     struct Stuck {
@@ -186,5 +194,24 @@ mod tests {
         let levels: Vec<_> = (-3..=3).map(|verbosity| Verbosity(verbosity).level()).collect();
         assert!(levels.is_sorted());
         assert_eq!(Verbosity::default().level(), LevelFilter::INFO);
+    }
+
+    #[test]
+    fn plugins_are_heard_as_we_are_and_libraries_less() {
+        for (verbosity, plugin, library) in [
+            (-2, LevelFilter::ERROR, LevelFilter::ERROR),
+            (-1, LevelFilter::WARN, LevelFilter::WARN),
+            (0, LevelFilter::INFO, LevelFilter::WARN),
+            (1, LevelFilter::DEBUG, LevelFilter::WARN),
+            (2, LevelFilter::TRACE, LevelFilter::DEBUG),
+        ] {
+            let filter = Verbosity(verbosity).filter();
+            let most = |target| {
+                let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+                levels.into_iter().find(|level| filter.would_enable(target, level)).map(LevelFilter::from_level)
+            };
+            assert_eq!((most("plugin"), most("pointsman::app")), (Some(plugin), Some(plugin)), "{verbosity}");
+            assert_eq!(most("hyper::proto"), Some(library), "{verbosity}");
+        }
     }
 }

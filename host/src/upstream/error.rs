@@ -2,6 +2,7 @@
 
 use crate::net::h1::BadMessage;
 use crate::net::{Body, BodyError, Side};
+use rustix::io::Errno;
 use std::{io, time::Duration};
 
 /// Why there is no answer.
@@ -66,6 +67,8 @@ impl Error {
     /// When the request may be given to another backend, as far as this error goes.
     pub fn retry(&self) -> Retry {
         match self.kind {
+            // The next backend would be asked in vain.
+            _ if self.is_ours() => Retry::No,
             ErrorKind::Connect(_) | ErrorKind::ConnectTimeout(_) => Retry::Unsent,
             ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
             ErrorKind::Closed | ErrorKind::Broken(_) => Retry::Idempotent,
@@ -86,10 +89,21 @@ impl Error {
         }
     }
 
+    /// Whether this process lacks what a connection needs: that says nothing about the backend.
+    pub fn is_ours(&self) -> bool {
+        matches!(&self.kind, ErrorKind::Connect(error) if is_ours(error))
+    }
+
     /// Whether waiting too long for the backend was the cause.
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind, ErrorKind::ConnectTimeout(_) | ErrorKind::HeadTimeout | ErrorKind::SendTimeout(_))
     }
+}
+
+/// No file, buffer or port is left here.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// An exchange that gave no answer.
@@ -105,4 +119,17 @@ pub struct ExchangeError {
     pub answered: bool,
     /// Whether the connection had served before: then it may have died of old age, and says nothing about the backend.
     pub reused: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_shortage_is_tried_on_no_other_backend() {
+        let refused = Error::new(ErrorKind::Connect(Errno::CONNREFUSED.into()), false);
+        assert_eq!((refused.is_ours(), refused.retry()), (false, Retry::Unsent));
+        let shortage = Error::new(ErrorKind::Connect(Errno::MFILE.into()), false);
+        assert_eq!((shortage.is_ours(), shortage.retry()), (true, Retry::No));
+    }
 }

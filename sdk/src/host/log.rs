@@ -1,4 +1,4 @@
-//! The plugin's log, shown by `pointsman plugin ls` and the host's own log. Bounded in rate and length; what is dropped is
+//! The plugin's log, shown by `pointsman plugin log` and the host's own log. Bounded in rate and length; what is dropped is
 //! counted. What `println!` and `eprintln!` write goes there too.
 
 use super::ask;

@@ -18,7 +18,7 @@ pub struct Frames {
 /// What came of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
-    /// Headers, with this status; 0 when it is not one of those that a static table knows.
+    /// Headers, with this status.
     Answered(u16),
     /// `RST_STREAM` with this code.
     Reset(u32),
@@ -85,7 +85,7 @@ impl Frames {
                 PING if flags & ACK == 0 => self.frame(PING, ACK, 0, &payload).await,
                 GOAWAY => return StreamEnd::Gone(Some(number(&payload[4..8]))),
                 RST_STREAM if of == stream => return StreamEnd::Reset(number(&payload)),
-                HEADERS if of == stream => return StreamEnd::Answered(status(payload[0])),
+                HEADERS if of == stream => return StreamEnd::Answered(status(&payload)),
                 _ => {}
             }
         }
@@ -131,10 +131,31 @@ fn literal(text: &str) -> Vec<u8> {
     [&[length], text.as_bytes()].concat()
 }
 
-/// The status at this index of HPACK's static table; servers put it first.
-fn status(index: u8) -> u16 {
+/// The status, which servers put first: at an index of HPACK's static table, or a literal with that name.
+fn status(block: &[u8]) -> u16 {
     let known = [200, 204, 206, 304, 400, 404, 500];
-    usize::from(index).checked_sub(0x88).and_then(|at| known.get(at)).copied().unwrap_or(0)
+    match *block {
+        [index @ 0x88..=0x8e, ..] => known[usize::from(index - 0x88)],
+        [0x08 | 0x18 | 0x48, 3, a, b, c, ..] => {
+            [a, b, c].iter().fold(0, |all, digit| all * 10 + u16::from(digit - b'0'))
+        }
+        [0x08 | 0x18 | 0x48, length, ref text @ ..] if length & 0x80 != 0 => {
+            huffman_digits(&text[..usize::from(length & 0x7f)])
+        }
+        _ => panic!("no status comes first: {block:?}"),
+    }
+}
+
+/// Three digits in HPACK's Huffman code: five bits for 0 to 2, six for the others.
+fn huffman_digits(text: &[u8]) -> u16 {
+    let bits = text.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (4 - text.len()));
+    let mut at = 0;
+    (0..3).fold(0, |all, _| {
+        let next = bits << at >> 26;
+        let (digit, length) = if next >> 1 <= 2 { (next >> 1, 5) } else { (next - 22, 6) };
+        at += length;
+        all * 10 + u16::try_from(digit).unwrap()
+    })
 }
 
 fn number(bytes: &[u8]) -> u32 {

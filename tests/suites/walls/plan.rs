@@ -17,13 +17,13 @@ pub(super) const ROOMS: &[Room] = &[
     room("cli", &["app", "plugin", "tls", "admin"]),
     room("app", &["server", "admin", "proxy", "state", "filter", "balance", "route", "upstream", "plugin", "tls"]),
     room("server", &["proxy", "tls", "state"]),
-    room("admin", &["state", "plugin", "upstream"]),
+    room("admin", &[]),
     // `plugin` for the record of a turn alone: a pick is asked through `balance`.
     room("proxy", &["state", "route", "filter", "balance", "upstream", "plugin"]),
-    room("state", &["route", "filter", "balance", "upstream", "tls", "plugin"]),
+    room("state", &["route", "filter", "balance", "upstream", "plugin"]),
     room("balance", &["upstream", "plugin"]),
     room("filter", &["plugin"]),
-    room("upstream", &["tls"]),
+    room("upstream", &[]),
     room("plugin", &[]),
     room("route", &[]),
     room("tls", &[]),
@@ -31,11 +31,10 @@ pub(super) const ROOMS: &[Room] = &[
 
 /// The ground floor: everybody may use these, and they know next to nothing of each other.
 pub(super) const GROUND: &[Room] = &[
-    // A problem is what a wrong configuration turns into.
-    room("config", &["problem"]),
-    room("telemetry", &["problem"]),
-    // A body is live work.
-    room("net", &["drain"]),
+    // A problem is what a wrong configuration turns into; a route's path has the form that requests' paths are brought to.
+    room("config", &["problem", "net"]),
+    room("telemetry", &[]),
+    room("net", &[]),
     room("drain", &[]),
     room("rng", &[]),
     room("watch", &[]),

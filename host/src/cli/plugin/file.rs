@@ -1,6 +1,7 @@
 //! Component files: read, verified as a running Pointsman would, and put where one looks for them.
 
 use crate::{
+    cli::table::grouped,
     config::model::Plugins,
     plugin::{Artifact, Compiled, Origin, Runtime},
     problem::Problem,
@@ -53,15 +54,7 @@ pub(super) fn contract_version(compiled: &Compiled) -> Option<&str> {
 
 /// A number of bytes with its digits in groups, as in `46 711 B`.
 pub(super) fn bytes_in_words(bytes: usize) -> String {
-    let digits = bytes.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text + " B"
+    format!("{} B", grouped(bytes as u64))
 }
 
 #[cfg(test)]

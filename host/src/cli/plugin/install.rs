@@ -4,7 +4,8 @@ use super::{file, manifest::Manifest};
 use crate::{
     admin::api::{Plugin, Status},
     cli::{Context, Exit, Failure, client::Client},
-    plugin::{Compiled, loader::is_name},
+    config::is_plugin_name,
+    plugin::Compiled,
     problem::{Code, Problem, Report},
 };
 use anyhow::{Context as _, anyhow};
@@ -66,7 +67,7 @@ fn what(file: Option<&Path>) -> anyhow::Result<(String, PathBuf)> {
         return Ok((manifest.name, component));
     };
     let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    if !is_name(&name) {
+    if !is_plugin_name(&name) {
         let rule = "lower-case letters, digits and dashes, a letter first";
         return Err(anyhow!("{}: the plugin would be called {name:?}; rename the file: {rule}", file.display()));
     }

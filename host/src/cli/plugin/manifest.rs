@@ -1,6 +1,6 @@
 //! `plugin.toml`: what a plugin project says about itself.
 
-use crate::plugin::loader::is_name;
+use crate::config::is_plugin_name;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use std::{
@@ -57,7 +57,7 @@ impl Manifest {
             format!("{} cannot be read; `pointsman plugin new NAME` makes a project", path.display())
         })?;
         let manifest: Manifest = toml::from_str(&text).with_context(|| path.display().to_string())?;
-        if !is_name(&manifest.name) {
+        if !is_plugin_name(&manifest.name) {
             bail!("{}: `name` has lower-case letters, digits and dashes only, a letter first", path.display());
         }
         Ok(manifest)

@@ -5,6 +5,7 @@ mod export;
 mod file;
 mod inspect;
 mod install;
+mod log;
 mod ls;
 mod manifest;
 mod new;
@@ -27,6 +28,8 @@ pub enum Command {
     Export(export::Args),
     /// List the plugins of a running Pointsman
     Ls(ls::Args),
+    /// Print what a plugin of a running Pointsman has said lately
+    Log(log::Args),
 }
 
 pub(super) fn run(command: &Command, context: &mut Context<'_>) -> Result<Exit, Failure> {
@@ -37,5 +40,6 @@ pub(super) fn run(command: &Command, context: &mut Context<'_>) -> Result<Exit, 
         Command::Install(args) => install::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Ls(args) => ls::run(args, context),
+        Command::Log(args) => log::run(args, context),
     }
 }

@@ -4,7 +4,7 @@
 use super::{manifest::Kind, template};
 use crate::{
     cli::{Context, Exit, Failure},
-    plugin::loader::is_name,
+    config::is_plugin_name,
 };
 use anyhow::{Context as _, anyhow};
 use std::{fs, path::Path};
@@ -78,7 +78,7 @@ const TAKEN: &[&str] = &[
 
 /// Why nothing may be called so.
 fn refusal(name: &str) -> Option<String> {
-    if !is_name(name) {
+    if !is_plugin_name(name) {
         return Some(format!(
             "{name:?} is no name for a plugin: lower-case letters, digits and dashes, a letter first"
         ));

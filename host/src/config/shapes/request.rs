@@ -1,9 +1,12 @@
 //! What is matched or taken from a request: hosts, paths, hash keys.
 
 use super::{TEXT_MOST, parsed};
-use crate::config::{
-    model::{HashKey, HostMatch},
-    read::{Reader, Shape, Value},
+use crate::{
+    config::{
+        model::{HashKey, HostMatch},
+        read::{Reader, Shape, Value},
+    },
+    net::path,
 };
 use serde_json::{Value as Json, json};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -59,10 +62,21 @@ impl Shape for PathPrefix {
     const EXPECTED: &'static str = r#"a path such as "/cart""#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        parsed(value, reader, |text| match is_path(text, &['?', '#', '*']) {
-            false if text.ends_with('*') => Err("expected a path without `*`: it matches all below it anyway".into()),
-            false => Err(format!("expected {}", Self::EXPECTED)),
-            true => shortest(text).ok_or_else(|| "expected a path without `.`, `..` and `//`".into()),
+        parsed(value, reader, |text| {
+            if text.ends_with('*') {
+                return Err("expected a path without `*`: it matches all below it anyway".into());
+            }
+            let is_plain = |c: char| !c.is_control() && !matches!(c, ' ' | '?' | '#' | '*');
+            if !text.starts_with('/') || text.len() > TEXT_MOST || !text.chars().all(is_plain) {
+                return Err(format!("expected {}", Self::EXPECTED));
+            }
+            let path = shortest(text);
+            // Requests come with their paths in one form: no other is ever matched.
+            match path::normalize(path) {
+                Ok(normal) if normal == path => Ok(PathPrefix(path.into())),
+                Ok(normal) => Err(format!("requests come with this path as {:?}", shortest(&normal))),
+                Err(error) => Err(format!("no request comes with this path: {error}")),
+            }
         })
     }
 
@@ -71,11 +85,12 @@ impl Shape for PathPrefix {
     }
 }
 
-/// The path without slashes at its end; none when requests, whose paths are normalised, can never have it.
-fn shortest(text: &str) -> Option<PathPrefix> {
-    let path = text.trim_end_matches('/');
-    let travels = path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | ".."));
-    travels.then(|| PathPrefix(if path.is_empty() { "/" } else { path }.into()))
+/// The path without slashes at its end, but for the root's.
+fn shortest(path: &str) -> &str {
+    match path.trim_end_matches('/') {
+        "" => "/",
+        path => path,
+    }
 }
 
 /// What a health check asks for.

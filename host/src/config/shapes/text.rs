@@ -29,26 +29,31 @@ impl Shape for Text {
 pub(in crate::config) struct PluginName(pub(in crate::config) String);
 
 /// The longest name of a plugin.
-const PLUGIN_NAME_MOST: usize = 64;
+pub const PLUGIN_NAME_MOST: usize = 64;
+
+/// Whether a plugin may be called so, here and in its directory: lower-case letters, digits and dashes, a letter first.
+pub fn is_plugin_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= PLUGIN_NAME_MOST && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(plain)
+}
 
 impl Shape for PluginName {
     const EXPECTED: &'static str = r#"the name of a plugin such as "round-robin""#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         parsed(value, reader, |text| {
-            let known = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-            let fits =
-                (1..=PLUGIN_NAME_MOST).contains(&text.len()) && text.bytes().all(known) && !text.starts_with('.');
             let wrong = || match text.ends_with(".wasm") || text.contains('/') {
                 true => "expected the file's name without directory and `.wasm`".into(),
-                false => format!("expected 1 to {PLUGIN_NAME_MOST} of letters, digits, `-`, `_` and `.`"),
+                false => {
+                    format!("expected 1 to {PLUGIN_NAME_MOST} lower-case letters, digits and dashes, a letter first")
+                }
             };
-            (fits && !text.ends_with(".wasm")).then(|| PluginName(text.into())).ok_or_else(wrong)
+            is_plugin_name(text).then(|| PluginName(text.into())).ok_or_else(wrong)
         })
     }
 
     fn schema() -> Json {
-        json!({ "type": "string", "pattern": "^[A-Za-z0-9_-][A-Za-z0-9._-]*$", "maxLength": PLUGIN_NAME_MOST })
+        json!({ "type": "string", "pattern": "^[a-z][a-z0-9-]*$", "maxLength": PLUGIN_NAME_MOST })
     }
 }
 

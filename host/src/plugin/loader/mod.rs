@@ -13,8 +13,6 @@ mod settle;
 mod tests;
 mod whole;
 
-pub use scan::is_name;
-
 use super::{Artifact, Compiled, Hash, Runtime};
 use crate::{
     problem::Problem,

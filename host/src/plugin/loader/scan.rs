@@ -1,6 +1,9 @@
 //! What lies in a plugin directory, and one file's bytes. Blocking.
 
-use crate::problem::{Code, Problem};
+use crate::{
+    config::{PLUGIN_NAME_MOST, is_plugin_name},
+    problem::{Code, Problem},
+};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -10,9 +13,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// The longest name of a plugin.
-const NAME_MOST: usize = 64;
 
 /// What tells one state of a file from another. None of it says that the bytes differ: that is for their hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +61,11 @@ pub(super) fn list(directory: &Path) -> io::Result<BTreeMap<Arc<str>, Found>> {
     Ok(files)
 }
 
-/// Whether a plugin may be called so: lower-case letters, digits and dashes, a letter first.
-pub fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    name.len() <= NAME_MOST && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(plain)
-}
-
 /// A file's bytes, if it still is as it was listed and no larger than allowed.
 pub(super) fn read(name: &str, found: &Found, size_most: u64) -> Content {
     let path = found.path.display();
     let refused = |what: String| Problem::error(Code::UNREADABLE, format!("{path}: {what}"));
-    if !is_name(name) {
+    if !is_plugin_name(name) {
         let rename = format!("rename it, for example to `{}.wasm`", near_name(name));
         return Content::Refused(
             refused("a plugin's name has lower-case letters, digits and dashes only".into()).note(rename),
@@ -128,7 +122,7 @@ fn stem(file_name: &str) -> Option<Arc<str>> {
 fn near_name(name: &str) -> String {
     let name = name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let name = name.trim_start_matches(|c: char| !c.is_ascii_lowercase()).trim_end_matches('-');
-    if name.is_empty() { "mine".into() } else { name.chars().take(NAME_MOST).collect() }
+    if name.is_empty() { "mine".into() } else { name.chars().take(PLUGIN_NAME_MOST).collect() }
 }
 
 #[cfg(test)]
@@ -147,11 +141,11 @@ mod tests {
             ("Least", false),
             ("least_loaded", false),
             ("ä", false),
-            (&"x".repeat(NAME_MOST), true),
-            (&"x".repeat(NAME_MOST + 1), false),
+            (&"x".repeat(PLUGIN_NAME_MOST), true),
+            (&"x".repeat(PLUGIN_NAME_MOST + 1), false),
         ] {
-            assert_eq!(is_name(name), good, "{name}");
-            assert!(is_name(&near_name(name)), "{name}");
+            assert_eq!(is_plugin_name(name), good, "{name}");
+            assert!(is_plugin_name(&near_name(name)), "{name}");
         }
         assert_eq!(near_name("Least_Loaded"), "least-loaded");
     }

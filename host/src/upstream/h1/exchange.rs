@@ -33,7 +33,7 @@ pub(super) struct Exchange {
     pub(super) upload: Upload,
     attempt: Attempt,
     limits: Limits,
-    /// For the head, when the request has a body: its time counts from the body's end.
+    /// For the head, when the request has a body: its time counts from the body's end. None from the head on.
     patience: Option<Duration>,
     /// When both bodies have been still for too long; none: something moved since this was set.
     still_until: Option<Instant>,
@@ -104,11 +104,19 @@ impl Exchange {
             return Ok(());
         }
         self.upload.poll(cx, &mut self.link)?;
-        if self.upload.has_moved() {
+        let moved = self.upload.has_moved();
+        if moved {
             self.still_until = None;
         }
-        if let (Some(patience), false) = (self.patience, self.upload.is_under_way()) {
-            self.limits.head = self.limits.head.max(Instant::now() + patience);
+        if let Some(patience) = self.patience {
+            let now = Instant::now();
+            if moved {
+                // The client's time is not the backend's.
+                self.attempt.asked(now);
+            }
+            if !self.upload.is_under_way() {
+                self.limits.head = self.limits.head.max(now + patience);
+            }
         }
         Ok(())
     }
@@ -135,6 +143,7 @@ impl Exchange {
     /// The answer to the proxy: what came whole is handed over whole, and its connection is free already.
     pub(super) fn into_response(mut self, head: AnswerHead) -> Response<Body> {
         self.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
+        self.patience = None;
         let mut response = Response::new(Body::Empty);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;

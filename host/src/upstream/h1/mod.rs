@@ -59,11 +59,6 @@ impl Connection {
         Connection { link, home }
     }
 
-    /// Whether it served before.
-    pub fn is_reused(&self) -> bool {
-        self.link.reused
-    }
-
     /// Sends a request and waits for its answer's head. The answer's body reads from the connection itself, sends what is
     /// left of the request's body meanwhile, and gives the connection back at its end. Dropping this future, or the
     /// answer's body before its end, closes the connection.

@@ -2,11 +2,10 @@
 
 use crate::upstream::{
     connect::connect,
-    error::ErrorKind,
+    error::{ErrorKind, is_ours},
     h1::{AnswerHead, HeadReader},
 };
 use bytes::BytesMut;
-use rustix::io::Errno;
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -87,12 +86,6 @@ fn unconnected(kind: ErrorKind) -> Ill {
     }
 }
 
-/// No file, buffer or port is left here.
-fn is_ours(error: &io::Error) -> bool {
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
-    error.raw_os_error().is_some_and(|code| ours.iter().any(|errno| errno.raw_os_error() == code))
-}
-
 fn milliseconds(begun: Instant) -> String {
     format!("{:.1} ms", begun.elapsed().as_secs_f64() * 1000.0)
 }
@@ -100,6 +93,7 @@ fn milliseconds(begun: Instant) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::io::Errno;
 
     #[test]
     fn our_own_shortage_is_nobodys_illness() {

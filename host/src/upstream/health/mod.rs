@@ -1,5 +1,6 @@
 //! Active health checks, on the side runtime: a backend goes out after [`FAILURES_OUT`] failed checks in a row and comes
-//! back with the first that succeeds. How many checks run at once is bounded for the whole process.
+//! back with the first that succeeds. How many checks run at once is bounded for the whole process, and each pool has its
+//! own share of that: one whose backends are all lost in a black hole holds nobody else up.
 
 mod check;
 mod ward;
@@ -23,20 +24,27 @@ use ward::Ward;
 const FAILURES_OUT: u32 = 2;
 /// Between two checks of a backend whose last one failed, unless the pool's interval is shorter.
 const INTERVAL_AFTER_FAILURE: Duration = Duration::from_millis(250);
-/// Checks at the same time in the whole process: ten thousand backends must not mean ten thousand sockets.
+/// Checks at the same time in the whole process: ten thousand backends must not mean ten thousand sockets. With more pools
+/// than this, each has one.
 const CHECKS_MOST: usize = 256;
+/// Checks at the same time in one pool.
+const CHECKS_PER_POOL_MOST: usize = 128;
 
-static CHECKS: Semaphore = Semaphore::const_new(CHECKS_MOST);
+/// What each of so many pools may check at the same time.
+pub fn share(pools: usize) -> usize {
+    (CHECKS_MOST / pools.max(1)).clamp(1, CHECKS_PER_POOL_MOST)
+}
 
 /// Checks every backend once, all at the same time as far as their number allows, so that a start knows who is ready.
 /// Who has not answered within `most` stays warming. Dropping this future stops the checks.
 pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
     let mut checks = JoinSet::new();
     for pool in pools {
+        let turns = Arc::new(Semaphore::new(share(pools.len())));
         for backend in &pool.backends {
-            let (pool, backend) = (pool.clone(), backend.clone());
+            let (pool, backend, turns) = (pool.clone(), backend.clone(), turns.clone());
             checks.spawn(async move {
-                match look_at(&pool, &backend).await {
+                match look_at(&pool, &backend, &turns).await {
                     Ok(said) => pool.stands(&backend, Standing::Ready, said),
                     Err(ill) if ill.cause == Cause::Ours => pool.stands(&backend, backend.standing(), ill.said),
                     Err(ill) => pool.stands(&backend, Standing::Unhealthy, ill.said),
@@ -48,18 +56,20 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
     let _ = timeout(most, async { while checks.join_next().await.is_some() {} }).await;
 }
 
-/// Checks a pool's backends again and again, until the process drains. Dropping this future stops the checks.
-pub async fn run(pool: Arc<Pool>, mut live: Live) {
+/// Checks a pool's backends again and again, until the process drains, as many at the same time as its [`share`] is.
+/// Dropping this future stops the checks.
+pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
     let ward = Arc::new(Ward::new(pool.clone()));
+    let turns = Arc::new(Semaphore::new(share));
     let mut visits = JoinSet::new();
     for backend in &pool.backends {
-        visits.spawn(visit(ward.clone(), backend.clone()));
+        visits.spawn(visit(ward.clone(), backend.clone(), turns.clone()));
     }
     live.draining().await;
 }
 
 /// Looks after one backend.
-async fn visit(ward: Arc<Ward>, backend: Arc<Backend>) {
+async fn visit(ward: Arc<Ward>, backend: Arc<Backend>, turns: Arc<Semaphore>) {
     let pool = ward.pool();
     let mut rng = Rng::new(mix(backend.id) ^ Rng::from_entropy().bits());
     let mut failures = 0;
@@ -68,7 +78,7 @@ async fn visit(ward: Arc<Ward>, backend: Arc<Backend>) {
     let mut pause = if backend.is_ready() { part_of(pool.health.interval, &mut rng) } else { Duration::ZERO };
     loop {
         sleep(pause).await;
-        match look_at(pool, &backend).await {
+        match look_at(pool, &backend, &turns).await {
             Ok(said) => {
                 failures = 0;
                 ward.is_well(&backend, said);
@@ -89,9 +99,9 @@ async fn visit(ward: Arc<Ward>, backend: Arc<Backend>) {
 }
 
 /// One check, when its turn comes.
-async fn look_at(pool: &Pool, backend: &Backend) -> Result<String, Ill> {
+async fn look_at(pool: &Pool, backend: &Backend, turns: &Semaphore) -> Result<String, Ill> {
     // The semaphore is never closed.
-    let _turn = CHECKS.acquire().await;
+    let _turn = turns.acquire().await;
     check(backend.address, pool.health.path.as_deref()).await
 }
 
@@ -108,6 +118,17 @@ fn part_of(duration: Duration, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_shares_together_are_what_the_process_may_check() {
+        for pools in [0, 1, 2, 3, 100, 256] {
+            assert!(
+                (1..=CHECKS_PER_POOL_MOST).contains(&share(pools)) && share(pools) * pools <= CHECKS_MOST,
+                "{pools}"
+            );
+        }
+        assert_eq!(share(10_000), 1);
+    }
 
     #[test]
     fn jitter_is_a_tenth_at_most() {

@@ -123,7 +123,7 @@ async fn a_backend_goes_out_and_comes_back_and_is_logged_once() {
     let listener = one.open();
     let pool = pool("cart", &[one.address(), two.address], fast(), Default::default());
     let (drain, live) = Drain::new();
-    let run = health::run(pool.clone(), live);
+    let run = health::run(pool.clone(), health::share(1), live);
     let story = async {
         eventually("both ready", || stands(&pool) == [Standing::Ready, Standing::Ready]).await;
         drop(listener);
@@ -151,7 +151,7 @@ async fn case_56_a_pool_without_a_ready_backend_is_told_once_and_its_recovery_to
     let pool = pool("cart", &addresses, fast(), Default::default());
     within(health::first_round(std::slice::from_ref(&pool), PATIENCE)).await;
     let (drain, live) = Drain::new();
-    let run = health::run(pool.clone(), live);
+    let run = health::run(pool.clone(), health::share(1), live);
     let story = async {
         eventually("told", || lines.text().contains("PM0501")).await;
         let _listener = places[1].open();
@@ -184,5 +184,22 @@ async fn checks_do_not_run_all_at_once() {
     within(health::first_round(std::slice::from_ref(&pool), PATIENCE)).await;
     assert_eq!(stands(&pool), [Standing::Unhealthy; 600]);
     // What was closed here may not have been seen closed there yet.
-    assert!(most.load(SeqCst) < 400, "{most:?}");
+    assert!(most.load(SeqCst) < 200, "{most:?}");
+}
+
+#[tokio::test]
+async fn a_pool_of_backends_that_never_answer_holds_up_no_other() {
+    let silent =
+        Origin::new(|mut stream, _| async move { while stream.read(&mut [0; 256]).await.is_ok_and(|n| n > 0) {} })
+            .await;
+    let place = Place::new();
+    let _listener = place.open();
+    let asked = model::Health { path: Some("/".into()), ..fast() };
+    let lost = pool("lost", &[silent.address; 600], asked, Default::default());
+    let well = pool("well", &[place.address()], fast(), Default::default());
+    let pools = [lost.clone(), well.clone()];
+    let round = tokio::spawn(async move { health::first_round(&pools, PATIENCE).await });
+    eventually("the other pool is checked", || stands(&well) == [Standing::Ready]).await;
+    assert_eq!(stands(&lost), [Standing::Warming; 600], "before the first of these ran out of time");
+    round.abort();
 }

@@ -264,3 +264,33 @@ async fn a_body_of_which_nothing_was_taken_is_given_back() {
         scene.send(Ask { method: Method::POST, body: Body::full("taken"), ..Ask::default() }).await.unwrap_err();
     assert!(error.body.is_none());
 }
+
+/// The client's slowness is not the backend's: an upload that began long ago says nothing about the answer's latency.
+#[tokio::test]
+async fn latency_counts_from_the_end_of_the_upload() {
+    let origin = Origin::answering(OK, Last::Stay).await;
+    let long = Duration::from_secs(3600);
+    for (body, from_its_end) in [(Body::Empty, false), (Body::full("abc"), true), (streamed_whole("abc"), true)] {
+        let scene = Scene::to(origin.address);
+        let backend = &scene.pool.backends[0];
+        let begun = Instant::now().checked_sub(long).unwrap();
+        let attempt = Attempt::begin(backend.figures.clone(), begun);
+        let connection = scene.connections.checkout(backend, &scene.pool.timeout).await.unwrap();
+        let outgoing = Outgoing {
+            method: &Method::POST,
+            target: &PathAndQuery::from_static("/"),
+            authority: &HeaderValue::from_static("shop.example"),
+            headers: &HeaderMap::new(),
+        };
+        let limits = Limits { head: Instant::now() + PATIENCE, idle: PATIENCE, end: None };
+        within(connection.exchange(outgoing, body, attempt, limits)).await.unwrap();
+        let latency = Duration::from_micros(backend.figures.latency_us().into());
+        assert_eq!(latency < long, from_its_end, "{latency:?}");
+    }
+}
+
+fn streamed_whole(text: &'static str) -> Body {
+    let (pieces, body) = streamed(None);
+    pieces.send(Ok(Frame::data(text.into()))).unwrap();
+    body
+}
