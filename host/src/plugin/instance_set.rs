@@ -1,9 +1,10 @@
 //! One instance of a generation for each worker: built aside, waiting in a seat until its worker takes it, and built again
 //! when a fault has killed it.
 
-use super::{Fault, Generation, Seat};
+use super::{Call, Fault, FaultKind, Generation, Seat};
 use std::{
     fmt,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -42,7 +43,7 @@ impl<I: Send + 'static> InstanceSet<I> {
         let places = (0..workers).map(|_| Place { seat: Seat::default(), ordered: AtomicBool::new(false) }).collect();
         let set = InstanceSet { generation, build: Box::new(build), places, side };
         for (worker, place) in set.places.iter().enumerate() {
-            place.seat.put((set.build)(worker)?);
+            place.seat.put(set.build(worker)?);
         }
         Ok(Arc::new(set))
     }
@@ -67,7 +68,7 @@ impl<I: Send + 'static> InstanceSet<I> {
         }
         let set = self.clone();
         self.side.spawn_blocking(move || {
-            let built = (set.build)(worker);
+            let built = set.build(worker);
             let Some(place) = set.places.get(worker) else { return };
             match built {
                 Ok(instance) => place.seat.put(instance),
@@ -75,6 +76,12 @@ impl<I: Send + 'static> InstanceSet<I> {
             }
             place.ordered.store(false, Ordering::Release);
         });
+    }
+
+    /// A build that panics is a fault like any other: its worker gets another one.
+    fn build(&self, worker: usize) -> Result<I, Fault> {
+        panic::catch_unwind(AssertUnwindSafe(|| (self.build)(worker)))
+            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, Call::Instantiate, "it brought its builder down")))
     }
 }
 

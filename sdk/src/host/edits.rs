@@ -1,6 +1,7 @@
 //! What a filter does to the request at hand. Only inside [`Filter::on_request`](crate::Filter::on_request); at any other
 //! time, or with an illegal name or value, the host stops the plugin. Later filters, the balancer and the backend see the
-//! request as edited.
+//! request as edited. One filter may add 64 KiB to one request, its headers, tags, paths and authorities together and 32
+//! bytes for each edit.
 
 use super::ask;
 use crate::Verdict;

@@ -54,7 +54,7 @@ fn one_use(settings: &str) -> Use {
     Use { pool: "cart".into(), settings: settings.into(), membership: members(), spot: None }
 }
 
-fn head() -> Head {
+pub(crate) fn head() -> Head {
     let mut headers = HeaderMap::new();
     headers.insert("x-name", HeaderValue::from_static("first"));
     headers.append("x-name", HeaderValue::from_static("second"));
