@@ -90,3 +90,37 @@ impl<I> fmt::Debug for InstanceSet<I> {
         f.debug_struct("InstanceSet").field("places", &self.places.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::tests::{generation, guest, runtime};
+    use std::{
+        sync::atomic::AtomicUsize,
+        thread,
+        time::{Duration, Instant},
+    };
+
+    #[test]
+    fn a_build_that_panics_is_a_fault_and_the_next_one_is_built() {
+        let side = tokio::runtime::Runtime::new().unwrap();
+        let generation = generation(&runtime(), &guest::balancer());
+        let builds = AtomicUsize::new(0);
+        let build = move |_| match builds.fetch_add(1, Ordering::Relaxed) {
+            1 => panic!("as asked"),
+            number => Ok(number),
+        };
+        let set = InstanceSet::fill(generation.clone(), 1, side.handle().clone(), build).unwrap();
+        assert_eq!(set.take(0), Some(0));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let next = loop {
+            set.order(0);
+            if let Some(next) = set.take(0) {
+                break next;
+            }
+            assert!(Instant::now() < deadline, "none is built");
+            thread::yield_now();
+        };
+        assert_eq!((next, generation.costs().totals().faults_of(FaultKind::Trap)), (2, 1));
+    }
+}

@@ -1,6 +1,9 @@
 //! What lies in a plugin directory, and one file's bytes. Blocking.
 
-use crate::problem::{Code, Problem};
+use crate::{
+    plugin::runtime::too_large,
+    problem::{Code, Problem},
+};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -82,8 +85,7 @@ pub(super) fn read(name: &str, found: &Found, size_most: u64) -> Content {
         return Content::Refused(refused("not a file".into()));
     }
     if found.stamp.size > size_most {
-        let what = format!("{} bytes, more than `plugins.size` ({size_most})", found.stamp.size);
-        return Content::Refused(refused(what));
+        return Content::Refused(too_large(&path.to_string(), found.stamp.size, size_most));
     }
     match read_unchanged(found) {
         Ok(Some(bytes)) => Content::Bytes(bytes),
