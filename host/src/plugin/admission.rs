@@ -81,7 +81,8 @@ fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
     }
 }
 
-fn scratch() -> Outside {
+/// What an instance gets that is only tried out.
+pub(super) fn scratch() -> Outside {
     Outside { counters: Arc::new(Counters::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED, live: false }
 }
 
