@@ -14,12 +14,8 @@ use crate::{
     rng::Rng,
     upstream::{Backend, Pool},
 };
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
-use tokio::{runtime::Runtime, time};
+use std::{sync::Arc, thread, time::Duration};
+use tokio::{runtime::Runtime, time::Instant};
 
 /// A pool of ready backends `b0`, `b1`, … with these weights and priorities.
 pub(super) fn pool(backends: &[(u32, u32)]) -> Arc<Pool> {
@@ -74,7 +70,7 @@ impl Stage {
         let generation = plugins.admit(&compiled, Kind::Balancer, &[]).unwrap();
         let assignment =
             Assignment::new(pool.clone(), generation.clone(), "{}".into(), 1, side.handle().clone()).unwrap();
-        let balancer = Balancer::new(assignment, 0, time::Instant::now());
+        let balancer = Balancer::new(assignment, 0, Instant::now());
         Stage { pool, generation, balancer, rng: Rng::new(1), _side: side }
     }
 
@@ -82,7 +78,7 @@ impl Stage {
     fn pick(&mut self, tried: &[usize]) -> Option<usize> {
         let tried: Vec<Arc<Backend>> = tried.iter().map(|&index| self.pool.backends[index].clone()).collect();
         let attempt = u32::try_from(tried.len()).unwrap();
-        match self.balancer.pick(&mut head(), time::Instant::now(), &mut self.rng, attempt, &tried) {
+        match self.balancer.pick(&mut head(), Instant::now(), &mut self.rng, attempt, &tried) {
             Pick::Backend(backend) => Some(backend.index),
             Pick::Nobody => None,
             Pick::Reject(status) => panic!("rejected with {status}"),
@@ -231,7 +227,7 @@ fn a_quarantined_plugin_is_called_no_more() {
     let guest = guest::balancer().update("(call $println)").tick("(call $println)");
     let mut stage = Stage::new(&guest, pool(&[(1, 0), (1, 0)]));
     assert_eq!(stage.pick(&[]), Some(0));
-    let now = time::Instant::now();
+    let now = Instant::now();
     let due = stage.balancer.tick(now).expect("it ticks");
     stage.balancer.tick(due);
     let lines = stage.generation.log().lines().len();

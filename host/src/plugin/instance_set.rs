@@ -95,11 +95,8 @@ impl<I> fmt::Debug for InstanceSet<I> {
 mod tests {
     use super::*;
     use crate::plugin::tests::{generation, guest, runtime};
-    use std::{
-        sync::atomic::AtomicUsize,
-        thread,
-        time::{Duration, Instant},
-    };
+    use std::{sync::atomic::AtomicUsize, thread, time::Duration};
+    use tokio::time::Instant;
 
     #[test]
     fn a_build_that_panics_is_a_fault_and_the_next_one_is_built() {
