@@ -21,6 +21,7 @@ use crate::{
     state::{Applier, Plan},
     tls,
     upstream::{Pool, health},
+    watch,
 };
 use status::StatusSource;
 use std::{
@@ -61,11 +62,20 @@ pub struct Options {
     pub cache: Option<PathBuf>,
     /// How long a plugin file must be unchanged before it is read.
     pub plugins_quiet: Duration,
+    /// How often the plugin directory is looked at when no event of the file system asks for it.
+    pub plugins_tick: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { notify: true, strict: false, allow_expired: false, cache: None, plugins_quiet: loader::QUIET }
+        Self {
+            notify: true,
+            strict: false,
+            allow_expired: false,
+            cache: None,
+            plugins_quiet: loader::QUIET,
+            plugins_tick: watch::TICK,
+        }
     }
 }
 
@@ -183,7 +193,8 @@ fn prepare(
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
     let mut loader = config.plugins.directory.as_ref().map(|directory| {
-        let loading = loader::Options { notify: options.notify, quiet: options.plugins_quiet };
+        let loading =
+            loader::Options { notify: options.notify, quiet: options.plugins_quiet, tick: options.plugins_tick };
         Loader::new(directory.clone(), runtime, loading)
     });
     let amiss = applier.begin(loader.as_mut().map(Loader::first_scan).unwrap_or_default());

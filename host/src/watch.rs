@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::sync::Notify;
 
-/// How often a directory is looked at when no event asks for it.
+/// How often a directory is looked at when no event asks for it, unless somebody says otherwise.
 pub const TICK: Duration = Duration::from_secs(2);
 
 /// A watched directory, which need not exist.
@@ -31,6 +31,7 @@ pub struct Watch {
     bell: Arc<Bell>,
     /// False: nothing but ticks.
     notify: bool,
+    tick: Duration,
     watcher: Option<RecommendedWatcher>,
     /// Device and inode of the directory at the last check.
     identity: Option<(u64, u64)>,
@@ -42,7 +43,10 @@ pub struct Watch {
 
 /// Waits for wake-ups, apart from the [`Watch`], whose check may block.
 #[derive(Clone, Debug)]
-pub struct Sleeper(Arc<Bell>);
+pub struct Sleeper {
+    bell: Arc<Bell>,
+    tick: Duration,
+}
 
 /// What a check found to be wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +73,13 @@ struct Bell {
 
 impl Watch {
     /// Touches nothing yet. Without `notify`, ticks are all there is.
-    pub fn new(directory: &Path, notify: bool) -> Watch {
+    pub fn new(directory: &Path, notify: bool, tick: Duration) -> Watch {
         Watch {
             // Absolute, since `notify` reports absolute paths and a relative one may have no parent.
             directory: std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
             bell: Arc::default(),
             notify,
+            tick,
             watcher: None,
             identity: None,
             is_laid: false,
@@ -84,7 +89,7 @@ impl Watch {
 
     /// Who waits for this directory.
     pub fn sleeper(&self) -> Sleeper {
-        Sleeper(Arc::clone(&self.bell))
+        Sleeper { bell: Arc::clone(&self.bell), tick: self.tick }
     }
 
     /// Lays the watch where it is missing, and says what was wrong since the last check. Blocking. Call it *before* each
@@ -142,9 +147,9 @@ impl Watch {
 }
 
 impl Sleeper {
-    /// Ends at an event, or after one [`TICK`]. Dropping this future loses no event.
+    /// Ends at an event, or after one tick. Dropping this future loses no event.
     pub async fn wait(&self) {
-        let _ = tokio::time::timeout(TICK, self.0.rung.notified()).await;
+        let _ = tokio::time::timeout(self.tick, self.bell.rung.notified()).await;
     }
 }
 
@@ -201,7 +206,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("plugins");
         fs::create_dir(&directory).unwrap();
-        let mut watch = Watch::new(&directory, true);
+        let mut watch = Watch::new(&directory, true, TICK);
         assert_eq!(watch.check(), []);
         (home, directory, watch)
     }
@@ -257,14 +262,17 @@ mod tests {
         fs::create_dir(&other).unwrap();
         fs::rename(&directory, home.path().join("old")).unwrap();
         fs::rename(&other, &directory).unwrap();
+        // Its events come first, all of them.
+        while is_woken(&watch).await {}
         assert_eq!(watch.check(), [Trouble::Replaced]);
+        assert_eq!(watch.check(), []);
     }
 
     #[tokio::test]
     async fn a_missing_directory_is_seen_when_it_comes() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("plugins");
-        let mut watch = Watch::new(&directory, true);
+        let mut watch = Watch::new(&directory, true, TICK);
         assert_eq!(watch.check(), []);
         fs::create_dir(&directory).unwrap();
         assert!(is_woken(&watch).await);
@@ -274,7 +282,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_notify_only_the_tick_wakes() {
         let home = tempfile::tempdir().unwrap();
-        let mut watch = Watch::new(home.path(), false);
+        let mut watch = Watch::new(home.path(), false, TICK);
         assert_eq!(watch.check(), []);
         fs::write(home.path().join("a.wasm"), "x").unwrap();
         let start = Instant::now();
@@ -309,7 +317,7 @@ mod tests {
             let bell = Arc::new(Bell::default());
             bell.hear(directory, Ok(Event::new(kind).add_path(path.into())));
             let start = Instant::now();
-            Sleeper(Arc::clone(&bell)).wait().await;
+            Sleeper { bell: Arc::clone(&bell), tick: TICK }.wait().await;
             assert_eq!(start.elapsed() < TICK, wakes, "{kind:?} {path}");
             assert_eq!(bell.torn.load(Relaxed), torn, "{kind:?} {path}");
         }

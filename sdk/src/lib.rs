@@ -72,6 +72,17 @@ pub use pool::Pool;
 pub use settings::NoSettings;
 pub use weighted::Weighted;
 
+/// The samples of the documents: they compile.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../host/manual/write-a-balancer.md")]
+    mod write_a_balancer {}
+    #[doc = include_str!("../../host/manual/write-a-filter.md")]
+    mod write_a_filter {}
+}
+
 /// What a plugin uses, in one line.
 pub mod prelude {
     pub use crate::{

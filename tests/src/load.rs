@@ -10,8 +10,8 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -69,7 +69,7 @@ pub struct Report {
 
 struct Shared {
     target: Target,
-    stopped: AtomicBool,
+    stopped: OnceLock<Instant>,
     under_way: AtomicUsize,
     idle: Mutex<Vec<Raw>>,
     report: Mutex<Report>,
@@ -92,16 +92,17 @@ impl Load {
     pub fn start(target: Target, pace: Pace) -> Load {
         let shared = Arc::new(Shared {
             target,
-            stopped: AtomicBool::new(false),
+            stopped: OnceLock::new(),
             under_way: AtomicUsize::new(0),
             idle: Mutex::default(),
             report: Mutex::default(),
         });
+        let begun = Instant::now();
         let going = match pace {
-            Pace::PerSecond(rate) => tokio::spawn(open_loop(shared.clone(), rate)),
+            Pace::PerSecond(rate) => tokio::spawn(open_loop(shared.clone(), rate, begun)),
             Pace::Parallel(clients) => tokio::spawn(closed_loop(shared.clone(), clients)),
         };
-        Load { going, shared, begun: Instant::now() }
+        Load { going, shared, begun }
     }
 
     /// What became of it so far.
@@ -109,10 +110,9 @@ impl Load {
         self.shared.report.lock().unwrap().clone()
     }
 
-    /// Begins no more requests, waits for those under way, and tells what became of all.
+    /// Begins no more requests than were due by now, waits for those under way, and tells what became of all.
     pub async fn stop(self) -> Report {
-        self.shared.stopped.store(true, Relaxed);
-        let lasted = self.begun.elapsed();
+        let lasted = *self.shared.stopped.get_or_init(Instant::now) - self.begun;
         self.going.await.expect("load does not panic");
         let mut report = self.shared.report.lock().unwrap().clone();
         report.lasted = lasted;
@@ -158,14 +158,15 @@ impl Report {
     }
 }
 
-async fn open_loop(shared: Arc<Shared>, rate: u32) {
-    let begun = Instant::now();
+async fn open_loop(shared: Arc<Shared>, rate: u32, begun: Instant) {
+    let due_at = |number: u32| begun + Duration::from_secs(1) * number / rate;
     let mut requests = JoinSet::new();
     let mut sent = 0_u32;
-    while !shared.stopped.load(Relaxed) {
+    loop {
         while requests.try_join_next().is_some() {}
-        let due_at = |number: u32| begun + Duration::from_secs(1) * number / rate;
-        while due_at(sent) <= Instant::now() {
+        // On a busy machine some are sent late, and none is left out.
+        let end = shared.stopped.get();
+        while due_at(sent) <= end.copied().unwrap_or_else(Instant::now) {
             if shared.under_way.load(Relaxed) < UNDER_WAY_MOST {
                 shared.under_way.fetch_add(1, Relaxed);
                 requests.spawn(ask(shared.clone(), due_at(sent)));
@@ -175,6 +176,9 @@ async fn open_loop(shared: Arc<Shared>, rate: u32) {
                 *report.failed.entry("too many under way").or_default() += 1;
             }
             sent += 1;
+        }
+        if end.is_some() {
+            break;
         }
         sleep(Duration::from_millis(1)).await;
     }
@@ -186,7 +190,7 @@ async fn closed_loop(shared: Arc<Shared>, clients: usize) {
     for _ in 0..clients {
         let shared = shared.clone();
         all.spawn(async move {
-            while !shared.stopped.load(Relaxed) {
+            while shared.stopped.get().is_none() {
                 shared.under_way.fetch_add(1, Relaxed);
                 ask(shared.clone(), Instant::now()).await;
             }

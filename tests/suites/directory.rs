@@ -1,14 +1,14 @@
 //! How plugin files come and go: well, half, twice, unreadable, with their directory. Each story is told twice, with events
 //! of the file system and without: looking every two seconds is enough for all of them.
 
-use pointsman::admin::api::Plugin;
+use pointsman::{admin::api::Plugin, app::Options};
 use pointsman_tests::{
     client::Client,
     edge::{self, Edge},
     guests,
     origin::Origin,
     plugins::Plugins,
-    story::eventually,
+    story::{PATIENCE, eventually},
 };
 
 /// One story, with events and without.
@@ -56,7 +56,15 @@ impl Scene {
 
     fn start(&self, notify: bool) -> Edge {
         let edge = edge::plain().workers(1).pool("shop", &[&self.origin]).balancer("ours").plugins(&self.plugins);
-        edge.options(|options| options.notify = notify).start()
+        edge.options(|options| wake(options, notify)).start()
+    }
+}
+
+/// With events they are all that has the directory looked at: a tick would hide that none came.
+fn wake(options: &mut Options, notify: bool) {
+    options.notify = notify;
+    if notify {
+        options.plugins_tick = 10 * PATIENCE;
     }
 }
 
@@ -202,7 +210,7 @@ async fn the_newest_of_two_quick_ones_serves(notify: bool) {
 async fn a_file_that_is_too_large_is_not_read(notify: bool) {
     let scene = Scene::new();
     let edge = edge::plain().pool("shop", &[&scene.origin]).balancer("ours").plugins(&scene.plugins);
-    let edge = edge.limits(|limits| limits.size = 10_000).options(|options| options.notify = notify).start();
+    let edge = edge.limits(|limits| limits.size = 10_000).options(|options| wake(options, notify)).start();
     assert!(component(1).len() > 10_000);
     scene.plugins.put("ours", &component(1));
     told(&edge, "ours", "PM0308").await;
@@ -231,7 +239,7 @@ async fn a_file_at_start_that_is_refused_is_no_outage(notify: bool) {
     scene.plugins.put("round-robin", &guests::core_module());
     let edge = edge::plain().pool("shop", &[&scene.origin]).balancer("ours").pool("other", &[&scene.origin]);
     let edge = edge.route("/", "shop").route("/other", "other").plugins(&scene.plugins);
-    let edge = edge.options(|options| options.notify = notify).start();
+    let edge = edge.options(|options| wake(options, notify)).start();
     told(&edge, "ours", "PM0303").await;
     assert_eq!(edge.pool("shop").serving, "fallback");
     // The refused file's name has an embedded plugin: that one serves.

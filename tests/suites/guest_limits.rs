@@ -3,8 +3,13 @@
 
 use http::{Request, StatusCode};
 use http_body_util::Full;
-use pointsman::admin::api::Plugin;
+use pointsman::{
+    admin::api::Plugin,
+    config::model,
+    plugin::{Artifact, Kind, Membership, Origin as From, Runtime},
+};
 use pointsman_tests::{
+    alone,
     client::{Answer, Client},
     edge::{self, Edge},
     guests,
@@ -78,14 +83,14 @@ fn each_guest_has_its_story() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_costs_its_request_the_plugins_choice_and_nothing_else() {
-    for (act, kind, word) in [
+    for (act, kind, words) in [
         ("panic", "trap", "asked to panic in pick"),
-        ("overflow", "trap", ""),
-        ("grow", "memory", ""),
-        ("loop", "deadline", ""),
-        ("lie", "answer", ""),
-        ("narrow", "answer", ""),
-        ("reject-badly", "answer", ""),
+        ("overflow", "trap", "stack overflow"),
+        ("grow", "memory", "more than 4 MiB of memory"),
+        ("loop", "deadline", "stopped after "),
+        ("lie", "answer", "picked index 3 of a pool of 3"),
+        ("narrow", "answer", "narrowed to a group"),
+        ("reject-badly", "answer", "rejected with status 99"),
     ] {
         let scene = misbehaving(1, "{}");
         let mut client = scene.client().await;
@@ -101,8 +106,9 @@ async fn a_fault_costs_its_request_the_plugins_choice_and_nothing_else() {
         })
         .await;
         assert_eq!(scene.ours().faults, 1, "{act}");
-        let log = scene.edge.log("ours").await.join("\n");
-        assert!(log.contains(word), "{act}: {word:?} is not in the log:\n{log}");
+        let told = scene.ours().problem.expect("the fault is told");
+        let told = format!("{}\n{}", told.headline, told.notes.join("\n"));
+        assert!(told.contains(words), "{act}: {words:?} is not in what is told:\n{told}");
     }
 }
 
@@ -239,14 +245,15 @@ async fn whom_the_update_listed_as_ill_may_not_be_chosen() {
     scene.origins[2].kill();
     eventually("one is out", async || scene.edge.pool("shop").backends[2].standing == "unhealthy").await;
     // The instance learns of it with its next update, before its next pick.
-    let mut answered = 0;
     eventually("the choice counts as a fault", async || {
         assert_eq!(scene.ask(&mut client, "ineligible").await.status, StatusCode::OK);
-        answered += 1;
         kinds(&scene.ours()).contains_key("answer")
     })
     .await;
-    assert_eq!(scene.origins.iter().map(Origin::requests).sum::<u64>(), 1 + answered, "each was asked of one, once");
+    let ours = scene.ours();
+    assert_eq!((kinds(&ours), ours.fallbacks), ([("answer", 1)].into(), 1));
+    let told = ours.problem.expect("the fault is told").headline;
+    assert!(told.contains("picked index 2 (") && told.contains("not eligible"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -335,26 +342,46 @@ impl Drop for Crowd {
     }
 }
 
+/// As many rounds of `work` as take about a millisecond of CPU here.
+fn rounds_of_a_millisecond() -> u64 {
+    let runtime = Runtime::new(&model::Plugins::default(), 1, "", None).unwrap();
+    let artifact = Artifact::new("ours", guests::guest("misbehaves"), From::Embedded);
+    let generation = runtime.admit(&runtime.compile(artifact).unwrap(), Kind::Balancer, &[]).unwrap();
+    // In `update`, which is timed.
+    let takes = |rounds: u64| {
+        let settings = format!(r#"{{"act":"work","at":"update","nth":0,"amount":{rounds}}}"#);
+        generation.balancer(&"shop".into(), 0, &settings, Membership::default()).unwrap().update_time()
+    };
+    let mut rounds = 1000;
+    while takes(rounds) < Duration::from_micros(700) {
+        rounds *= 2;
+    }
+    rounds
+}
+
+/// In a process of its own, so that nothing but its own crowd wants the processors.
 #[tokio::test(flavor = "multi_thread")]
 async fn time_that_others_took_is_not_held_against_a_plugin() {
+    if !alone::here("guest_limits::time_that_others_took_is_not_held_against_a_plugin") {
+        return;
+    }
     // Each pick works hard for about a millisecond of its own; `plugins.deadline` is five.
-    let scene = misbehaving(1, r#"{"act":"work","nth":0,"amount":400000}"#);
+    let rounds = rounds_of_a_millisecond();
+    let scene = misbehaving(1, &format!(r#"{{"act":"work","nth":0,"amount":{rounds}}}"#));
     let mut client = scene.client().await;
     assert_eq!(client.get("/").await.status, StatusCode::OK);
     let crowd = Crowd::of(4 * std::thread::available_parallelism().map_or(2, usize::from));
     let mut long = 0;
     within("enough picks that took longer than the deadline", async {
-        for _ in 0..2000 {
+        while long < 50 {
             let begun = Instant::now();
             assert_eq!(client.get("/").await.status, StatusCode::OK);
             long += u32::from(begun.elapsed() > Duration::from_millis(10));
-            if long >= 50 {
-                break;
-            }
         }
     })
     .await;
     drop(crowd);
-    assert!(long >= 50, "the processors were not contended: {long} long answers");
-    assert_eq!((scene.ours().faults, scene.ours().fallbacks), (0, 0));
+    // Ten times the deadline by the clock on the wall is too long whoever took it: that is said, and is not meant here.
+    let told = scene.ours().problem.map(|problem| problem.headline);
+    assert!(told.as_ref().is_none_or(|told| told.contains("of them CPU")), "{told:?}");
 }

@@ -46,7 +46,7 @@ impl Rehearsal {
 
         let side = side_runtime().map_err(cannot_start)?;
         let prepared = prepare(config, options, 1, &side)?;
-        let (pools, plugins) = status::told(&prepared.applier.cell().load(), prepared.applier.board());
+        let (pools, plugins) = status::told(&prepared.applier.cell().load(), &prepared.applier.board().entries());
         Ok(Rehearsal { certificates, ports, admin, plugins, amiss: prepared.amiss, pools })
     }
 }

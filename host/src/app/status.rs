@@ -57,8 +57,10 @@ impl StatusSource {
     }
 
     pub(super) fn read(&self) -> Status {
+        // The board first: what it tells of as serving is in the snapshot, or in a later one.
+        let entries = self.board.entries();
         let snapshot = self.cell.load();
-        let (pools, plugins) = told(&snapshot, &self.board);
+        let (pools, plugins) = told(&snapshot, &entries);
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
@@ -81,9 +83,9 @@ impl StatusSource {
 }
 
 /// The pools as they are served now, and all plugins.
-pub(super) fn told(snapshot: &Snapshot, board: &Board) -> (Vec<api::Pool>, Vec<api::Plugin>) {
+pub(super) fn told(snapshot: &Snapshot, entries: &[Entry]) -> (Vec<api::Pool>, Vec<api::Plugin>) {
     let pools: Vec<api::Pool> = snapshot.pools.iter().map(|assignment| pool(assignment)).collect();
-    let plugins = board.entries().iter().map(|entry| plugin(entry, &pools)).collect();
+    let plugins = entries.iter().map(|entry| plugin(entry, &pools)).collect();
     (pools, plugins)
 }
 

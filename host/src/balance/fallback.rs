@@ -1,7 +1,10 @@
 //! The one native algorithm, so that the ladder always ends: smooth weighted round robin (nginx,
 //! `ngx_http_upstream_round_robin.c`) over whoever is usable at this moment.
 
-use crate::upstream::{Backend, Pool};
+use crate::{
+    figures::Standing,
+    upstream::{Backend, Pool},
+};
 use std::sync::Arc;
 
 /// Where one worker stands in its turn through one pool.
@@ -39,14 +42,22 @@ impl RoundRobin {
 
 /// Ready now, and not tried by this request.
 pub(super) fn is_usable(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
-    backend.is_ready() && !tried.iter().any(|t| Arc::ptr_eq(t, backend))
+    backend.is_ready() && !is_tried(backend, tried)
+}
+
+/// What a plugin may send a request to when it says so: a backend that drains is there for the clients that stick to it.
+pub(super) fn may_be_chosen(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
+    matches!(backend.standing(), Standing::Ready | Standing::Draining) && !is_tried(backend, tried)
+}
+
+fn is_tried(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
+    tried.iter().any(|t| Arc::ptr_eq(t, backend))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::balance::tests::pool;
-    use crate::figures::Standing;
 
     fn spread(pool: &Pool, tried: &[Arc<Backend>], picks: usize) -> Vec<usize> {
         let mut turn = RoundRobin::new(pool);

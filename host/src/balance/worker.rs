@@ -3,12 +3,11 @@
 use super::{
     Assignment,
     assignment::Prepared,
-    fallback::{RoundRobin, is_usable},
+    fallback::{RoundRobin, is_usable, may_be_chosen},
     roster::draw_up,
 };
 use crate::{
     config::model::{Fallback, HashKey},
-    figures::Standing,
     net::{Head, Part},
     plugin::{Call, Decision, Fault, FaultKind, Turn},
     rng::Rng,
@@ -19,6 +18,10 @@ use tokio::time::Instant;
 
 /// An `update` that took longer than this the last time is not run on the worker: a successor is built aside instead.
 const UPDATE_ON_WORKER_MOST: Duration = Duration::from_millis(1);
+/// Nor one that lists more than so many times the ready backends of the last: its time says nothing of this one's …
+const GROWTH_MOST: usize = 2;
+/// … unless they are no more than these.
+const FEW: usize = 16;
 /// How often a request's plugin is asked when its choice became unusable since its last `update`.
 const ASKED_MOST: u32 = 2;
 
@@ -90,20 +93,17 @@ impl Balancer {
         for _ in 0..ASKED_MOST {
             self.refresh();
             let turn = Turn { now_us: self.micros(now), random: rng.bits(), key, attempt };
-            let Some(live) = &mut self.live else { return Answer::Fallback };
-            let generation = live.instance.generation();
-            if generation.is_quarantined() {
-                return Answer::Fallback;
-            }
-            generation.costs().called(self.worker);
-            let decision = live.instance.pick(head, turn, &tried_ids);
-            match decision.and_then(|decision| check(decision, live)) {
-                Ok(Checked::Backend(backend)) if is_usable(&backend, tried) => {
-                    return Answer::Pick(Pick::Backend(backend));
-                }
-                Ok(Checked::Backend(backend)) => unusable = Some(backend),
-                Ok(Checked::Pass) => return Answer::Fallback,
-                Ok(Checked::Reject(status)) => return Answer::Pick(Pick::Reject(status)),
+            let Some(live) = self.live.as_mut().filter(|live| live.roster.ready > 0) else { return Answer::Fallback };
+            live.instance.generation().costs().called(self.worker);
+            match live.pick(head, turn, &tried_ids) {
+                Ok(Decision::Choose(position)) => match live.roster.backends.get(position as usize) {
+                    Some(backend) if may_be_chosen(backend, tried) => {
+                        return Answer::Pick(Pick::Backend(backend.clone()));
+                    }
+                    ill_or_tried => unusable = ill_or_tried.cloned(),
+                },
+                Ok(Decision::Reject(status)) => return Answer::Pick(Pick::Reject(status)),
+                Ok(Decision::Pass | Decision::Narrow(_)) => return Answer::Fallback,
                 Err(fault) => {
                     self.drop_instance(&fault);
                     return Answer::Fallback;
@@ -117,9 +117,13 @@ impl Balancer {
         }
     }
 
-    /// Takes a prepared instance if one waits, and tells the live one of a changed pool.
+    /// Takes a prepared instance if one waits, and tells the live one of a changed pool. There is none in quarantine.
     fn refresh(&mut self) {
         let Some(instances) = &self.assignment.instances else { return };
+        if instances.generation().is_quarantined() {
+            self.live = None;
+            return;
+        }
         if let Some(prepared) = instances.take(self.worker) {
             self.live = Some(prepared);
         }
@@ -127,11 +131,11 @@ impl Balancer {
         if live.roster.version == self.assignment.pool.version() {
             return;
         }
-        if live.instance.update_time() > UPDATE_ON_WORKER_MOST {
+        let (roster, membership) = draw_up(&self.assignment.pool);
+        if !is_told_here(live, roster.ready) {
             // The old one goes on meanwhile; what it chooses is checked.
             return instances.order(self.worker);
         }
-        let (roster, membership) = draw_up(&self.assignment.pool);
         match live.instance.update(membership) {
             Ok(()) => live.roster = roster,
             Err(fault) => self.drop_instance(&fault),
@@ -177,38 +181,21 @@ enum Answer {
     Fallback,
 }
 
-/// A decision that names something real.
-enum Checked {
-    Backend(Arc<Backend>),
-    Pass,
-    Reject(u16),
-}
-
-/// A guest's answer is data to be checked, never trusted.
-fn check(decision: Decision, live: &Prepared) -> Result<Checked, Fault> {
-    match decision {
-        Decision::Choose(position) => choose(position, live),
-        Decision::Pass => Ok(Checked::Pass),
-        Decision::Reject(status @ 400..=599) => Ok(Checked::Reject(status)),
-        Decision::Reject(status) => Err(breach(format!("rejected with status {status}, which is not 400 to 599"))),
-        Decision::Narrow(_) => Err(breach("narrowed to a subset, which this host does not offer yet".into())),
+impl Prepared {
+    /// A guest's answer is data to be checked, never trusted.
+    fn pick(&mut self, head: &mut Head, turn: Turn, tried: &[u64]) -> Result<Decision, Fault> {
+        let decision = self.instance.pick(head, turn, tried)?;
+        match self.instance.membership().breach(decision) {
+            Some(text) => Err(Fault::new(FaultKind::Answer, Call::Pick, text)),
+            None => Ok(decision),
+        }
     }
 }
 
-fn choose(position: u32, live: &Prepared) -> Result<Checked, Fault> {
-    let roster = &live.roster;
-    let Some(backend) = roster.backends.get(position as usize) else {
-        return Err(breach(format!("picked index {position} of a pool of {}", roster.ready)));
-    };
-    let was_listed_to_choose = (position as usize) < roster.ready;
-    if was_listed_to_choose || backend.standing() == Standing::Draining {
-        return Ok(Checked::Backend(backend.clone()));
-    }
-    Err(breach(format!("picked index {position} ({}), which its last update listed as not eligible", backend.name)))
-}
-
-fn breach(text: String) -> Fault {
-    Fault { kind: FaultKind::Answer, call: Call::Pick, text, frames: Vec::new() }
+/// Whether an `update` that lists so many ready backends may hold a worker up.
+fn is_told_here(live: &Prepared, ready: usize) -> bool {
+    let is_like_the_last = ready <= FEW.max(live.roster.ready * GROWTH_MOST);
+    is_like_the_last && live.instance.update_time() <= UPDATE_ON_WORKER_MOST
 }
 
 fn part(key: &HashKey) -> Part<'_> {

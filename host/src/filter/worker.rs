@@ -40,8 +40,8 @@ impl Filter {
         &self.assignment
     }
 
-    /// Shows it a request. After [`Verdict::Unavailable`] the head may hold some of the edits the filter made before its
-    /// fault; whoever goes on all the same goes on with those.
+    /// Shows it a request. After [`Verdict::Unavailable`] the head is as it was before: nothing is left of the edits that
+    /// the filter made before its fault.
     pub fn on_request(&mut self, head: &mut Head, turn: Turn) -> Verdict {
         let Some(instances) = &self.assignment.instances else { return Verdict::Unavailable };
         if let Some(instance) = instances.take(self.worker) {

@@ -4,7 +4,7 @@
 
 use super::{
     BalancerInstance, Call, Compiled, Fault, FaultKind, FilterInstance, Generation, Kind, Log, Membership, Runtime,
-    Turn, abi::v0_1::Place, fault::STACK_OVERFLOW, sandbox::Outside, shared::Counters,
+    Turn, records::Place, report, sandbox::Outside, shared::Counters,
 };
 use crate::{
     figures::Standing,
@@ -56,10 +56,10 @@ impl Runtime {
         }
         let generation = Arc::new(Generation::new(self.clone(), compiled.clone()));
         for one in uses {
-            try_out(&generation, one).map_err(|fault| refusal(compiled, one, &fault))?;
+            try_out(&generation, one).map_err(|fault| report::of_trial(compiled, Some(one), &fault))?;
         }
         if uses.is_empty() {
-            generation.sandbox(scratch()).map_err(|fault| trapped(compiled, &fault))?;
+            generation.sandbox(scratch()).map_err(|fault| report::of_trial(compiled, None, &fault))?;
         }
         self.admitted(generation.name(), generation.number());
         Ok(generation)
@@ -81,7 +81,8 @@ fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
     }
 }
 
-fn scratch() -> Outside {
+/// What an instance gets that is only tried out.
+pub(super) fn scratch() -> Outside {
     Outside { counters: Arc::new(Counters::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED, live: false }
 }
 
@@ -102,7 +103,7 @@ fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
         let tried: &[u64] = if turn.attempt == 0 { &[] } else { &[first] };
         let decision = balancer.pick(&mut head, turn, tried)?;
         if let Some(text) = balancer.membership().breach(decision) {
-            return Err(Fault { kind: FaultKind::Answer, call: Call::Pick, text, frames: Vec::new() });
+            return Err(Fault::new(FaultKind::Answer, Call::Pick, text));
         }
     }
     match balancer.tick_period() {
@@ -157,51 +158,5 @@ fn head(number: u64) -> Head {
         client,
         tags: Vec::new(),
         connection: Arc::new(Connection::new(0, SocketAddr::new(client, 1024), tls)),
-    }
-}
-
-/// PM0305 when it refused its settings, PM0306 for everything else.
-fn refusal(compiled: &Compiled, one: &Use, fault: &Fault) -> Problem {
-    if fault.kind != FaultKind::Refused {
-        let problem = trapped(compiled, fault);
-        return if one.pool.is_empty() {
-            problem
-        } else {
-            problem.note(format!("with the settings of pool {}", one.pool))
-        };
-    }
-    let problem = Problem::error(
-        Code::SETTINGS_REFUSED,
-        format!("{} refused its config: {:?}", compiled.artifact().name, fault.text),
-    );
-    match &one.spot {
-        Some(spot) => problem.at(spot.clone(), "these settings"),
-        None => problem,
-    }
-}
-
-fn trapped(compiled: &Compiled, fault: &Fault) -> Problem {
-    let place = compiled.artifact().place();
-    let call = match fault.call {
-        Call::Pick => "a dry pick".to_owned(),
-        call => call.to_string(),
-    };
-    let problem = match fault.kind {
-        FaultKind::Deadline => Problem::error(Code::LOAD_FAULT, format!("{place} overran its time in {call}"))
-            .note(format!("stopped after {}", fault.text)),
-        FaultKind::Memory => Problem::error(Code::LOAD_FAULT, format!("{place} overran its memory in {call}"))
-            .note(format!("it asked for {} (`plugins.memory`)", fault.text)),
-        FaultKind::Answer => Problem::error(Code::LOAD_FAULT, format!("{place} {} in {call}", fault.text)),
-        FaultKind::Trap if fault.text.starts_with(STACK_OVERFLOW) => {
-            Problem::error(Code::LOAD_FAULT, format!("{place} overran its stack in {call}")).note(&fault.text)
-        }
-        FaultKind::Trap | FaultKind::Refused => {
-            let problem = Problem::error(Code::LOAD_FAULT, format!("{place} trapped in {call}"));
-            fault.text.lines().fold(problem, Problem::note)
-        }
-    };
-    match fault.frames_in_words() {
-        Some(frames) => problem.note(frames),
-        None => problem,
     }
 }

@@ -5,6 +5,8 @@ use wasmtime::{Trap, WasmBacktrace};
 
 /// How many functions a fault names.
 const FRAMES_MAX: usize = 8;
+/// How long a function's name may be, in bytes.
+const FRAME_MAX: usize = 512;
 /// Functions that tell an author nothing: Rust's own way from a panic to the trap.
 const NOISE: [&str; 9] =
     ["core::", "std::", "alloc::", "__rust", "rust_", "_R", "abort", "dlmalloc", "wasi_snapshot_preview1"];
@@ -28,7 +30,7 @@ pub(super) fn fault(call: Call, error: &wasmtime::Error, data: &mut Data) -> Fau
             }
         }
     };
-    Fault { kind, call, text, frames: frames(error) }
+    Fault { frames: frames(error), ..Fault::new(kind, call, text) }
 }
 
 fn in_words(trap: &Trap) -> String {
@@ -51,11 +53,18 @@ fn with_last_words(cause: String, words: &str) -> String {
 fn frames(error: &wasmtime::Error) -> Vec<String> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let names = trace.frames().iter().filter_map(|frame| frame.func_name());
-    let mut names: Vec<String> = names.map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect();
+    let mut names: Vec<String> = names.map(readable).collect();
     let telling = |name: &String| !NOISE.iter().any(|noise| name.trim_start_matches('<').starts_with(noise));
     if names.iter().any(telling) {
         names.retain(telling);
     }
     names.truncate(FRAMES_MAX);
     names
+}
+
+/// As its author wrote it, and not without end.
+fn readable(name: &str) -> String {
+    let mut name = format!("{:#}", rustc_demangle::demangle(&name[..name.floor_char_boundary(FRAME_MAX)]));
+    name.truncate(name.floor_char_boundary(FRAME_MAX));
+    name
 }

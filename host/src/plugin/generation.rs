@@ -4,14 +4,12 @@
 use super::{
     Artifact, BalancerInstance, Compiled, Costs, Fault, FaultKind, FilterInstance, Hash, Kind, Log, Membership, Origin,
     Runtime,
-    abi::v0_1::Place,
     quarantine::{Quarantine, Strike},
+    records::Place,
+    report,
     sandbox::{Outside, Sandbox},
 };
-use crate::{
-    problem::{Code, Problem},
-    rng::mix,
-};
+use crate::{problem::Problem, rng::mix};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -149,47 +147,9 @@ impl Generation {
         let is_due = at.is_none_or(|at| now.saturating_duration_since(at) >= TOLD_EVERY);
         if is_due || matches!(strike, Strike::Last { .. }) {
             *at = Some(now);
-            let problem = self.problem(fault, strike);
+            let problem = report::of_serving(self, fault, strike, self.runtime.limits.faults.window);
             problem.log();
             told.last = Some(problem);
-        }
-    }
-
-    /// PM0401, PM0402, PM0403; PM0305 should settings be refused that were accepted before.
-    fn problem(&self, fault: &Fault, strike: Strike) -> Problem {
-        let Fault { kind, call, text, .. } = fault;
-        let who = format!("{} {}", self.name(), self.hash().short());
-        let window = self.runtime.limits.faults.window.as_secs();
-        let seen = match strike {
-            Strike::Counted { seen, .. } | Strike::Last { seen } => format!("{} in {window} s", ordinal(seen)),
-            Strike::Late => "in quarantine already".to_owned(),
-        };
-        let (instead, until_then) = match self.kind() {
-            Kind::Balancer => ("fell back", "its fallback serves"),
-            Kind::Filter => ("`on_fault` decides", "`on_fault` decides"),
-        };
-        let (code, what) = match kind {
-            FaultKind::Deadline => (Code::OVERRAN, format!("stopped after {text} in {call}")),
-            FaultKind::Answer => (Code::BAD_ANSWER, text.clone()),
-            FaultKind::Memory => (Code::TRAPPED, format!("trapped in {call}: it asked for {text}")),
-            FaultKind::Trap => (Code::TRAPPED, format!("trapped in {call}")),
-            FaultKind::Refused => (Code::SETTINGS_REFUSED, format!("refused its config: {text:?}")),
-        };
-        let mut problem = Problem::warning(code, format!("{who} {what} ({seen}); {instead}"));
-        match kind {
-            FaultKind::Trap => problem.notes.extend(text.lines().map(str::to_owned)),
-            FaultKind::Memory => problem.notes.push("the limit is `plugins.memory`".to_owned()),
-            FaultKind::Deadline if call.is_on_worker() => {
-                problem.notes.push("the limit is `plugins.deadline`".to_owned());
-            }
-            _ => {}
-        }
-        problem.notes.extend(fault.frames_in_words());
-        match strike {
-            Strike::Counted { left, .. } => problem.note(format!("{left} more in {window} s → quarantined")),
-            Strike::Last { .. } | Strike::Late => {
-                problem.note(format!("quarantined: {until_then} until another file of that name arrives"))
-            }
         }
     }
 
@@ -224,16 +184,4 @@ impl fmt::Debug for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Generation({} {} {})", self.name(), self.number, self.hash().short())
     }
-}
-
-/// `1st`, `2nd`, `11th`.
-fn ordinal(number: usize) -> String {
-    let suffix = match (number % 100, number % 10) {
-        (11..=13, _) => "th",
-        (_, 1) => "st",
-        (_, 2) => "nd",
-        (_, 3) => "rd",
-        _ => "th",
-    };
-    format!("{number}{suffix}")
 }

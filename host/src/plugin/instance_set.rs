@@ -1,9 +1,10 @@
 //! One instance of a generation for each worker: built aside, waiting in a seat until its worker takes it, and built again
 //! when a fault has killed it.
 
-use super::{Fault, Generation, Seat};
+use super::{Call, Fault, FaultKind, Generation, Seat};
 use std::{
     fmt,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -42,7 +43,7 @@ impl<I: Send + 'static> InstanceSet<I> {
         let places = (0..workers).map(|_| Place { seat: Seat::default(), ordered: AtomicBool::new(false) }).collect();
         let set = InstanceSet { generation, build: Box::new(build), places, side };
         for (worker, place) in set.places.iter().enumerate() {
-            place.seat.put((set.build)(worker)?);
+            place.seat.put(set.build(worker)?);
         }
         Ok(Arc::new(set))
     }
@@ -67,7 +68,7 @@ impl<I: Send + 'static> InstanceSet<I> {
         }
         let set = self.clone();
         self.side.spawn_blocking(move || {
-            let built = (set.build)(worker);
+            let built = set.build(worker);
             let Some(place) = set.places.get(worker) else { return };
             match built {
                 Ok(instance) => place.seat.put(instance),
@@ -76,10 +77,47 @@ impl<I: Send + 'static> InstanceSet<I> {
             place.ordered.store(false, Ordering::Release);
         });
     }
+
+    /// A build that panics is a fault like any other: its worker gets another one.
+    fn build(&self, worker: usize) -> Result<I, Fault> {
+        panic::catch_unwind(AssertUnwindSafe(|| (self.build)(worker)))
+            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, Call::Instantiate, "it brought its builder down")))
+    }
 }
 
 impl<I> fmt::Debug for InstanceSet<I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InstanceSet").field("places", &self.places.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::tests::{generation, guest, runtime};
+    use std::{sync::atomic::AtomicUsize, thread, time::Duration};
+    use tokio::time::Instant;
+
+    #[test]
+    fn a_build_that_panics_is_a_fault_and_the_next_one_is_built() {
+        let side = tokio::runtime::Runtime::new().unwrap();
+        let generation = generation(&runtime(), &guest::balancer());
+        let builds = AtomicUsize::new(0);
+        let build = move |_| match builds.fetch_add(1, Ordering::Relaxed) {
+            1 => panic!("as asked"),
+            number => Ok(number),
+        };
+        let set = InstanceSet::fill(generation.clone(), 1, side.handle().clone(), build).unwrap();
+        assert_eq!(set.take(0), Some(0));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let next = loop {
+            set.order(0);
+            if let Some(next) = set.take(0) {
+                break next;
+            }
+            assert!(Instant::now() < deadline, "none is built");
+            thread::yield_now();
+        };
+        assert_eq!((next, generation.costs().totals().faults_of(FaultKind::Trap)), (2, 1));
     }
 }

@@ -3,8 +3,9 @@
 
 use super::{
     Call, Decision, Fault, FaultKind, Generation, Membership, Turn,
-    abi::v0_1::{Balancer, Filter, Place},
+    abi::v0_1::{Balancer, Filter},
     limits::thread_cpu,
+    records::Place,
     sandbox::{Outside, Sandbox},
 };
 use crate::net::Head;
@@ -54,7 +55,7 @@ impl BalancerInstance {
         let tick_period = period_ms.map(|ms| Duration::from_millis(ms.into()).max(TICK_PERIOD_MIN));
         let (generation, update_time) = (generation.clone(), Duration::ZERO);
         let mut this = BalancerInstance { generation, sandbox, guest, tick_period, update_time };
-        this.update(members)?;
+        this.tell(Call::Update, members)?;
         Ok(this)
     }
 
@@ -67,11 +68,15 @@ impl BalancerInstance {
         self.sandbox.call_with(Call::Pick, head, &turn, |store| self.guest.pick(store, turn))
     }
 
-    /// Tells it who belongs to the pool now.
+    /// Tells it who belongs to the pool now, while it serves: it gets no more time than for a pick.
     pub fn update(&mut self, members: Membership) -> Result<(), Fault> {
+        self.tell(Call::UpdateLive, members)
+    }
+
+    fn tell(&mut self, call: Call, members: Membership) -> Result<(), Fault> {
         let began = thread_cpu();
         self.sandbox.data_mut().members = members.clone();
-        self.sandbox.call(Call::Update, |store| self.guest.update(store, &members))?;
+        self.sandbox.call(call, |store| self.guest.update(store, &members))?;
         self.update_time = thread_cpu().saturating_sub(began);
         Ok(())
     }

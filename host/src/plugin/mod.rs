@@ -20,6 +20,7 @@ pub mod loader;
 mod log;
 mod quarantine;
 mod records;
+mod report;
 mod runtime;
 mod sandbox;
 mod seat;

@@ -3,6 +3,9 @@
 use crate::figures::{BackendFigures, Standing};
 use std::{fmt, net::SocketAddr, sync::Arc};
 
+/// How long a fault's text may be, in bytes: a panic's message and place, and some lines printed before it.
+const FAULT_TEXT_MAX: usize = 4 << 10;
+
 /// A backend as a plugin is told of it.
 #[derive(Clone, Debug)]
 pub struct Member {
@@ -24,6 +27,23 @@ pub struct Member {
     pub metadata: Arc<[(String, String)]>,
     /// What the plugin's questions about it are answered from.
     pub figures: Arc<BackendFigures>,
+}
+
+/// What an instance is: fixed for its life.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Empty for a filter.
+    pub(super) pool: Arc<str>,
+    /// Empty when none was configured.
+    pub(super) zone: Arc<str>,
+    /// Which of the pool's instances this one is; one for each worker.
+    pub(super) instance: u32,
+    /// How many there are.
+    pub(super) instances: u32,
+    /// The number of its generation.
+    pub(super) generation: u64,
+    /// Where its chance begins.
+    pub(super) seed: u64,
 }
 
 /// Who belongs to a pool: positions number `ready` first, then `others`.
@@ -69,7 +89,10 @@ impl Membership {
             Decision::Choose(position) => match self.get(position) {
                 None => Some(format!("picked index {position} of a pool of {}", self.len())),
                 Some(member) if (position as usize) < self.ready.len() || member.standing == Standing::Draining => None,
-                Some(_) => Some(format!("picked index {position}, which its last update listed as not eligible")),
+                Some(member) => {
+                    let name = &member.name;
+                    Some(format!("picked index {position} ({name}), which its last update listed as not eligible"))
+                }
             },
             Decision::Narrow(_) => Some("narrowed to a group, and there are no groups yet".to_owned()),
             Decision::Reject(status) if !(400..600).contains(&status) => {
@@ -113,8 +136,10 @@ pub enum Call {
     Instantiate,
     /// `configure`.
     Configure,
-    /// `update`.
+    /// `update` of an instance that is built aside.
     Update,
+    /// `update` of one that serves, between two of its picks.
+    UpdateLive,
     /// `pick`.
     Pick,
     /// `period-ms` or `tick`.
@@ -126,7 +151,7 @@ pub enum Call {
 impl Call {
     /// Whether it stops a serving worker for as long as it takes.
     pub fn is_on_worker(self) -> bool {
-        matches!(self, Call::Pick | Call::Tick | Call::OnRequest)
+        matches!(self, Call::UpdateLive | Call::Pick | Call::Tick | Call::OnRequest)
     }
 }
 
@@ -135,7 +160,7 @@ impl fmt::Display for Call {
         f.write_str(match self {
             Call::Instantiate => "instantiation",
             Call::Configure => "configure",
-            Call::Update => "update",
+            Call::Update | Call::UpdateLive => "update",
             Call::Pick => "pick",
             Call::Tick => "tick",
             Call::OnRequest => "on-request",
@@ -190,6 +215,13 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Without names of functions. What is too long of the text is cut off: a guest may have written it.
+    pub fn new(kind: FaultKind, call: Call, text: impl Into<String>) -> Fault {
+        let mut text = text.into();
+        text.truncate(text.floor_char_boundary(FAULT_TEXT_MAX));
+        Fault { kind, call, text, frames: Vec::new() }
+    }
+
     /// `frames: p2c::choose ← p2c::pick`; none when the guest names no functions.
     pub fn frames_in_words(&self) -> Option<String> {
         (!self.frames.is_empty()).then(|| format!("frames: {}", self.frames.join(" ← ")))

@@ -69,6 +69,12 @@ impl Runtime {
         self.numbers().insert(plugin.clone(), number);
     }
 
+    /// Nobody uses a plugin of this name any more, and its file is gone: should another come, it begins anew.
+    pub fn forget(&self, plugin: &str) {
+        self.numbers().remove(plugin);
+        self.shared.forget(plugin);
+    }
+
     fn numbers(&self) -> MutexGuard<'_, HashMap<Arc<str>, u64>> {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,9 +96,6 @@ impl fmt::Debug for Runtime {
 
 /// PM0308: more bytes than a plugin may have.
 pub(super) fn too_large(place: &str, size: u64, most: u64) -> Problem {
-    Problem::error(
-        Code::UNREADABLE,
-        format!("{place}: {:.0} MB, more than `plugins.size` ({:.0} MB)", size as f64 / 1e6, most as f64 / 1e6),
-    )
-    .note("build without debug information, or raise `plugins.size`")
+    Problem::error(Code::UNREADABLE, format!("{place}: {size} bytes, more than `plugins.size` ({most})"))
+        .note("build without debug information, or raise `plugins.size`")
 }

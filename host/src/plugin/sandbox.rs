@@ -30,6 +30,10 @@ use wasmtime_wasi::{filesystem::WasiFilesystemCtx, sockets::WasiSocketsCtx};
 /// How many WASI handles a guest may hold; what could fill them is denied anyway.
 const WASI_HANDLES_MAX: usize = 256;
 
+/// How much a guest may hand over in one call of the host, or in one answer, in bytes: twice what the largest answer of a
+/// filter takes. The host keeps it outside of the guest's memory, so the limit of that does not hold for it.
+const HANDED_OVER_MAX: usize = 256 << 10;
+
 /// What the host functions work on.
 pub(super) struct Data {
     /// The call that runs, or ran last.
@@ -109,6 +113,7 @@ impl Sandbox {
         };
         let mut store = Store::new(pre.engine(), data);
         store.limiter(|data| &mut data.space);
+        store.set_hostcall_fuel(HANDED_OVER_MAX);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().meter.tick()));
         let mut sandbox = Sandbox { store, deadline: limits.deadline, live: outside.live, dead: false };
         let instance = sandbox.call(Call::Instantiate, |store| pre.instantiate(store))?;
@@ -122,8 +127,7 @@ impl Sandbox {
         run: impl FnOnce(&mut Store<Data>) -> wasmtime::Result<R>,
     ) -> Result<R, Fault> {
         if self.dead {
-            let text = "the instance is dead after an earlier fault".to_owned();
-            return Err(Fault { kind: FaultKind::Trap, call, text, frames: Vec::new() });
+            return Err(Fault::new(FaultKind::Trap, call, "the instance is dead after an earlier fault"));
         }
         let data = self.store.data_mut();
         data.call = call;
@@ -164,7 +168,7 @@ impl Sandbox {
     /// An answer that breaks the contract is as bad as a trap.
     pub(super) fn condemn(&mut self, call: Call, kind: FaultKind, text: impl Into<String>) -> Fault {
         self.dead = true;
-        Fault { kind, call, text: text.into(), frames: Vec::new() }
+        Fault::new(kind, call, text)
     }
 }
 

@@ -8,13 +8,13 @@ use std::sync::{
 /// One place; a newer instance takes it from an older one that was never fetched.
 #[derive(Debug)]
 pub struct Seat<I> {
-    taken: AtomicBool,
+    occupied: AtomicBool,
     instance: Mutex<Option<I>>,
 }
 
 impl<I> Default for Seat<I> {
     fn default() -> Self {
-        Self { taken: AtomicBool::new(false), instance: Mutex::new(None) }
+        Self { occupied: AtomicBool::new(false), instance: Mutex::new(None) }
     }
 }
 
@@ -22,18 +22,18 @@ impl<I> Seat<I> {
     /// Leaves an instance here for the worker.
     pub fn put(&self, instance: I) {
         let older = self.lock().replace(instance);
-        self.taken.store(true, Ordering::Release);
+        self.occupied.store(true, Ordering::Release);
         // Freeing a store takes microseconds; not while the worker may be waiting for the lock.
         drop(older);
     }
 
     /// What waits here. Free when nothing does: one relaxed load, no lock.
     pub fn take(&self) -> Option<I> {
-        if !self.taken.load(Ordering::Relaxed) {
+        if !self.occupied.load(Ordering::Relaxed) {
             return None;
         }
         let mut instance = self.lock();
-        self.taken.store(false, Ordering::Relaxed);
+        self.occupied.store(false, Ordering::Relaxed);
         instance.take()
     }
 

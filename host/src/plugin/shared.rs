@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -74,8 +74,16 @@ type Owner = (Arc<str>, Arc<str>);
 impl Shared {
     /// The counters of this plugin in this pool. Off the request path only.
     pub(super) fn of(&self, plugin: &Arc<str>, pool: &Arc<str>) -> Arc<Counters> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry((plugin.clone(), pool.clone())).or_default().clone()
+        self.lock().entry((plugin.clone(), pool.clone())).or_default().clone()
+    }
+
+    /// Lets go of the counters of this plugin in all pools; instances that are left keep theirs.
+    pub(super) fn forget(&self, plugin: &str) {
+        self.lock().retain(|(of, _), _| **of != *plugin);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Counters>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

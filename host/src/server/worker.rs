@@ -127,7 +127,9 @@ async fn keep_current(worker: Rc<Worker>) {
     loop {
         let now = Instant::now();
         // Looking at the view takes the snapshot in force.
-        let next = worker.view().tick(now).unwrap_or(now + LOOK_INTERVAL);
+        let look = now + LOOK_INTERVAL;
+        // An instance that is built aside may tick sooner than those that live.
+        let next = worker.view().tick(now).map_or(look, |tick| tick.min(look));
         if let Ok(Err(_)) = timeout_at(next, changes.changed()).await {
             // The cell is gone: nothing changes any more.
             return;

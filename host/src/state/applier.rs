@@ -1,9 +1,11 @@
 //! The only writer: news of plugin files come in, the next snapshot goes out. Whatever is refused leaves the snapshot in
 //! force as it is, and says so on the board and in the log.
 
-use super::{Board, Cell, Entry, Plan, Snapshot};
+use super::{Board, Cell, Entry, Plan, Snapshot, State, plan::PoolPlan};
 use crate::{
-    balance, filter,
+    balance,
+    config::model::BalancerChoice,
+    filter,
     plugin::{Artifact, Compiled, Fault, Generation, Hash, Kind, Origin, Runtime, loader::News, stock},
     problem::{Code, Problem},
 };
@@ -119,7 +121,7 @@ impl Applier {
         let artifact = compiled.artifact();
         let name = &artifact.name;
         if self.is_in_force(artifact) {
-            self.note_admitted(artifact, |_| {});
+            self.board.note(name, |entry| is_well(entry, &artifact.origin));
             return Ok(());
         }
         let kind = self.plan.kind_of(name).unwrap_or(compiled.kind());
@@ -133,14 +135,11 @@ impl Applier {
 
         let used = next.is_some();
         let before = self.board.generation(name);
-        self.note_admitted(artifact, |entry| {
-            entry.kind = Some(kind);
-            entry.generation = Some((generation.clone(), SystemTime::now()));
-        });
+        // In this order: whoever finds the generation on the board finds it in the cell too.
         if let Some(next) = next {
             self.cell.publish(next);
         }
-        self.note_users();
+        self.note_swap(artifact, kind, &generation);
         let instead = before.map_or(String::new(), |b| format!("; {} retires when its calls end", b.hash().short()));
         tracing::info!(
             "{name} {} {}: generation {}, compiled in {:?}, admitted in {:?}{instead}",
@@ -160,18 +159,6 @@ impl Applier {
         entry.is_some_and(|entry| entry.used && entry.generation.is_some_and(|(g, _)| g.hash() == artifact.hash))
     }
 
-    /// Nothing is amiss with the file any more.
-    fn note_admitted(&self, artifact: &Artifact, write: impl FnOnce(&mut Entry)) {
-        self.board.note(&artifact.name, |entry| {
-            entry.problem = None;
-            entry.waiting = false;
-            if let Origin::File(path) = &artifact.origin {
-                entry.file = Some(path.clone());
-            }
-            write(entry);
-        });
-    }
-
     /// The snapshot in force with this generation in its places; none when nothing uses it.
     fn next_snapshot(&self, generation: &Arc<Generation>) -> Result<Option<Snapshot>, Fault> {
         let now = self.cell.load();
@@ -189,6 +176,9 @@ impl Applier {
                     let (Some(plan), Some(place)) = (self.plan.pools.get(index), next.pools.get_mut(index)) else {
                         continue;
                     };
+                    if is_stopgap(generation, plan) && place.generation().is_some() {
+                        continue;
+                    }
                     let (pool, settings) = (plan.pool.clone(), plan.settings.clone());
                     *place =
                         balance::Assignment::new(pool, generation.clone(), settings, self.workers, self.side.clone())?;
@@ -209,16 +199,32 @@ impl Applier {
         Ok(used.then_some(next))
     }
 
-    /// Marks which of the admitted plugins the snapshot in force uses: a `Newest` pool leaves one behind at each swap.
-    fn note_users(&self) {
+    /// Notes an admitted generation, and which of all plugins the snapshot in force uses: a `Newest` pool leaves one behind
+    /// at each swap.
+    fn note_swap(&self, artifact: &Artifact, kind: Kind, generation: &Arc<Generation>) {
         let snapshot = self.cell.load();
         let balancers = snapshot.pools.iter().filter_map(|p| p.generation());
         let filters = snapshot.filters.iter().filter_map(|f| f.generation());
         let serving: Vec<&Arc<Generation>> = balancers.chain(filters).collect();
-        for entry in self.board.entries() {
-            let used = entry.generation.as_ref().is_some_and(|(g, _)| serving.iter().any(|s| Arc::ptr_eq(s, g)));
-            self.board.note(&entry.name, |entry| entry.used = used);
-        }
+        let admitted = |entry: &mut Entry| {
+            is_well(entry, &artifact.origin);
+            entry.kind = Some(kind);
+            entry.generation = Some((generation.clone(), SystemTime::now()));
+        };
+        self.board.swap(&artifact.name, admitted, |entry| {
+            let generation = entry.generation.as_ref().map(|(generation, _)| generation);
+            entry.used = generation.is_some_and(|g| serving.iter().any(|s| Arc::ptr_eq(s, g)));
+            let matters = self.matters(entry);
+            if !matters {
+                self.runtime.forget(&entry.name);
+            }
+            matters
+        });
+    }
+
+    /// Whether anybody needs to know of it: its file is there, it serves, or the configuration names it.
+    fn matters(&self, entry: &Entry) -> bool {
+        entry.file.is_some() || entry.used || self.plan.kind_of(&entry.name).is_some()
     }
 
     fn refuse(&self, name: &Arc<str>, path: Option<PathBuf>, hash: Option<Hash>, problem: Problem) -> Problem {
@@ -234,14 +240,18 @@ impl Applier {
     }
 
     fn removed(&self, name: &Arc<str>, path: PathBuf) {
-        let serving = self.board.generation(name);
-        let headline = match &serving {
-            Some(g) => format!("{} was removed; its last generation {} still serves", path.display(), g.hash().short()),
-            None => format!("{} was removed", path.display()),
+        let Some(mut entry) = self.board.entry(name) else { return };
+        let headline = match (entry.state(), &entry.generation) {
+            (State::Serving, Some((g, _))) => {
+                format!("{} was removed; its last generation {} still serves", path.display(), g.hash().short())
+            }
+            _ => format!("{} was removed", path.display()),
         };
         let problem = Problem::warning(Code::PLUGIN_REMOVED, headline);
         problem.log();
-        if serving.is_none() && self.plan.kind_of(name).is_none() {
+        entry.file = None;
+        if !self.matters(&entry) {
+            self.runtime.forget(name);
             return self.board.forget(name);
         }
         self.board.note(name, |entry| {
@@ -252,11 +262,19 @@ impl Applier {
     }
 
     fn still_serving(&self, name: &str, problem: Problem) -> Problem {
-        match self.board.generation(name) {
-            Some(generation) => problem.serving(format!("still serving {}", generation.hash().short())),
+        let entry = self.board.entry(name).filter(|entry| entry.state() == State::Serving);
+        match entry.and_then(|entry| entry.generation) {
+            Some((generation, _)) => problem.serving(format!("still serving {}", generation.hash().short())),
             None => problem,
         }
     }
+}
+
+/// Nothing is amiss with the file any more.
+fn is_well(entry: &mut Entry, origin: &Origin) {
+    entry.problem = None;
+    entry.waiting = false;
+    entry.file = path(origin).or(entry.file.take());
 }
 
 fn path(origin: &Origin) -> Option<PathBuf> {
@@ -264,6 +282,11 @@ fn path(origin: &Origin) -> Option<PathBuf> {
         Origin::File(path) => Some(path.clone()),
         Origin::Embedded => None,
     }
+}
+
+/// Whether it is what the pool takes only until a file brings another one.
+fn is_stopgap(generation: &Generation, plan: &PoolPlan) -> bool {
+    matches!(generation.origin(), Origin::Embedded) && matches!(plan.choice, BalancerChoice::Newest { .. })
 }
 
 /// It passed the dry run and failed when its real instances were built.

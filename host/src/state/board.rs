@@ -95,20 +95,23 @@ impl Board {
 
     /// Writes into the entry of a name, which is made when there is none.
     pub(super) fn note(&self, name: &Arc<str>, write: impl FnOnce(&mut Entry)) {
-        let mut entries = self.lock();
-        let entry = entries.entry(name.clone()).or_insert_with(|| Entry {
-            name: name.clone(),
-            kind: None,
-            generation: None,
-            used: false,
-            file: None,
-            problem: None,
-            waiting: false,
-        });
-        write(entry);
+        write(entry(&mut self.lock(), name));
     }
 
-    /// Leaves out a name that nobody uses and nothing serves under.
+    /// Writes into the entry of a name that was admitted, then goes through all of them; those that `keep` says no to are
+    /// left out. One step: nobody sees a part of it.
+    pub(super) fn swap(
+        &self,
+        name: &Arc<str>,
+        write: impl FnOnce(&mut Entry),
+        mut keep: impl FnMut(&mut Entry) -> bool,
+    ) {
+        let mut entries = self.lock();
+        write(entry(&mut entries, name));
+        entries.retain(|_, entry| keep(entry));
+    }
+
+    /// Leaves out a name.
     pub(super) fn forget(&self, name: &str) {
         self.lock().remove(name);
     }
@@ -116,4 +119,16 @@ impl Board {
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Arc<str>, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn entry<'a>(entries: &'a mut BTreeMap<Arc<str>, Entry>, name: &Arc<str>) -> &'a mut Entry {
+    entries.entry(name.clone()).or_insert_with(|| Entry {
+        name: name.clone(),
+        kind: None,
+        generation: None,
+        used: false,
+        file: None,
+        problem: None,
+        waiting: false,
+    })
 }

@@ -2,9 +2,12 @@
 
 use super::{Applier, Entry, Plan, State};
 use crate::{
-    config::{self, model::Plugins},
+    config::{
+        self,
+        model::{BalancerChoice, Plugins},
+    },
     figures::Figures,
-    plugin::{Artifact, Hash, Origin, loader::News, tests::guest},
+    plugin::{Artifact, Call, Fault, FaultKind, Hash, Origin, loader::News, tests::guest},
     problem::{Code, Problem},
 };
 use std::{path::Path, sync::Arc};
@@ -30,18 +33,32 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
+        Stage::with(BalancerChoice::Named("mine".into()))
+    }
+
+    /// Whichever balancer was admitted last serves; until then the embedded one.
+    fn newest() -> Stage {
+        Stage::with(BalancerChoice::Newest { until_then: "round-robin".into() })
+    }
+
+    fn with(balancer: BalancerChoice) -> Stage {
         let side = Runtime::new().unwrap();
-        let config = config::parse(CONFIGURATION, Path::new("pointsman.toml")).unwrap();
+        let mut config = config::parse(CONFIGURATION, Path::new("pointsman.toml")).unwrap();
+        config.pools[0].balancer = balancer;
         let plan = Arc::new(Plan::new(&config, &Figures::default()));
         let plugins = crate::plugin::Runtime::new(&Plugins::default(), 1, "", None).unwrap();
         let applier = Applier::new(plugins.clone(), plan, side.handle().clone(), 1);
         Stage { applier, plugins, _side: side }
     }
 
-    fn compiled(&mut self, name: &str, bytes: Vec<u8>) {
+    fn file(&self, name: &str, bytes: Vec<u8>) -> News {
         let artifact = Artifact::new(name, bytes, Origin::File(format!("plugins/{name}.wasm").into()));
-        let compiled = self.plugins.compile(artifact).unwrap();
-        self.applier.apply(News::Compiled(compiled));
+        News::Compiled(self.plugins.compile(artifact).unwrap())
+    }
+
+    fn compiled(&mut self, name: &str, bytes: Vec<u8>) {
+        let news = self.file(name, bytes);
+        self.applier.apply(news);
     }
 
     fn refused(&mut self, name: &str) {
@@ -63,6 +80,10 @@ impl Stage {
         let entry = self.entry("mine").unwrap();
         let number = entry.generation.as_ref().map(|(generation, _)| generation.number());
         (entry.state(), number, entry.problem.as_ref().map(|(_, problem)| problem.code))
+    }
+
+    fn state(&self, name: &str) -> Option<State> {
+        self.entry(name).map(|entry| entry.state())
     }
 
     fn revision(&self) -> u64 {
@@ -112,4 +133,59 @@ fn a_removed_file_leaves_a_mark_only_where_its_name_matters() {
     }
     assert_eq!(stage.mine(), (State::Refused, None, Some(Code::PLUGIN_REMOVED)));
     assert!(stage.entry("stranger").is_none());
+}
+
+#[test]
+fn a_removed_plugin_that_nothing_uses_is_let_go() {
+    let mut stage = Stage::new();
+    stage.compiled("stranger", one());
+    let generation = Arc::downgrade(&stage.entry("stranger").unwrap().generation.unwrap().0);
+    assert_eq!(stage.state("stranger"), Some(State::Unused));
+    stage.removed("stranger");
+    assert!(stage.entry("stranger").is_none() && generation.upgrade().is_none());
+}
+
+#[test]
+fn a_removed_plugin_that_serves_is_let_go_when_another_takes_its_place() {
+    let mut stage = Stage::newest();
+    stage.compiled("first", one());
+    stage.removed("first");
+    let first = stage.entry("first").unwrap();
+    assert_eq!(first.state(), State::Serving);
+    assert!(first.problem.unwrap().1.headline.ends_with(" still serves"));
+    stage.compiled("second", another());
+    assert_eq!((stage.state("first"), stage.state("second")), (None, Some(State::Serving)));
+    stage.compiled("third", one());
+    assert_eq!((stage.state("second"), stage.state("third")), (Some(State::Unused), Some(State::Serving)));
+    stage.removed("second");
+    assert_eq!(stage.state("second"), None);
+}
+
+#[test]
+fn what_is_in_quarantine_is_not_said_to_serve() {
+    let mut stage = Stage::new();
+    stage.compiled("mine", one());
+    let serving = |stage: &Stage| stage.entry("mine").unwrap().problem.unwrap().1.serving;
+    stage.refused("mine");
+    assert!(serving(&stage).unwrap().starts_with("still serving "));
+    let (generation, _) = stage.entry("mine").unwrap().generation.unwrap();
+    for _ in 0..5 {
+        generation.record(&Fault::new(FaultKind::Trap, Call::Pick, "said the test"));
+    }
+    stage.refused("mine");
+    assert_eq!(serving(&stage), None);
+    stage.removed("mine");
+    assert_eq!(stage.entry("mine").unwrap().problem.unwrap().1.headline, "plugins/mine.wasm was removed");
+}
+
+#[test]
+fn an_embedded_plugin_displaces_no_file() {
+    let mut stage = Stage::newest();
+    let refused = stage.file("round-robin", guest::balancer().pick("unreachable").bytes());
+    let news = vec![stage.file("mine", one()), refused];
+    stage.applier.begin(news);
+    assert_eq!((stage.state("mine"), stage.state("round-robin")), (Some(State::Serving), Some(State::Unused)));
+    let mut alone = Stage::newest();
+    alone.applier.begin(Vec::new());
+    assert_eq!(alone.state("round-robin"), Some(State::Serving));
 }

@@ -79,25 +79,13 @@ fn same(one: &[u8], other: &[u8]) -> bool {
 
 /// Splits `name: value`.
 fn header_line(line: &str) -> Result<(String, String), String> {
-    /// Names that frame a message or speak of the connection; the host lets no filter touch them.
-    const NOT_OURS: [&str; 9] = [
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
     let mistake = || format!("`add`: `{line}` is not a header line such as `x-filtered: 1`");
     let (name, value) = line.split_once(':').ok_or_else(mistake)?;
     let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
     if !is_name(&name) || value.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(mistake());
     }
-    if NOT_OURS.contains(&name.as_str()) {
+    if edits::FORBIDDEN_HEADERS.contains(&name.as_str()) {
         return Err(format!("`add`: `{name}` belongs to the connection, choose another header"));
     }
     Ok((name, value.to_owned()))

@@ -17,7 +17,8 @@ use crate::bindings::platform::pointsman::plugin::shared as import;
 pub struct Counter(u32);
 
 impl Counter {
-    /// The counter of that name, 0 when it is new. Ask once, in `new`. A plugin may have 64.
+    /// The counter of that name, 0 when it is new. Ask once, in `new`. A plugin may have 64, their names at most
+    /// 256 bytes long.
     pub fn named(name: &str) -> Counter {
         Counter(ask!(import::counter(name), |host| host.counter(name)))
     }

@@ -121,6 +121,7 @@ impl<F: Filter> FilterBench<F> {
         host(|host| {
             host.request = request;
             host.answer = None;
+            host.added = 0;
         });
         let verdict = self.filter.on_request(&self.clock.turn(0));
         let (request, answer) = host(|host| (host.request.clone(), host.answer.take()));

@@ -1,7 +1,19 @@
 //! The host that a test talks to: one per thread, so tests do not meet.
 
+use super::request::legal_header;
 use crate::{Position, host::log::Level, testing::Request};
 use std::cell::RefCell;
+
+/// How much one filter may add to one request, in bytes.
+const ADDED_MAX: usize = 64 << 10;
+/// What each edit costs of that beside its text.
+const ADDED_EACH: usize = 32;
+/// How large the body of an answer may be.
+const BODY_MAX: usize = 64 << 10;
+/// How many counters a plugin may have.
+const COUNTERS_MAX: usize = 64;
+/// How long a counter's name may be, in bytes.
+const COUNTER_NAME_MAX: usize = 256;
 
 thread_local!(static HOST: RefCell<Host> = RefCell::default());
 
@@ -30,6 +42,8 @@ pub struct Host {
     /// What the filter answered in place of a backend.
     pub answer: Option<Answer>,
     pub(super) counters: Vec<(String, u64)>,
+    /// How much was added to the request at hand.
+    pub(super) added: usize,
 }
 
 impl Host {
@@ -40,9 +54,22 @@ impl Host {
         }
     }
 
+    /// One more edit of the request at hand, by so many bytes.
+    pub(crate) fn edit(&mut self, bytes: usize) -> &mut Request {
+        self.added += bytes + ADDED_EACH;
+        let fits = self.added <= ADDED_MAX;
+        assert!(fits, "a filter adds at most {ADDED_MAX} bytes to a request; a host stops the plugin here");
+        &mut self.request
+    }
+
     pub(crate) fn counter(&mut self, name: &str) -> u32 {
         let known = self.counters.iter().position(|(known, _)| known == name);
         let handle = known.unwrap_or_else(|| {
+            let fits = self.counters.len() < COUNTERS_MAX && name.len() <= COUNTER_NAME_MAX;
+            assert!(
+                fits,
+                "more than {COUNTERS_MAX} counters, or a name that is too long; a host stops the plugin here"
+            );
             self.counters.push((name.to_owned(), 0));
             self.counters.len() - 1
         });
@@ -103,6 +130,37 @@ pub struct Answer {
 impl Answer {
     pub(crate) fn new(status: u16, headers: Vec<(String, Vec<u8>)>, body: &[u8]) -> Answer {
         assert!((200..600).contains(&status), "status {status}: a host takes 200 to 599");
+        assert!(body.len() <= BODY_MAX, "an answer's body has at most {BODY_MAX} bytes; a host stops the plugin here");
+        let headers = headers.iter().map(|(name, value)| legal_header(name, value)).collect();
         Answer { status, headers, body: body.to_vec() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{edits, shared::Counter};
+    use std::panic::catch_unwind;
+
+    /// What the plugin dies of.
+    fn dies(act: impl FnOnce() + std::panic::UnwindSafe) -> String {
+        host(|host| *host = Host::default());
+        let panic = catch_unwind(act).expect_err("the limit holds");
+        panic.downcast_ref::<String>().expect("a message").clone()
+    }
+
+    #[test]
+    fn the_limits_are_a_hosts() {
+        let header = || (0..17).for_each(|_| edits::append_header("x-a", &[b'a'; 4 << 10]));
+        assert!(dies(header).starts_with("a filter adds at most 65536 bytes"));
+        let tags = || (0..65).for_each(|n| edits::set_tag(&format!("t{n}"), "x"));
+        assert!(dies(tags).starts_with("a request has at most 64 tags"));
+        assert!(dies(|| edits::set_tag("t", &"x".repeat(4097))).starts_with("a tag has at most 4096 bytes"));
+        let body = || _ = edits::respond(200, &[], &[0; (64 << 10) + 1]);
+        assert!(dies(body).starts_with("an answer's body has at most 65536 bytes"));
+        let forbidden = || _ = edits::respond(200, &[("Content-Length", b"1")], b"");
+        assert!(dies(forbidden).starts_with("`content-length` is no header"));
+        let counters = || (0..65).for_each(|n| _ = Counter::named(&format!("c{n}")));
+        assert!(dies(counters).starts_with("more than 64 counters"));
     }
 }

@@ -80,6 +80,13 @@ impl Reply {
         self
     }
 
+    /// Sends nothing until the gate opens.
+    pub fn once_open(mut self, gate: &Gate) -> Reply {
+        let every = Duration::from_millis(20);
+        self.0.insert(0, Step::Drip { piece: Bytes::new(), every, until: gate.clone() });
+        self
+    }
+
     /// Waits before all else.
     pub fn after(mut self, wait: Duration) -> Reply {
         if !wait.is_zero() {

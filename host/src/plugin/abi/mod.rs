@@ -40,8 +40,7 @@ impl Names {
 pub(super) fn names(artifact: &Artifact) -> Result<Names, Problem> {
     let place = artifact.place();
     if !artifact.bytes.starts_with(b"\0asm") {
-        return Err(Problem::error(Code::NOT_A_COMPONENT, format!("{place} is not WebAssembly"))
-            .note("a plugin is a WebAssembly component; `pointsman plugin new` makes one to start from"));
+        return Err(not_webassembly(&place));
     }
     let mut names = Names::default();
     let mut depth = 0;
@@ -106,6 +105,12 @@ pub(super) fn not_offered(place: &str, import: &str) -> Problem {
     };
     Problem::error(Code::FORBIDDEN_IMPORT, format!("{place} imports {import}, which plugins are not given"))
         .note(format!("allowed: {PACKAGE}* and wasi:{{{}}}, the last two denied at use; {remedy}", WASI.join(",")))
+}
+
+/// PM0301: noise, or a file of another kind.
+pub(super) fn not_webassembly(place: &str) -> Problem {
+    Problem::error(Code::NOT_A_COMPONENT, format!("{place} is not WebAssembly"))
+        .note("a plugin is a WebAssembly component; `pointsman plugin new` makes one to start from")
 }
 
 fn core_module(place: &str) -> Problem {

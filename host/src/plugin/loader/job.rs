@@ -5,7 +5,7 @@ use super::{
     whole::{self, EarlyEnd},
 };
 use crate::{
-    plugin::{Artifact, Hash, Origin},
+    plugin::{Artifact, Hash, Origin, abi::not_webassembly},
     problem::{Code, Problem},
 };
 use std::{collections::HashMap, sync::Arc};
@@ -61,10 +61,7 @@ impl<T> Job<T> {
         }
         // At once: no further bytes could make it WebAssembly.
         if whole::is_foreign(&artifact.bytes) {
-            return Verdict::Refused(
-                Some(hash),
-                Problem::error(Code::NOT_A_COMPONENT, format!("{path} is not WebAssembly")),
-            );
+            return Verdict::Refused(Some(hash), not_webassembly(&artifact.place()));
         }
         if let Some(end) = whole::early_end(&artifact.bytes) {
             return Verdict::EndsEarly(end);

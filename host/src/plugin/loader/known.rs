@@ -77,7 +77,9 @@ impl<T> Known<T> {
         for (_, gone) in self.files.extract_if(.., |_, file| file.is_gone(now, quiet)) {
             news.extend(gone.bury());
         }
-        news.extend(self.files.values_mut().filter_map(|file| file.complain(now)));
+        // One that has settled waits for its turn to be compiled: it is not its writer who keeps us waiting.
+        let unsettled = self.files.values_mut().filter(|file| !file.is_settled(now, quiet));
+        news.extend(unsettled.filter_map(|file| file.complain(now)));
         news
     }
 
@@ -191,6 +193,21 @@ mod tests {
         ] {
             assert_eq!(told(vec![trouble], Ok(()), &mut known()), [line]);
         }
+    }
+
+    #[test]
+    fn a_file_that_waits_for_its_turn_is_not_told_of() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join("a.wasm"), "1").unwrap();
+        let quiet = Duration::from_millis(200);
+        let mut known = Known::<()>::new(home.path().into(), quiet, 9, Arc::new(|_| Ok(())));
+        let begun = Instant::now();
+        for waited in [0, 1, 5, 60] {
+            let look = Look { troubles: Vec::new(), files: scan::list(home.path()) };
+            let news = known.notice(look, begun + Duration::from_secs(waited));
+            assert!(news.is_empty(), "{news:?}");
+        }
+        assert_eq!(known.settled(begun + quiet), ["a".into()]);
     }
 
     #[test]

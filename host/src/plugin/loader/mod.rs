@@ -16,7 +16,7 @@ mod whole;
 use super::{Artifact, Compiled, Hash, Runtime};
 use crate::{
     problem::Problem,
-    watch::{Sleeper, Watch},
+    watch::{self, Sleeper, Watch},
 };
 use job::Jobs;
 use known::{Known, Look};
@@ -40,11 +40,13 @@ pub struct Options {
     pub notify: bool,
     /// How long a file must not have changed before it is read.
     pub quiet: Duration,
+    /// How often the directory is looked at when no event asks for it.
+    pub tick: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { notify: true, quiet: QUIET }
+        Options { notify: true, quiet: QUIET, tick: watch::TICK }
     }
 }
 
@@ -106,7 +108,7 @@ impl<T: Send + 'static> Loader<T> {
         compile: impl Fn(Artifact) -> Result<T, Problem> + Send + Sync + 'static,
     ) -> Loader<T> {
         Loader {
-            watch: Watch::new(&directory, options.notify),
+            watch: Watch::new(&directory, options.notify, options.tick),
             known: Known::new(directory, options.quiet, size_most, Arc::new(compile)),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     config::{PLUGIN_NAME_MOST, is_plugin_name},
+    plugin::runtime::too_large,
     problem::{Code, Problem},
 };
 use bytes::Bytes;
@@ -76,8 +77,7 @@ pub(super) fn read(name: &str, found: &Found, size_most: u64) -> Content {
         return Content::Refused(refused("not a file".into()));
     }
     if found.stamp.size > size_most {
-        let what = format!("{} bytes, more than `plugins.size` ({size_most})", found.stamp.size);
-        return Content::Refused(refused(what));
+        return Content::Refused(too_large(&path.to_string(), found.stamp.size, size_most));
     }
     match read_unchanged(found) {
         Ok(Some(bytes)) => Content::Bytes(bytes),

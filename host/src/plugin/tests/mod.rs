@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
 };
 
-fn runtime() -> Arc<Runtime> {
+pub(crate) fn runtime() -> Arc<Runtime> {
     Runtime::new(&Plugins::default(), 2, "here", None).unwrap()
 }
 
@@ -54,7 +54,7 @@ fn one_use(settings: &str) -> Use {
     Use { pool: "cart".into(), settings: settings.into(), membership: members(), spot: None }
 }
 
-fn head() -> Head {
+pub(crate) fn head() -> Head {
     let mut headers = HeaderMap::new();
     headers.insert("x-name", HeaderValue::from_static("first"));
     headers.append("x-name", HeaderValue::from_static("second"));
@@ -76,7 +76,7 @@ fn turn() -> Turn {
 }
 
 /// Compiles and admits without a use: nothing but the instantiation is tried.
-fn generation(runtime: &Arc<Runtime>, guest: &Guest) -> Arc<Generation> {
+pub(crate) fn generation(runtime: &Arc<Runtime>, guest: &Guest) -> Arc<Generation> {
     let compiled = runtime.compile(artifact(guest.bytes())).unwrap();
     let kind = compiled.kind();
     runtime.admit(&compiled, kind, &[]).unwrap()

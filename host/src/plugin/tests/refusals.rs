@@ -90,7 +90,7 @@ fn a_plugin_that_is_too_large_is_not_looked_at() {
     let runtime = Runtime::new(&limits, 1, "", None).unwrap();
     let problem = runtime.compile(artifact(vec![0; 2_000_000])).unwrap_err();
     assert_eq!(problem.code, Code::UNREADABLE);
-    assert_eq!(problem.headline, "plugins/ll.wasm: 2 MB, more than `plugins.size` (1 MB)");
+    assert_eq!(problem.headline, "plugins/ll.wasm: 2000000 bytes, more than `plugins.size` (1000000)");
 }
 
 #[test]
@@ -122,21 +122,29 @@ fn what_fails_in_the_trial_never_serves() {
         ("trap in pick", balancer().pick(trap), "trapped in a dry pick"),
         ("trap in tick", balancer().tick(trap), "trapped in tick"),
         ("trap in on-request", filter().on_request(trap), "trapped in on-request"),
-        ("loop in configure", balancer().configure(&format!("{LOOP} (i32.const 0)")), "overran its time in configure"),
-        ("loop in update", balancer().update(LOOP), "overran its time in update"),
-        ("loop in pick", balancer().pick(&format!("{LOOP} (i32.const 0)")), "overran its time in a dry pick"),
+        (
+            "loop in configure",
+            balancer().configure(&format!("{LOOP} (i32.const 0)")),
+            "overran its time in configure: ",
+        ),
+        ("loop in update", balancer().update(LOOP), "overran its time in update: "),
+        ("loop in pick", balancer().pick(&format!("{LOOP} (i32.const 0)")), "overran its time in a dry pick: "),
         (
             "memory in configure",
             balancer().configure(&format!("{GROW} (i32.const 0)")),
-            "overran its memory in configure",
+            "overran its memory in configure: more than 16 MiB of memory",
         ),
-        ("memory in pick", balancer().pick(&format!("{GROW} (i32.const 0)")), "overran its memory in a dry pick"),
+        (
+            "memory in pick",
+            balancer().pick(&format!("{GROW} (i32.const 0)")),
+            "overran its memory in a dry pick: more than 16 MiB of memory",
+        ),
         ("stack", balancer().update(RECURSE), "overran its stack in update"),
         ("range", balancer().pick("(call $choose (i32.const 12))"), "picked index 12 of a pool of 4 in a dry pick"),
         (
             "not eligible",
             balancer().pick("(call $choose (i32.const 3))"),
-            "picked index 3, which its last update listed as not eligible in a dry pick",
+            "picked index 3 (d), which its last update listed as not eligible in a dry pick",
         ),
         (
             "narrow",
@@ -156,7 +164,12 @@ fn what_fails_in_the_trial_never_serves() {
     ];
     for (name, guest, what) in cases {
         let problem = admit(&guest).unwrap_err();
-        assert_eq!((problem.code, problem.headline), (Code::LOAD_FAULT, format!("plugins/ll.wasm {what}")), "{name}");
+        assert_eq!(problem.code, Code::LOAD_FAULT, "{name}");
+        let headline = problem.headline;
+        // How long it ran depends on what else this machine does.
+        let is_exact = !what.ends_with(": ");
+        let fits = if is_exact { headline.ends_with(what) } else { headline.contains(what) };
+        assert!(headline.starts_with("plugins/ll.wasm ") && fits, "{name}: {headline}");
     }
 }
 

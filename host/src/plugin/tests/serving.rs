@@ -3,7 +3,7 @@
 use super::{
     admit, artifact, balancer, filter, generation,
     guest::{self, CHOOSE_FIRST, GROW, RECURSE},
-    head, members, one_use, runtime, turn,
+    head, members, runtime, turn,
 };
 use crate::plugin::{Call, Decision, Fault, FaultKind, FilterVerdict, Kind, Turn};
 use crate::problem::Code;
@@ -84,12 +84,54 @@ fn every_way_to_fail_has_its_kind_and_its_words() {
         ),
         ("(drop (call $add (i32.const 0) (i64.const 1)))", FaultKind::Trap, "no counter has the handle 0"),
         ("(call $exit (i32.const 0))", FaultKind::Trap, "called exit: a plugin lives until its host drops it"),
+        (
+            "(loop $again (drop (call $subscribe (call $get_stdout))) (br $again))",
+            FaultKind::Trap,
+            "holds 256 handles of streams and pollables: it drops none of them",
+        ),
+        (
+            "(drop (memory.grow (i32.const 1)))
+            (call $write (call $get_stdout) (i32.const 0) (i32.const 4097) (i32.const 64))",
+            FaultKind::Trap,
+            "wrote 4097 bytes at once; 4096 are the most",
+        ),
         ("(call $panic)", FaultKind::Trap, "panicked at src/lib.rs:31:9: index out of bounds: no such backend"),
     ];
     for (body, kind, text) in cases {
         let fault = fails(body);
         assert_eq!((fault.kind, &*fault.text), (kind, text), "{body}");
     }
+}
+
+#[test]
+fn what_a_guest_hands_over_is_bounded() {
+    let grow = "(drop (memory.grow (i32.const 16)))";
+    // A log line of 1 MiB; an answer with 1000 headers whose values are all the same 4 KiB.
+    let line = format!("{grow} (call $log (i32.const 1) (i32.const 4096) (i32.const 1000000)) {CHOOSE_FIRST}");
+    let fault = balancer(&guest::balancer().pick(&line)).unwrap().pick(&mut head(), turn(), &[]).unwrap_err();
+    assert!(fault.kind == FaultKind::Trap && fault.text.starts_with("too much data is being copied"), "{fault}");
+    let headers = format!(
+        "{grow} (memory.fill (i32.const 512) (i32.const 97) (i32.const 4096))
+        (loop $again
+            (i32.store (i32.add (i32.const 65536) (i32.mul (global.get $calls) (i32.const 16))) (i32.const 400))
+            (i32.store (i32.add (i32.const 65540) (i32.mul (global.get $calls) (i32.const 16))) (i32.const 6))
+            (i32.store (i32.add (i32.const 65544) (i32.mul (global.get $calls) (i32.const 16))) (i32.const 512))
+            (i32.store (i32.add (i32.const 65548) (i32.mul (global.get $calls) (i32.const 16))) (i32.const 4096))
+            (br_if $again (i32.eqz (call $nth (i32.const 1000)))))
+        (call $respond (i32.const 200) (i32.const 65536) (i32.const 1000) (i32.const 0) (i32.const 0))
+        (i32.const 1)"
+    );
+    let mut filter = filter(&guest::filter().on_request(&headers)).unwrap();
+    let fault = filter.on_request(&mut head(), turn()).unwrap_err();
+    assert!(fault.kind == FaultKind::Trap && fault.text.starts_with("too much data is being copied"), "{fault}");
+}
+
+#[test]
+fn a_guests_words_are_quoted_up_to_a_limit() {
+    let refuse = "(drop (memory.grow (i32.const 4))) (memory.fill (i32.const 4096) (i32.const 97) (i32.const 100000))
+        (call $refuse (i32.const 4096) (i32.const 100000))";
+    let fault = balancer(&guest::balancer().configure(refuse)).unwrap_err();
+    assert_eq!((fault.kind, fault.text.len()), (FaultKind::Refused, 4096));
 }
 
 #[test]
@@ -142,9 +184,7 @@ fn counters_are_one_for_all_workers_and_outlive_generations() {
         let mut balancer = generation.balancer(&pool.into(), worker, "{}", members()).unwrap();
         balancer.pick(&mut head(), turn(), &[]).unwrap()
     };
-    // The trial picks a hundred times. Nothing of that is seen by live instances.
-    let few = crate::plugin::Use { membership: Default::default(), ..one_use("{}") };
-    let first = runtime.admit(&compiled, Kind::Balancer, &[few]).unwrap();
+    let first = runtime.admit(&compiled, Kind::Balancer, &[]).unwrap();
     assert_eq!(answer(&first, "cart", 0), Decision::Choose(0));
     assert_eq!(answer(&first, "cart", 1), Decision::Choose(1));
     assert_eq!(answer(&first, "shop", 0), Decision::Choose(0), "another pool counts for itself");
@@ -156,15 +196,16 @@ fn counters_are_one_for_all_workers_and_outlive_generations() {
 #[test]
 fn the_trial_leaves_no_trace() {
     // Counts, prints and answers within the pool: the trial runs it a hundred times.
-    let body = format!(
-        "(drop (call $add (call $counter (i32.const 400) (i32.const 6)) (i64.const 1))) (call $println) {CHOOSE_FIRST}"
-    );
-    let generation = admit(&guest::balancer().pick(&body)).unwrap();
+    let body =
+        "(local.set $now (call $add (call $counter (i32.const 400) (i32.const 6)) (i64.const 1))) (call $println)
+        (call $choose (i32.rem_u (i32.wrap_i64 (local.get $now)) (i32.const 3)))";
+    let generation = admit(&guest::balancer().pick(body)).unwrap();
     assert!(generation.log().lines().is_empty());
     assert_eq!(generation.costs().totals(), Default::default());
     let mut live = generation.balancer(&"cart".into(), 0, "{}", members()).unwrap();
-    live.pick(&mut head(), turn(), &[]).unwrap();
-    assert_eq!(generation.log().lines().len(), 1);
+    let picks = [0, 1, 2].map(|_| live.pick(&mut head(), turn(), &[]).unwrap());
+    assert_eq!(picks, [0, 1, 2].map(Decision::Choose), "the counter begins at 0");
+    assert_eq!(generation.log().lines().len(), 3);
 }
 
 #[test]
@@ -277,7 +318,7 @@ fn each_kind_of_fault_has_its_message() {
     );
     assert_eq!(
         told(FaultKind::Memory, "more than 16 MiB of memory"),
-        (401, format!("{who} trapped in pick: it asked for more than 16 MiB of memory (3rd in 10 s); fell back"))
+        (401, format!("{who} trapped in pick, denied more than 16 MiB of memory (3rd in 10 s); fell back"))
     );
 }
 

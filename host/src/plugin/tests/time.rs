@@ -1,11 +1,11 @@
 //! Deadlines: what works too long is stopped, and what only waits for the processor is not.
 
 use super::{
-    balancer,
+    balancer, generation,
     guest::{self, CHOOSE_FIRST, LOOP},
-    head, turn,
+    head, members, runtime, turn,
 };
-use crate::plugin::{BalancerInstance, Call, FaultKind, Turn, limits::thread_cpu};
+use crate::plugin::{BalancerInstance, Call, FaultKind, Turn, admission::scratch, limits::thread_cpu};
 use std::{
     sync::{
         Arc,
@@ -20,12 +20,15 @@ use tokio::time::Instant;
 fn an_endless_loop_ends_at_the_deadline_of_its_call() {
     let loop_then_0 = format!("{LOOP} (i32.const 0)");
     let picks = |guest: &guest::Guest| balancer(guest).and_then(|mut b| b.pick(&mut head(), turn(), &[]).map(drop));
+    let second = format!("(if (call $nth (i32.const 2)) (then {LOOP}))");
+    let updates = |guest: &guest::Guest| balancer(guest).and_then(|mut b| b.update(members()));
     let ticks = |guest: &guest::Guest| balancer(guest).and_then(|mut b| b.tick(1));
     let asks =
         |guest: &guest::Guest| super::filter(guest).and_then(|mut f| f.on_request(&mut head(), turn()).map(drop));
     let cases = [
         (picks(&guest::balancer().configure(&loop_then_0)), Call::Configure, "1000.0 ms of CPU"),
         (picks(&guest::balancer().update(LOOP)), Call::Update, "100.0 ms of CPU"),
+        (updates(&guest::balancer().update(&second)), Call::UpdateLive, "5.0 ms of CPU"),
         (picks(&guest::balancer().pick(&loop_then_0)), Call::Pick, "5.0 ms of CPU"),
         (ticks(&guest::balancer().tick(LOOP)), Call::Tick, "5.0 ms of CPU"),
         (asks(&guest::filter().on_request(&loop_then_0)), Call::OnRequest, "5.0 ms of CPU"),
@@ -38,7 +41,7 @@ fn an_endless_loop_ends_at_the_deadline_of_its_call() {
     }
 }
 
-/// Loops `now` times.
+/// Loops `now` times. It is only tried out: nothing but the CPU that it used itself may be held against it.
 fn counting() -> BalancerInstance {
     let count = format!(
         "(loop $again
@@ -46,7 +49,9 @@ fn counting() -> BalancerInstance {
             (br_if $again (i64.gt_s (local.get $now) (i64.const 0))))
         {CHOOSE_FIRST}"
     );
-    balancer(&guest::balancer().pick(&count)).unwrap()
+    let generation = generation(&runtime(), &guest::balancer().pick(&count));
+    let place = generation.place(&"cart".into(), 0);
+    BalancerInstance::new(&generation, scratch(), &place, "{}", members()).unwrap()
 }
 
 #[test]

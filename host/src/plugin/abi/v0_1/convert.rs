@@ -3,7 +3,7 @@
 use super::bindings::pointsman::plugin::types;
 use crate::{
     figures::Standing,
-    plugin::{Decision, Member, Turn},
+    plugin::{Decision, Member, Turn, records::Place},
 };
 
 impl From<&Member> for types::Backend {
@@ -29,6 +29,19 @@ impl From<Standing> for types::Standing {
             Standing::Draining => types::Standing::Draining,
             Standing::Unhealthy => types::Standing::Unhealthy,
             Standing::Standby => types::Standing::Standby,
+        }
+    }
+}
+
+impl From<&Place> for types::Place {
+    fn from(place: &Place) -> types::Place {
+        types::Place {
+            pool: place.pool.as_ref().into(),
+            zone: place.zone.as_ref().into(),
+            instance: place.instance,
+            instances: place.instances,
+            generation: place.generation,
+            seed: place.seed,
         }
     }
 }

@@ -16,6 +16,8 @@ use wasmtime::{Result, bail, format_err};
 
 /// How much one filter may add to one request, in bytes: headers, tags, path and authority together.
 const ADDED_MAX: usize = 64 << 10;
+/// What each header, tag or path costs of that beside its text.
+const ADDED_EACH: usize = 32;
 /// How many tags a request may have.
 const TAGS_MAX: usize = 64;
 /// How long a tag may be, in bytes, name and value each.
@@ -132,7 +134,7 @@ impl Data {
             bail!("called edits.{asked} in {}: only on-request edits", self.call);
         }
         let Data { head, edits, .. } = self;
-        edits.added += bytes;
+        edits.added += bytes + ADDED_EACH;
         if edits.added > ADDED_MAX {
             bail!("a filter adds at most {ADDED_MAX} bytes to a request");
         }

@@ -4,8 +4,7 @@ use super::bindings::{
     exports::pointsman::plugin::{balancer, filter, ticker},
     pointsman::plugin::types,
 };
-use crate::plugin::{Decision, Kind, Membership, Turn, sandbox::Data};
-use std::sync::Arc;
+use crate::plugin::{Decision, Kind, Membership, Turn, records::Place, sandbox::Data};
 use wasmtime::{
     Store,
     component::{Instance, InstancePre},
@@ -39,31 +38,6 @@ impl Exports {
     pub(crate) fn filter(&self, store: &mut Store<Data>, instance: &Instance) -> wasmtime::Result<Option<Filter>> {
         let Exports::Filter(filter) = self else { return Ok(None) };
         Ok(Some(Filter { guest: filter.load(store, instance)? }))
-    }
-}
-
-/// What an instance is: fixed for its life.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    /// Empty for a filter.
-    pub(crate) pool: Arc<str>,
-    pub(crate) zone: Arc<str>,
-    pub(crate) instance: u32,
-    pub(crate) instances: u32,
-    pub(crate) generation: u64,
-    pub(crate) seed: u64,
-}
-
-impl From<&Place> for types::Place {
-    fn from(place: &Place) -> types::Place {
-        types::Place {
-            pool: place.pool.as_ref().into(),
-            zone: place.zone.as_ref().into(),
-            instance: place.instance,
-            instances: place.instances,
-            generation: place.generation,
-            seed: place.seed,
-        }
     }
 }
 

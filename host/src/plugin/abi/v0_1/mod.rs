@@ -5,11 +5,12 @@ mod convert;
 mod edits;
 mod exports;
 mod host;
+mod stdio;
 mod wasi;
 
 pub(crate) use edits::Edits;
-pub(crate) use exports::{Balancer, Exports, Filter, Place};
-pub(crate) use wasi::Stdio;
+pub(crate) use exports::{Balancer, Exports, Filter};
+pub(crate) use stdio::Stdio;
 
 use crate::plugin::sandbox::Data;
 use wasmtime::component::{HasSelf, Linker};

@@ -1,13 +1,8 @@
 //! WASI 0.2 as plugins get it: linked, because ordinary Rust, JavaScript and Python import it without using it; empty;
-//! and never blocking. wasmtime-wasi's own functions for streams and polls block inside a runtime, which panics on a
-//! worker's, so those are ours: what is printed goes to the plugin's log, input is at its end, polls are ready at once.
-//! Clocks and chance are the contract's. What is left of wasmtime-wasi here (files, sockets) has nothing to work on.
+//! and never blocking. Clocks and chance are the contract's. What is left of wasmtime-wasi here (files, sockets) has
+//! nothing to work on.
 
-use crate::plugin::{
-    Level,
-    log::{LINE_MAX, Log},
-    sandbox::Data,
-};
+use crate::plugin::sandbox::Data;
 use wasmtime::{
     Result, StoreContextMut, bail,
     component::{HasSelf, Linker, Resource, ResourceType},
@@ -15,7 +10,7 @@ use wasmtime::{
 use wasmtime_wasi::{
     filesystem::{WasiFilesystem, WasiFilesystemCtxView},
     p2::{
-        DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult, UdpSocket,
+        DynPollable, IoError, UdpSocket,
         bindings::{
             cli::{environment, exit, stderr, stdin, stdout},
             cli::{terminal_input, terminal_output, terminal_stderr, terminal_stdin, terminal_stdout},
@@ -33,19 +28,11 @@ use wasmtime_wasi::{
     sockets::{WasiSockets, WasiSocketsCtxView},
 };
 
-/// The package version that names below carry; the linker finds them for every 0.2.
+/// The package version that these names carry; the linker finds them for every 0.2.
 const IO_ERROR: &str = "wasi:io/error@0.2.12";
 const UDP_CREATE: &str = "wasi:sockets/udp-create-socket@0.2.12";
-/// Handles of the three streams. There are no others, so no table is needed to tell them apart.
-const STDIN: u32 = 0;
-const STDOUT: u32 = 1;
-const STDERR: u32 = 2;
-/// How much a guest may write with one call.
-const WRITE_MAX: u64 = 64 << 10;
 /// How much chance a guest may ask for with one call, in bytes.
 const RANDOM_MAX: u64 = 64 << 10;
-/// How much of standard error a fault quotes, in bytes.
-const LAST_WORDS_MAX: usize = 8 << 10;
 
 /// Links WASI.
 pub(super) fn link(linker: &mut Linker<Data>) -> Result<()> {
@@ -98,190 +85,6 @@ fn files(data: &mut Data) -> WasiFilesystemCtxView<'_> {
 
 fn sockets(data: &mut Data) -> WasiSocketsCtxView<'_> {
     WasiSocketsCtxView { ctx: &mut data.sockets, table: &mut data.table }
-}
-
-/// What a guest printed: whole lines went to the log, the rest waits for its end.
-#[derive(Debug, Default)]
-pub(crate) struct Stdio {
-    out: Vec<u8>,
-    err: Vec<u8>,
-    last_words: Vec<u8>,
-}
-
-impl Stdio {
-    /// Before a call: what was printed in earlier ones explains no fault of this one.
-    pub(crate) fn forget(&mut self) {
-        self.last_words.clear();
-    }
-
-    /// After a fault: there will be no end of the line.
-    pub(crate) fn finish(&mut self, log: &Log) {
-        for (line, level) in [(&mut self.out, Level::Info), (&mut self.err, Level::Warn)] {
-            if !line.is_empty() {
-                log.write(level, &String::from_utf8_lossy(line));
-                line.clear();
-            }
-        }
-    }
-
-    /// The end of what was printed to standard error since [`Stdio::forget`].
-    pub(crate) fn last_words(&self) -> String {
-        String::from_utf8_lossy(&self.last_words).trim().to_owned()
-    }
-
-    fn write(&mut self, stream: u32, bytes: &[u8], log: &Log) {
-        let (line, level) = match stream {
-            STDERR => {
-                remember(&mut self.last_words, bytes);
-                (&mut self.err, Level::Warn)
-            }
-            _ => (&mut self.out, Level::Info),
-        };
-        let mut parts = bytes.split(|&byte| byte == b'\n').peekable();
-        while let Some(part) = parts.next() {
-            line.extend_from_slice(&part[..part.len().min(LINE_MAX.saturating_sub(line.len()))]);
-            if parts.peek().is_some() {
-                log.write(level, &String::from_utf8_lossy(line));
-                line.clear();
-            }
-        }
-    }
-}
-
-/// Keeps the end of it all.
-fn remember(words: &mut Vec<u8>, bytes: &[u8]) {
-    words.extend_from_slice(bytes);
-    words.drain(..words.len().saturating_sub(LAST_WORDS_MAX));
-}
-
-impl stdin::Host for Data {
-    fn get_stdin(&mut self) -> Result<Resource<DynInputStream>> {
-        Ok(Resource::new_own(STDIN))
-    }
-}
-
-impl stdout::Host for Data {
-    fn get_stdout(&mut self) -> Result<Resource<DynOutputStream>> {
-        Ok(Resource::new_own(STDOUT))
-    }
-}
-
-impl stderr::Host for Data {
-    fn get_stderr(&mut self) -> Result<Resource<DynOutputStream>> {
-        Ok(Resource::new_own(STDERR))
-    }
-}
-
-impl streams::Host for Data {
-    fn convert_stream_error(&mut self, error: StreamError) -> Result<streams::StreamError> {
-        match error {
-            StreamError::Closed => Ok(streams::StreamError::Closed),
-            StreamError::LastOperationFailed(error) | StreamError::Trap(error) => Err(error),
-        }
-    }
-}
-
-impl streams::HostOutputStream for Data {
-    fn check_write(&mut self, _: Resource<DynOutputStream>) -> StreamResult<u64> {
-        Ok(WRITE_MAX)
-    }
-
-    fn write(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
-        self.stdio.write(stream.rep(), &bytes, &self.log);
-        Ok(())
-    }
-
-    fn blocking_write_and_flush(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
-        streams::HostOutputStream::write(self, stream, bytes)
-    }
-
-    fn flush(&mut self, _: Resource<DynOutputStream>) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn blocking_flush(&mut self, _: Resource<DynOutputStream>) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn write_zeroes(&mut self, _: Resource<DynOutputStream>, _: u64) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn blocking_write_zeroes_and_flush(&mut self, _: Resource<DynOutputStream>, _: u64) -> StreamResult<()> {
-        Ok(())
-    }
-
-    fn splice(&mut self, _: Resource<DynOutputStream>, _: Resource<DynInputStream>, _: u64) -> StreamResult<u64> {
-        Err(StreamError::Closed)
-    }
-
-    fn blocking_splice(
-        &mut self,
-        _: Resource<DynOutputStream>,
-        _: Resource<DynInputStream>,
-        _: u64,
-    ) -> StreamResult<u64> {
-        Err(StreamError::Closed)
-    }
-
-    fn subscribe(&mut self, _: Resource<DynOutputStream>) -> Result<Resource<DynPollable>> {
-        Ok(ready())
-    }
-
-    fn drop(&mut self, _: Resource<DynOutputStream>) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl streams::HostInputStream for Data {
-    fn read(&mut self, _: Resource<DynInputStream>, _: u64) -> StreamResult<Vec<u8>> {
-        Err(StreamError::Closed)
-    }
-
-    fn blocking_read(&mut self, _: Resource<DynInputStream>, _: u64) -> StreamResult<Vec<u8>> {
-        Err(StreamError::Closed)
-    }
-
-    fn skip(&mut self, _: Resource<DynInputStream>, _: u64) -> StreamResult<u64> {
-        Err(StreamError::Closed)
-    }
-
-    fn blocking_skip(&mut self, _: Resource<DynInputStream>, _: u64) -> StreamResult<u64> {
-        Err(StreamError::Closed)
-    }
-
-    fn subscribe(&mut self, _: Resource<DynInputStream>) -> Result<Resource<DynPollable>> {
-        Ok(ready())
-    }
-
-    fn drop(&mut self, _: Resource<DynInputStream>) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Every pollable is the same one, and ready: whatever a guest waits for, no worker waits with it.
-fn ready() -> Resource<DynPollable> {
-    Resource::new_own(0)
-}
-
-impl poll::Host for Data {
-    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> Result<Vec<u32>> {
-        Ok((0..u32::try_from(pollables.len())?).collect())
-    }
-}
-
-impl poll::HostPollable for Data {
-    fn ready(&mut self, _: Resource<DynPollable>) -> Result<bool> {
-        Ok(true)
-    }
-
-    fn block(&mut self, _: Resource<DynPollable>) -> Result<()> {
-        Ok(())
-    }
-
-    fn drop(&mut self, _: Resource<DynPollable>) -> Result<()> {
-        Ok(())
-    }
 }
 
 impl environment::Host for Data {
@@ -352,11 +155,11 @@ impl monotonic_clock::Host for Data {
     }
 
     fn subscribe_instant(&mut self, _: u64) -> Result<Resource<DynPollable>> {
-        Ok(ready())
+        self.ready()
     }
 
     fn subscribe_duration(&mut self, _: u64) -> Result<Resource<DynPollable>> {
-        Ok(ready())
+        self.ready()
     }
 }
 
