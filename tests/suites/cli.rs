@@ -1,6 +1,7 @@
 //! The binary as its users meet it, from `try` to an algorithm of their own.
 
 use pointsman_tests::{
+    alone,
     cli::{Room, Running},
     client::{Client, Raw},
     guests,
@@ -8,6 +9,7 @@ use pointsman_tests::{
     origin::{self, Origin},
     story::{arrives, eventually, within},
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
@@ -215,6 +217,20 @@ async fn run_serves_drains_on_sigterm_and_says_how_it_went() {
     assert!(text.contains("round-robin") && text.contains("1/1 ready"), "{text}");
     running.terminate();
     assert_eq!(running.ends().await.code(), Some(0));
+}
+
+/// Alone, for the limit that it lowers is its process's, and the binary inherits it.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_asks_for_all_the_open_files_that_it_may_have() {
+    if !alone::here("cli::run_asks_for_all_the_open_files_that_it_may_have") {
+        return;
+    }
+    let limits = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..limits }).unwrap();
+    let room = Room::new();
+    let origin = Origin::named("a");
+    serving(&room, &origin, "");
+    room.start(&["run", "-v"]).logs("open files are allowed from now on, instead of 256").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
