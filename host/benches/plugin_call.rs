@@ -7,11 +7,11 @@
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderValue, Method, uri::PathAndQuery};
 use pointsman::{
     config::model::Plugins,
     figures::{BackendFigures, Standing},
-    net::{Connection, Head},
+    net::{Connection, Head, Headers},
     plugin::{Artifact, BalancerInstance, Kind, Member, Membership, Origin, Runtime, Turn, stock},
     rng::Rng,
 };
@@ -70,7 +70,7 @@ fn head() -> Head {
         method: Method::GET,
         target: PathAndQuery::from_static("/cart?item=1"),
         authority: HeaderValue::from_static("shop.example"),
-        headers: HeaderMap::from_iter([(http::header::ACCEPT, HeaderValue::from_static("*/*"))]),
+        headers: Headers::from_iter([(http::header::ACCEPT, HeaderValue::from_static("*/*"))]),
         client: [127, 0, 0, 1].into(),
         tags: Vec::new(),
         connection: Arc::new(Connection::new(0, peer, None)),

@@ -105,7 +105,7 @@ fn head() -> Head {
         method: http::Method::GET,
         target: http::uri::PathAndQuery::from_static("/"),
         authority: http::HeaderValue::from_static("localhost"),
-        headers: http::HeaderMap::new(),
+        headers: pointsman::net::Headers::default(),
         client: client.into(),
         tags: Vec::new(),
         connection: Arc::new(Connection::new(0, peer, None)),

@@ -1,7 +1,8 @@
 //! A request's head as routes, filters, balancers and the backend see it: after the path was normalised, once.
 
+use super::Headers;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
@@ -20,7 +21,7 @@ pub struct Head {
     /// Host and, if given, port.
     pub authority: HeaderValue,
     /// Without pseudo headers; `host` is left out, it is `authority`.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// As trusted proxies tell it; the peer when there is none.
     pub client: IpAddr,
     /// What filters said about this request.
@@ -122,12 +123,12 @@ impl Head {
 
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.get(name).map(HeaderValue::as_bytes)
+        self.headers.named(name).map(HeaderValue::as_bytes)
     }
 
     /// The first cookie of a name, in any of the `cookie` headers.
     pub fn cookie(&self, name: &str) -> Option<&[u8]> {
-        self.headers.get_all(http::header::COOKIE).iter().find_map(|line| {
+        self.headers.all(&http::header::COOKIE).find_map(|line| {
             line.as_bytes()
                 .split(|&b| b == b';')
                 .find_map(|pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))

@@ -4,8 +4,12 @@ mod body;
 mod deadline;
 pub mod h1;
 mod head;
+mod headers;
+mod message;
 pub mod path;
 
 pub use body::{Body, BodyError, Side};
 pub use deadline::Deadline;
 pub use head::{Connection, Head, Part, Scheme, TlsFacts};
+pub use headers::Headers;
+pub use message::{Request, Response};

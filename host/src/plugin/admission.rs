@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     figures::Standing,
-    net::{Connection, Head, TlsFacts},
+    net::{Connection, Head, Headers, TlsFacts},
     problem::{Code, Problem, Spot},
     rng::Rng,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -123,7 +123,7 @@ fn requests() -> impl Iterator<Item = (Head, Turn)> {
 }
 
 fn head(number: u64) -> Head {
-    let mut headers = HeaderMap::new();
+    let mut headers = Headers::default();
     let mut header = |name: &'static str, value: &'static [u8]| {
         if let Ok(value) = HeaderValue::from_bytes(value) {
             headers.append(HeaderName::from_static(name), value);

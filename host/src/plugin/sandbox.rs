@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     config::model::Plugins,
-    net::{Connection, Head},
+    net::{Connection, Head, Headers},
     rng::Rng,
 };
-use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     mem,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -179,7 +179,7 @@ fn blank() -> Head {
         method: Method::GET,
         target: PathAndQuery::from_static("/"),
         authority: HeaderValue::from_static(""),
-        headers: HeaderMap::new(),
+        headers: Headers::default(),
         client: nowhere,
         tags: Vec::new(),
         connection: Arc::new(Connection::new(0, SocketAddr::new(nowhere, 0), None)),

@@ -5,10 +5,9 @@ use crate::{
     balance::{Balancer, Pick},
     config::model::PoolTimeout,
     figures::{Attempt, Outcome},
-    net::{Body, Head},
+    net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Pool, Retry},
 };
-use http::Response;
 use std::{cell::RefCell, sync::Arc};
 use tokio::time::Instant;
 
@@ -24,7 +23,7 @@ pub(super) async fn forward(
     head: &mut Head,
     mut body: Body,
     now: Instant,
-) -> Result<(Response<Body>, Arc<Backend>), Error> {
+) -> Result<(Response, Arc<Backend>), Error> {
     let mut sender = Sender::new(worker, pool, now);
     let mut tried: Vec<Arc<Backend>> = Vec::new();
     let mut last: Option<(upstream::Error, Arc<Backend>)> = None;
@@ -80,7 +79,7 @@ impl<'a> Sender<'a> {
 
     /// One attempt at one backend. A kept connection that died unused says nothing about the backend, so a new one is
     /// tried before another backend is.
-    async fn send(&mut self, backend: &Arc<Backend>, head: &Head, body: Body) -> Result<Response<Body>, ExchangeError> {
+    async fn send(&mut self, backend: &Arc<Backend>, head: &Head, body: Body) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
         let mut ticket = Attempt::begin(backend.figures.clone(), Instant::now());
         let connection = match connections.checkout(backend, &self.timeout()).await {
@@ -118,7 +117,7 @@ impl<'a> Sender<'a> {
         head: &Head,
         body: Body,
         ticket: Attempt,
-    ) -> Result<Response<Body>, ExchangeError> {
+    ) -> Result<Response, ExchangeError> {
         let request =
             Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
         connection.exchange(request, body, ticket, self.limits).await

@@ -3,9 +3,9 @@
 //! far.
 
 use super::{Error, Kind};
-use crate::net::{Body, Connection, Head, path};
+use crate::net::{Body, Connection, Head, Headers, Request, path};
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Version, header,
+    HeaderValue, Method, Version, header,
     uri::{self, Authority, PathAndQuery, Scheme},
 };
 use std::{borrow::Cow, sync::Arc};
@@ -14,13 +14,12 @@ use std::{borrow::Cow, sync::Arc};
 const AUTHORITY_BYTES_MAX: usize = 253 + 6;
 
 /// Takes a request apart into its head and body, or says why it is refused. The client is the peer, for now.
-pub(super) fn check(request: Request<Body>, connection: &Arc<Connection>) -> Result<(Head, Body), Error> {
-    let (parts, body) = request.into_parts();
-    let (method, version, mut headers) = (parts.method, parts.version, parts.headers);
+pub(super) fn check(request: Request, connection: &Arc<Connection>) -> Result<(Head, Body), Error> {
+    let Request { method, uri, version, mut headers, body } = request;
     if method == Method::CONNECT {
         return Err(Kind::MethodNotAllowed.into());
     }
-    let uri = parts.uri.into_parts();
+    let uri = uri.into_parts();
     check_form(&uri)?;
     let authority = take_authority(uri.authority, &mut headers, version)?;
     let target = normalize(uri.path_and_query, &method)?;
@@ -40,16 +39,15 @@ fn check_form(uri: &uri::Parts) -> Result<(), Error> {
 }
 
 /// The target's own authority beats `host`, which leaves the headers.
-fn take_authority(target: Option<Authority>, headers: &mut HeaderMap, version: Version) -> Result<HeaderValue, Error> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    if second.is_some() {
+fn take_authority(target: Option<Authority>, headers: &mut Headers, version: Version) -> Result<HeaderValue, Error> {
+    let host = headers.get(&header::HOST).cloned();
+    if headers.all(&header::HOST).nth(1).is_some() {
         return Err(refused("more than one host"));
     }
-    if first.is_none() && version == Version::HTTP_11 {
+    if host.is_none() && version == Version::HTTP_11 {
         return Err(refused("no host"));
     }
-    let host = headers.remove(header::HOST);
+    headers.remove(&header::HOST);
     if host.as_ref().is_some_and(|host| !is_authority(host.as_bytes())) {
         return Err(refused("malformed host"));
     }
@@ -118,6 +116,7 @@ fn refused(why: &'static str) -> Error {
 mod tests {
     use super::*;
     use crate::net::TlsFacts;
+    use http::HeaderName;
 
     fn connection() -> Arc<Connection> {
         let tls = TlsFacts { sni: None, alpn: None };
@@ -125,11 +124,10 @@ mod tests {
     }
 
     fn outcome(version: Version, method: &str, target: &str, headers: &[(&str, &str)]) -> Result<Head, String> {
-        let mut request = Request::builder().version(version).method(method).uri(target);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        match check(request.body(Body::Empty).unwrap(), &connection()) {
+        let line = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        let headers = headers.iter().map(line).collect();
+        let (method, uri) = (method.parse().unwrap(), target.parse().unwrap());
+        match check(Request { method, uri, version, headers, body: Body::Empty }, &connection()) {
             Ok((head, _)) => Ok(head),
             Err(error) => Err(error.to_string()),
         }

@@ -3,10 +3,10 @@
 
 use crate::{
     config::model::{Forwarded, Network},
-    net::Head,
+    net::{Head, Headers},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 use std::{io::Write, net::IpAddr};
 
 /// What a listener believes and passes on about the way a request came.
@@ -25,7 +25,7 @@ static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host"
 /// Before any filter sees the request: drops what `connection` names, so that a client cannot strike out what filters
 /// and we add; finds the client's address; replaces what is not believed about the way here by what is known.
 pub(super) fn believe(head: &mut Head, policy: &Policy) {
-    if head.headers.contains_key(header::CONNECTION) {
+    if head.headers.contains(&header::CONNECTION) {
         remove_connection_options(&mut head.headers);
     }
     let trusts = |address: IpAddr| policy.trusted.iter().any(|network| network.contains(address));
@@ -38,10 +38,10 @@ pub(super) fn believe(head: &mut Head, policy: &Policy) {
         Forwarded::Rfc7239 => *name == header::FORWARDED,
         Forwarded::None => false,
     };
-    remove_all(&mut head.headers, |name| match forwarding(name) {
-        Forwarding::No => false,
-        Forwarding::Yes => !(peer_is_trusted && is_believed(name)),
-        Forwarding::LooksLikeIt => true,
+    head.headers.retain(|name| match forwarding(name) {
+        Forwarding::No => true,
+        Forwarding::Yes => peer_is_trusted && is_believed(name),
+        Forwarding::LooksLikeIt => false,
     });
     tell_the_way(head, policy.forwarded);
 }
@@ -69,9 +69,9 @@ fn forwarding(name: &HeaderName) -> Forwarding {
 }
 
 /// On the way to a backend, after the filters: no guest can bring back what is taken out here.
-pub(super) fn towards_backend(headers: &mut HeaderMap, version: Version) {
+pub(super) fn towards_backend(headers: &mut Headers, version: Version) {
     // The wait for `100 Continue` is between the client and us.
-    remove_all(headers, |name| is_hop_by_hop(name) || *name == header::EXPECT);
+    headers.retain(|name| !is_hop_by_hop(name) && *name != header::EXPECT);
     if version == Version::HTTP_2 {
         join_cookies(headers);
     }
@@ -79,20 +79,13 @@ pub(super) fn towards_backend(headers: &mut HeaderMap, version: Version) {
 }
 
 /// On the way to the client.
-pub(super) fn towards_client(headers: &mut HeaderMap, version: Version) {
-    if headers.contains_key(header::CONNECTION) {
+pub(super) fn towards_client(headers: &mut Headers) {
+    if headers.contains(&header::CONNECTION) {
         remove_connection_options(headers);
     }
-    remove_all(headers, is_hop_by_hop);
-    append_via(headers, version);
-}
-
-/// Removes all headers of such names. One look at each name, and no search for names that are not there: mostly there is
-/// nothing to remove.
-fn remove_all(headers: &mut HeaderMap, shall_go: impl Fn(&HeaderName) -> bool) {
-    while let Some(name) = headers.keys().find(|name| shall_go(name)).cloned() {
-        headers.remove(name);
-    }
+    headers.retain(|name| !is_hop_by_hop(name));
+    // Our codec towards backends speaks nothing else.
+    append_via(headers, Version::HTTP_11);
 }
 
 /// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, and what browsers and HTTP/2
@@ -113,15 +106,15 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Removes the headers that `connection` names, but for those that frame the message or say whom it is for.
-fn remove_connection_options(headers: &mut HeaderMap) {
-    let lines: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
+fn remove_connection_options(headers: &mut Headers) {
+    let lines: Vec<HeaderValue> = headers.all(&header::CONNECTION).cloned().collect();
     for option in lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')) {
         let option = option.trim_ascii();
         let is_framing = ["host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"]
             .iter()
             .any(|name| option.eq_ignore_ascii_case(name));
         if !is_framing {
-            headers.remove(option);
+            headers.retain(|name| !name.as_str().eq_ignore_ascii_case(option));
         }
     }
 }
@@ -134,7 +127,7 @@ fn client(head: &Head, policy: &Policy, trusts: impl Fn(IpAddr) -> bool) -> IpAd
         Forwarded::X | Forwarded::None => (&X_FORWARDED_FOR, address),
     };
     let mut client = head.client;
-    for line in head.headers.get_all(name).iter().rev() {
+    for line in head.headers.all(name).rev() {
         for element in line.to_str().unwrap_or_default().rsplit(',') {
             let Some(address) = read(element.trim_ascii()) else { return client };
             client = address.to_canonical();
@@ -165,12 +158,16 @@ fn tell_the_way(head: &mut Head, forwarded: Forwarded) {
     let scheme = head.connection.scheme().as_str();
     match forwarded {
         Forwarded::X => {
-            match head.headers.contains_key(&X_FORWARDED_FOR) {
+            match head.headers.contains(&X_FORWARDED_FOR) {
                 true => append_element(&mut head.headers, &X_FORWARDED_FOR, |line| write!(line, "{peer}")),
-                false => drop(head.headers.insert(&X_FORWARDED_FOR, head.connection.peer_line.clone())),
+                false => head.headers.append(X_FORWARDED_FOR.clone(), head.connection.peer_line.clone()),
             }
-            head.headers.entry(&X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
-            head.headers.entry(&X_FORWARDED_HOST).or_insert_with(|| head.authority.clone());
+            if !head.headers.contains(&X_FORWARDED_PROTO) {
+                head.headers.append(X_FORWARDED_PROTO.clone(), HeaderValue::from_static(scheme));
+            }
+            if !head.headers.contains(&X_FORWARDED_HOST) {
+                head.headers.append(X_FORWARDED_HOST.clone(), head.authority.clone());
+            }
         }
         Forwarded::Rfc7239 => {
             // Always quoted, as a port and an IPv6 address demand it; no host holds a quote.
@@ -185,9 +182,9 @@ fn tell_the_way(head: &mut Head, forwarded: Forwarded) {
 }
 
 /// Adds an element to a list, on the list's one line: many a backend reads the first line only.
-fn append_element(headers: &mut HeaderMap, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) {
+fn append_element(headers: &mut Headers, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) {
     let mut line = Vec::with_capacity(64);
-    for before in headers.get_all(name) {
+    for before in headers.all(name) {
         line.extend_from_slice(before.as_bytes());
         line.extend_from_slice(b", ");
     }
@@ -195,22 +192,22 @@ fn append_element(headers: &mut HeaderMap, name: &HeaderName, write: impl FnOnce
     if write(&mut line).is_ok()
         && let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(line))
     {
-        headers.insert(name, value);
+        headers.set(name.clone(), value);
     }
 }
 
 /// HTTP/2 clients may split their cookies over lines; HTTP/1.1 has one line for them (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(headers: &mut Headers) {
+    let lines: Vec<&[u8]> = headers.all(&header::COOKIE).map(HeaderValue::as_bytes).collect();
     if lines.len() < 2 {
         return;
     }
     if let Ok(one) = HeaderValue::from_maybe_shared(Bytes::from(lines.join(&b"; "[..]))) {
-        headers.insert(header::COOKIE, one);
+        headers.set(header::COOKIE, one);
     }
 }
 
-fn append_via(headers: &mut HeaderMap, version: Version) {
+fn append_via(headers: &mut Headers, version: Version) {
     let via = match version {
         Version::HTTP_2 => "2.0 pointsman",
         Version::HTTP_11 => "1.1 pointsman",
@@ -230,7 +227,7 @@ mod tests {
 
     fn head(headers: &[(&str, &str)]) -> Head {
         let peer: IpAddr = PEER.parse().unwrap();
-        let mut map = HeaderMap::new();
+        let mut map = Headers::default();
         for (name, value) in headers {
             map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
@@ -246,7 +243,7 @@ mod tests {
     }
 
     /// In the order of the names; repeats kept.
-    fn lines(headers: &HeaderMap) -> Vec<String> {
+    fn lines(headers: &Headers) -> Vec<String> {
         let mut lines: Vec<String> =
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         lines.sort();
@@ -345,7 +342,7 @@ mod tests {
             ("x-other", "1"),
         ]);
         believe(&mut head, &policy(false, Forwarded::X));
-        head.headers.insert("x-filtered", HeaderValue::from_static("1"));
+        head.headers.append(HeaderName::from_static("x-filtered"), HeaderValue::from_static("1"));
         towards_backend(&mut head.headers, Version::HTTP_11);
         assert_eq!(
             lines(&head.headers),
@@ -403,7 +400,7 @@ mod tests {
         {
             let mut headers = split.clone();
             towards_backend(&mut headers, version);
-            assert!(headers.get_all(header::COOKIE).iter().eq(cookies), "{headers:?}");
+            assert!(headers.all(&header::COOKIE).eq(cookies), "{headers:?}");
         }
     }
 
@@ -417,7 +414,7 @@ mod tests {
             ("trailer", "x-sum"),
         ])
         .headers;
-        towards_client(&mut headers, Version::HTTP_11);
+        towards_client(&mut headers);
         assert_eq!(lines(&headers), ["content-length: 2", "trailer: x-sum", "via: 1.1 pointsman"]);
     }
 }

@@ -18,12 +18,13 @@ pub use worker::Worker;
 use crate::{
     config::model::OnFault,
     filter::Verdict,
-    net::{Body, Connection, Head, h1::BadMessage},
+    net::{Body, Connection, Head, Request, Response, h1::BadMessage},
     plugin::Turn,
     state::RouteEntry,
 };
+use bytes::Bytes;
 use forward::forward;
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{Method, StatusCode, Version, header};
 use http_body::Body as _;
 use respond::respond;
 use std::{rc::Rc, sync::Arc};
@@ -31,20 +32,15 @@ use tokio::time::Instant;
 
 /// Serves one request. Never fails: what goes wrong is a response too, and what has no body by HTTP's rules comes without
 /// one. Dropping the future abandons the request, and the backend's connection with it.
-pub async fn serve(
-    worker: &Rc<Worker>,
-    policy: &Policy,
-    connection: &Arc<Connection>,
-    request: Request<Body>,
-) -> Response<Body> {
-    let version = request.version();
-    let is_head = *request.method() == Method::HEAD;
+pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connection>, request: Request) -> Response {
+    let version = request.version;
+    let is_head = request.method == Method::HEAD;
     let mut response = match answer(worker, policy, connection, request).await {
         Ok(response) => response,
         Err(error) => {
             let id = worker.rng().bits();
             let response = respond(&error, version, id);
-            report::answered(worker, &error, response.status(), id);
+            report::answered(worker, &error, response.status, id);
             response
         }
     };
@@ -53,22 +49,22 @@ pub async fn serve(
 }
 
 /// Takes the body from a response that has none (RFC 9110 §6.4.1). One to HEAD still tells the length it would have.
-fn end_with_head(response: &mut Response<Body>, is_head: bool) {
-    let has_none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if response.status() == StatusCode::NO_CONTENT {
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+fn end_with_head(response: &mut Response, is_head: bool) {
+    let has_none = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if response.status == StatusCode::NO_CONTENT {
+        response.headers.remove(&header::CONTENT_LENGTH);
     }
-    if !(is_head || has_none) || response.body().is_end_stream() {
+    if !(is_head || has_none) || response.body.is_end_stream() {
         return;
     }
-    if let (false, Some(length)) = (has_none, response.body().size_hint().exact()) {
-        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    if let (false, Some(length)) = (has_none, response.body.size_hint().exact()) {
+        response.headers.set(header::CONTENT_LENGTH, length.into());
     }
-    *response.body_mut() = Body::Empty;
+    response.body = Body::Empty;
 }
 
 /// What a client gets whose message is none: no request came of it.
-pub fn refuse(worker: &Worker, bad: BadMessage) -> Response<Body> {
+pub fn refuse(worker: &Worker, bad: BadMessage) -> Response {
     respond(&Kind::from(bad).into(), Version::HTTP_11, worker.rng().bits())
 }
 
@@ -76,10 +72,10 @@ async fn answer(
     worker: &Rc<Worker>,
     policy: &Policy,
     connection: &Arc<Connection>,
-    request: Request<Body>,
-) -> Result<Response<Body>, Error> {
+    request: Request,
+) -> Result<Response, Error> {
     let now = Instant::now();
-    let version = request.version();
+    let version = request.version;
     // One snapshot for the whole request; it is let go of when this function returns, long before a body may end.
     let view = worker.view();
     let (mut head, body) = framing::check(request, connection)?;
@@ -94,8 +90,7 @@ async fn answer(
     // After the filters, so that none of them brings back what is stripped here.
     headers::towards_backend(&mut head.headers, version);
     let (mut response, backend) = forward(worker, balancer, &pool, &mut head, body, now).await.map_err(in_pool)?;
-    let version = response.version();
-    headers::towards_client(response.headers_mut(), version);
+    headers::towards_client(&mut response.headers);
     Ok(report::watched(worker, &pool, &backend, response))
 }
 
@@ -106,16 +101,22 @@ fn run_filters(
     route: &RouteEntry,
     head: &mut Head,
     now: Instant,
-) -> Result<Option<Response<Body>>, Error> {
+) -> Result<Option<Response>, Error> {
     for link in &route.filters {
         let Some(filter) = view.filter(link.filter) else { continue };
         let turn = Turn { now_us: worker.micros(now), random: worker.rng().bits(), key: None, attempt: 0 };
         match filter.borrow_mut().on_request(head, turn) {
             Verdict::Next => {}
-            Verdict::Respond(response) => return Ok(Some(response.map(Body::full))),
+            Verdict::Respond(response) => return Ok(Some(told(response))),
             Verdict::Unavailable if link.on_fault == OnFault::Continue => {}
             Verdict::Unavailable => return Err(Kind::FilterUnavailable.into()),
         }
     }
     Ok(None)
+}
+
+/// A filter's answer.
+fn told(response: http::Response<Bytes>) -> Response {
+    let (parts, body) = response.into_parts();
+    Response { status: parts.status, headers: parts.headers.into(), body: Body::full(body) }
 }

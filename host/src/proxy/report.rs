@@ -3,11 +3,11 @@
 
 use super::{Error, Worker};
 use crate::{
-    net::{Body, BodyError, Side},
+    net::{Body, BodyError, Response, Side},
     upstream::{Backend, Pool},
 };
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -62,14 +62,12 @@ pub(super) fn answered(worker: &Worker, error: &Error, status: StatusCode, id: u
 }
 
 /// The answer of a backend, which is told of should it break off.
-pub(super) fn watched(worker: &Rc<Worker>, pool: &Pool, backend: &Backend, response: Response<Body>) -> Response<Body> {
-    response.map(|body| match body {
-        Body::Stream(body) => {
-            let (pool, backend) = (pool.name.clone(), backend.name.clone());
-            Body::Stream(Box::pin(Watched { body, worker: worker.clone(), pool, backend }))
-        }
-        whole => whole,
-    })
+pub(super) fn watched(worker: &Rc<Worker>, pool: &Pool, backend: &Backend, mut response: Response) -> Response {
+    if let Body::Stream(body) = response.body {
+        let (pool, backend) = (pool.name.clone(), backend.name.clone());
+        response.body = Body::Stream(Box::pin(Watched { body, worker: worker.clone(), pool, backend }));
+    }
+    response
 }
 
 /// None: nothing was left out, or nothing may be told.

@@ -3,39 +3,38 @@
 
 use super::{Error, Kind};
 use crate::{
-    net::{Body, Side},
+    net::{Body, Response, Side},
     problem::Code,
     upstream::{ErrorKind, Retry},
 };
-use http::{HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
 /// The header that names the page of the manual.
-const ERROR_HEADER: &str = "pointsman-error";
+const ERROR_HEADER: HeaderName = HeaderName::from_static("pointsman-error");
 /// When to come back, in seconds: health checks look every second.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// What the client gets.
-pub(super) fn respond(error: &Error, version: Version, id: u64) -> Response<Body> {
+pub(super) fn respond(error: &Error, version: Version, id: u64) -> Response {
     let status = status(&error.kind);
-    let mut response = Response::new(Body::full(format!("{}\nrequest {id:016x}\n", text(error, status))));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let mut response = Response::new(status, Body::full(format!("{}\nrequest {id:016x}\n", text(error, status))));
+    let headers = &mut response.headers;
+    headers.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        headers.append(header::RETRY_AFTER, RETRY_AFTER);
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        headers.append(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
     if let Some(code) = code(&error.kind)
         && let Ok(value) = HeaderValue::from_str(&code.to_string())
     {
-        headers.insert(ERROR_HEADER, value);
+        headers.append(ERROR_HEADER, value);
     }
     // Who cannot be understood is not listened to any further: what follows may be the smuggled half of this request.
     // HTTP/2 keeps its streams apart by itself, and has no such header.
     if error.side() == Some(Side::Downstream) && !matches!(error.kind, Kind::NotFound) && version < Version::HTTP_2 {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

@@ -158,9 +158,9 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for ThisThread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Body, BodyError, Side, h1::BadMessage};
+    use crate::net::{Body, BodyError, Request, Response, Side, h1::BadMessage};
     use bytes::Bytes;
-    use http::{Request, Response, StatusCode};
+    use http::StatusCode;
     use http_body::Frame;
     use http_body_util::{BodyExt, Empty};
     use std::time::Duration;
@@ -224,25 +224,25 @@ mod tests {
     struct ByPath;
 
     impl Service for ByPath {
-        async fn serve(&self, request: Request<Body>) -> Response<Body> {
-            Response::new(match request.uri().path() {
+        async fn serve(&self, request: Request) -> Response {
+            let body = match request.uri.path() {
                 "/slow" => {
                     sleep(Duration::from_secs(1000)).await;
                     Body::full("slow")
                 }
                 "/breaks" => Body::Stream(Box::pin(Breaks(Box::pin(sleep(Duration::from_secs(1))), false))),
-                "/echo" => request.into_body(),
+                "/echo" => request.body,
                 _ => Body::full("ok"),
-            })
+            };
+            Response::new(StatusCode::OK, body)
         }
 
-        fn refuse(&self, bad: BadMessage) -> Response<Body> {
-            let mut response = Response::new(Body::full(bad.to_string()));
-            *response.status_mut() = match bad {
+        fn refuse(&self, bad: BadMessage) -> Response {
+            let status = match bad {
                 BadMessage::HeadTooLarge | BadMessage::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             };
-            response
+            Response::new(status, Body::full(bad.to_string()))
         }
     }
 
@@ -375,9 +375,10 @@ mod tests {
             for head in [format!("x-a: {}\r\n", "a".repeat(900 << 10)), "x: y\r\n".repeat(5000)] {
                 let mut client = Client::new(Kind::Requests);
                 client.send("GET / HTTP/1.1\r\n").await;
-                client.send(&head).await;
+                client.send(&format!("{head}\r\n")).await;
                 client.stream.shutdown().await.unwrap();
-                assert!(client.rest().await.starts_with("HTTP/1.1 431 "));
+                let answer = client.rest().await;
+                assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
             }
         });
     }
@@ -400,7 +401,7 @@ mod tests {
     }
 
     async fn get(sender: &mut H2Client, path: &str) -> hyper::Result<Bytes> {
-        let request = Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
+        let request = http::Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
         sender.ready().await?;
         Ok(sender.send_request(request).await?.into_body().collect().await?.to_bytes())
     }

@@ -5,12 +5,11 @@ use super::{
     pulse::{Pulse, UnderWay},
 };
 use crate::{
-    net::{Body, BodyError, Connection, h1::BadMessage},
+    net::{Body, BodyError, Connection, Request, Response, h1::BadMessage},
     proxy::{self, Worker},
 };
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     convert::Infallible,
@@ -32,18 +31,18 @@ pub(super) struct Session {
 /// Who answers requests.
 pub(super) trait Service: 'static {
     /// Serves one request. Dropping the future abandons it.
-    fn serve(&self, request: Request<Body>) -> impl Future<Output = Response<Body>>;
+    fn serve(&self, request: Request) -> impl Future<Output = Response>;
 
     /// What a client gets whose message is none.
-    fn refuse(&self, bad: BadMessage) -> Response<Body>;
+    fn refuse(&self, bad: BadMessage) -> Response;
 }
 
 impl Service for Session {
-    fn serve(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> {
+    fn serve(&self, request: Request) -> impl Future<Output = Response> {
         proxy::serve(&self.worker, &self.entrance.policy, &self.connection, request)
     }
 
-    fn refuse(&self, bad: BadMessage) -> Response<Body> {
+    fn refuse(&self, bad: BadMessage) -> Response {
         proxy::refuse(&self.worker, bad)
     }
 }
@@ -59,15 +58,22 @@ pub(super) struct Answer {
 pub(super) async fn serve(
     service: Rc<impl Service>,
     pulse: Rc<Pulse>,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+    request: http::Request<Incoming>,
+) -> Result<http::Response<Answer>, Infallible> {
     let under_way = UnderWay::begin(&pulse);
-    let request = request.map(|body| match http_body::Body::is_end_stream(&body) {
-        true => Body::Empty,
-        false => Body::Incoming(body),
-    });
-    let response = service.serve(request).await;
-    Ok(response.map(|body| Answer { body, _under_way: under_way }))
+    let (parts, body) = request.into_parts();
+    let request = Request {
+        method: parts.method,
+        uri: parts.uri,
+        version: parts.version,
+        headers: parts.headers.into(),
+        body: if body.is_end_stream() { Body::Empty } else { Body::Incoming(body) },
+    };
+    let Response { status, headers, body } = service.serve(request).await;
+    let mut response = http::Response::new(Answer { body, _under_way: under_way });
+    *response.status_mut() = status;
+    *response.headers_mut() = headers.into();
+    Ok(response)
 }
 
 impl http_body::Body for Answer {

@@ -5,11 +5,11 @@ use super::file::{self, bytes_in_words, contract_version};
 use crate::{
     cli::{Context, Exit, Failure},
     figures::{Figures, Standing},
-    net::{Connection, Head},
+    net::{Connection, Head, Headers},
     plugin::{Compiled, Fault, Generation, Kind, Member, Membership, Runtime, Turn, Use},
     rng::Rng,
 };
-use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -201,7 +201,7 @@ fn head() -> Head {
         method: Method::GET,
         target: PathAndQuery::from_static("/dry?run=1"),
         authority: HeaderValue::from_static("dry.example"),
-        headers: HeaderMap::new(),
+        headers: Headers::default(),
         client: peer.ip(),
         tags: Vec::new(),
         connection: Arc::new(Connection::new(0, peer, None)),

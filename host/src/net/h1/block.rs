@@ -2,7 +2,7 @@
 
 use super::BadMessage;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 /// Header lines of one head or trailer section.
 pub const FIELDS_MOST: usize = 128;
@@ -44,11 +44,6 @@ pub fn field(block: &Bytes, line: &httparse::Header<'_>) -> Result<(HeaderName, 
     let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadMessage::Malformed)?;
     let value = HeaderValue::from_maybe_shared(block.slice_ref(line.value)).map_err(|_| BadMessage::Malformed)?;
     Ok((name, value))
-}
-
-/// Adds a field to those that came before it.
-pub fn append(fields: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), BadMessage> {
-    fields.try_append(name, value).map(drop).map_err(|_| BadMessage::TooManyFields)
 }
 
 /// What the parser's complaint means.

@@ -2,7 +2,7 @@
 
 use super::{
     BadMessage, Block, LAST_CHUNK, Piece,
-    block::{FIELDS_MOST, append, complaint, field},
+    block::{FIELDS_MOST, complaint, field},
     body::take,
     trailers,
 };
@@ -126,7 +126,7 @@ fn legal_fields(block: &Bytes) -> Result<HeaderMap, BadMessage> {
     for line in lines {
         let (name, value) = field(block, line)?;
         if trailers::is_legal(&name) {
-            append(&mut fields, name, value)?;
+            fields.append(name, value);
         }
     }
     Ok(fields)

@@ -8,7 +8,7 @@ mod encode;
 mod inbox;
 mod trailers;
 
-pub use block::{Block, FIELDS_MOST, append, complaint, content_length, field, has_token, is_plain_connection};
+pub use block::{Block, FIELDS_MOST, complaint, content_length, field, has_token, is_plain_connection};
 pub use body::{Decoder, Piece};
 pub use encode::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field};
 pub use inbox::Inbox;

@@ -16,7 +16,7 @@ use crate::{
     problem::Problem,
 };
 use guest::Guest;
-use http::{HeaderMap, HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -55,9 +55,8 @@ fn one_use(settings: &str) -> Use {
 }
 
 pub(crate) fn head() -> Head {
-    let mut headers = HeaderMap::new();
-    headers.insert("x-name", HeaderValue::from_static("first"));
-    headers.append("x-name", HeaderValue::from_static("second"));
+    let line = |value| (HeaderName::from_static("x-name"), HeaderValue::from_static(value));
+    let headers = [line("first"), line("second")].into_iter().collect();
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let tls = TlsFacts { sni: Some("shop.example".into()), alpn: None };
     Head {

@@ -5,11 +5,11 @@ use super::{
     wire::{Gone, Wire},
 };
 use crate::net::{
-    Body, BodyError,
+    Body, BodyError, Headers, Response,
     h1::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
+use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use std::{
     cell::RefCell,
@@ -76,11 +76,11 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Writes the head. With `close`, or where the answer needs it, the connection ends behind it.
-    pub(super) fn begin(out: &mut Vec<u8>, response: Response<Body>, asked: Asked, close: bool) -> Answer {
-        let (parts, body) = response.into_parts();
-        let framing = framing(parts.status, &body, asked);
-        let close = close || framing == Framing::UntilClose || parts.headers.contains_key(header::CONNECTION);
-        write_head(out, &parts, framing, asked, close);
+    pub(super) fn begin(out: &mut Vec<u8>, response: Response, asked: Asked, close: bool) -> Answer {
+        let Response { status, headers, body } = response;
+        let framing = framing(status, &body, asked);
+        let close = close || framing == Framing::UntilClose || headers.contains(&header::CONNECTION);
+        write_head(out, status, &headers, framing, asked, close);
         Answer { body, framing, ended: framing == Framing::None, close, broken: None }
     }
 
@@ -194,20 +194,20 @@ fn framing(status: StatusCode, body: &Body, asked: Asked) -> Framing {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, parts: &response::Parts, framing: Framing, asked: Asked, close: bool) {
-    if parts.status == StatusCode::OK {
+fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, framing: Framing, asked: Asked, close: bool) {
+    if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
         out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(parts.status.as_str().as_bytes());
+        out.extend_from_slice(status.as_str().as_bytes());
         out.push(b' ');
-        out.extend_from_slice(parts.status.canonical_reason().unwrap_or_default().as_bytes());
+        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
     // Where there is no body, the length tells of the one there would have been; 204 cannot have one (RFC 9110 §8.6).
-    let is_length_theirs = framing == Framing::None && parts.status != StatusCode::NO_CONTENT;
+    let is_length_theirs = framing == Framing::None && status != StatusCode::NO_CONTENT;
     let mut is_dated = false;
-    for (name, value) in &parts.headers {
+    for (name, value) in headers.iter() {
         is_dated |= *name == header::DATE;
         let is_framing = *name == header::CONNECTION
             || *name == header::TRANSFER_ENCODING
@@ -235,26 +235,19 @@ fn write_head(out: &mut Vec<u8>, parts: &response::Parts, framing: Framing, aske
     out.extend_from_slice(b"\r\n");
 }
 
-/// An answer that ends the connection behind it.
-pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
+    use http::{HeaderName, HeaderValue};
 
     const GET: Asked = Asked { for_head: false, is_http_1_0: false };
     const HEAD: Asked = Asked { for_head: true, is_http_1_0: false };
     const OLD: Asked = Asked { for_head: false, is_http_1_0: true };
 
     fn begun(status: u16, headers: &[(&'static str, &'static str)], body: Body, asked: Asked) -> (String, Answer) {
-        let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        let mut response = Response::new(StatusCode::from_u16(status).unwrap(), body);
         for (name, value) in headers.iter().chain(&[("date", "now")]) {
-            response.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            response.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let mut out = Vec::new();
         let answer = Answer::begin(&mut out, response, asked, false);
@@ -312,7 +305,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_date_gets_one() {
         let mut out = Vec::new();
-        Answer::begin(&mut out, Response::new(Body::Empty), GET, true);
+        Answer::begin(&mut out, Response::new(StatusCode::OK, Body::Empty), GET, true);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("\r\ndate: ") && text.contains(" GMT\r\n") && text.contains("connection: close\r\n"));
     }

@@ -1,11 +1,14 @@
 //! A request's head, read so that no other reader can see another request in it.
 
-use crate::net::h1::{
-    BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, append, complaint, content_length, field, has_token,
-    is_plain_connection,
+use crate::net::{
+    Body, Headers, Request,
+    h1::{
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, complaint, content_length, field, has_token,
+        is_plain_connection,
+    },
 };
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, Method, Request, Uri, Version, header};
+use http::{Method, Uri, Version, header};
 use std::mem::MaybeUninit;
 
 /// The first byte of a TLS record that begins a handshake.
@@ -16,8 +19,8 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// A request's head.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Without `transfer-encoding`: how a message is framed ends at each connection.
-    pub(super) request: Request<()>,
+    /// Without its body. How a message is framed ends at each connection.
+    pub(super) request: Request,
     /// Reads the body.
     pub(super) body: Decoder,
     /// Whether the connection may serve another request.
@@ -91,19 +94,21 @@ fn parse(block: Bytes) -> Result<Head, BadMessage> {
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(BadMessage::RequestLine);
     };
-    let mut request = Request::new(());
-    *request.method_mut() = Method::from_bytes(method.as_bytes()).map_err(|_| BadMessage::RequestLine)?;
-    *request.uri_mut() = uri(&block, target)?;
-    *request.version_mut() = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    *request.headers_mut() = HeaderMap::with_capacity(parsed.headers.len() + HEADERS_ADDED);
-    let said = read_fields(&block, parsed.headers, version == 0, request.headers_mut())?;
+    let mut request = Request {
+        method: Method::from_bytes(method.as_bytes()).map_err(|_| BadMessage::RequestLine)?,
+        uri: uri(&block, target)?,
+        version: if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 },
+        headers: Headers::with_capacity(parsed.headers.len() + HEADERS_ADDED),
+        body: Body::Empty,
+    };
+    let said = read_fields(&block, parsed.headers, version == 0, &mut request.headers)?;
     let body =
         if said.chunked { Decoder::Chunked(Default::default()) } else { Decoder::Exact(said.length.unwrap_or(0)) };
     let keep = !said.close && (version > 0 || said.keep_alive);
     Ok(Head { request, body, keep, expects: said.expects && version > 0 })
 }
 
-/// Room for what the proxy adds to a request's headers, so that the map does not grow.
+/// Room for what the proxy adds to a request's headers, so that the list does not grow.
 const HEADERS_ADDED: usize = 4;
 
 /// `http` cuts a fragment off without a word; no target has one.
@@ -128,7 +133,7 @@ fn read_fields(
     block: &Bytes,
     lines: &[httparse::Header<'_>],
     is_http_1_0: bool,
-    headers: &mut HeaderMap,
+    headers: &mut Headers,
 ) -> Result<Said, BadMessage> {
     let mut said = Said::default();
     for line in lines {
@@ -156,7 +161,7 @@ fn read_fields(
         } else if name == header::EXPECT {
             said.expects |= value.as_bytes().eq_ignore_ascii_case(b"100-continue");
         }
-        append(headers, name, value)?;
+        headers.append(name, value);
     }
     if said.chunked && said.length.is_some() {
         return Err(BadMessage::LengthAndEncoding);
@@ -197,9 +202,10 @@ mod tests {
         let bytes = b"GET /a?b=c HTTP/1.1\r\nHost: shop\r\nX-A:  \t 1 \r\nx-a: 2\r\n\r\nGET /next";
         for piece in 1..=bytes.len() {
             let (head, rest) = read(bytes.chunks(piece)).unwrap().unwrap();
-            assert_eq!(head.request.uri(), "/a?b=c");
-            assert_eq!(head.request.headers()["host"], "shop");
-            let twice: Vec<_> = head.request.headers().get_all("x-a").iter().collect();
+            assert_eq!(head.request.uri, "/a?b=c");
+            assert_eq!(head.request.headers.named("host").unwrap(), "shop");
+            let twice: Vec<_> =
+                head.request.headers.iter().filter(|(name, _)| *name == "x-a").map(|(_, value)| value).collect();
             assert_eq!(twice, ["1", "2"]);
             assert!(head.keep && !head.expects && matches!(head.body, Decoder::Exact(0)));
             assert_eq!(&rest[..], b"GET /next");
@@ -239,7 +245,7 @@ mod tests {
             assert_eq!(refusal, BadMessage::TransferEncoding.into(), "{coding}");
         }
         assert!(matches!(with("Transfer-Encoding: Chunked").unwrap().body, Decoder::Chunked(_)));
-        assert!(with("transfer-encoding: chunked").unwrap().request.headers().get("transfer-encoding").is_none());
+        assert!(with("transfer-encoding: chunked").unwrap().request.headers.named("transfer-encoding").is_none());
         assert_eq!(
             head("POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n").unwrap_err(),
             BadMessage::TransferEncoding.into()

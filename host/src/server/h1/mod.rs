@@ -15,11 +15,11 @@ use super::{
     service::Service,
     stream::Stream,
 };
-use crate::net::Body;
+use crate::net::{Body, Request, Response};
 pub(super) use answer::Broken;
-use answer::{Answer, Asked, closing};
+use answer::{Answer, Asked};
 use head::{Head, Refusal};
-use http::{Method, Request, Response, Version};
+use http::{Method, Version};
 use incoming::Incoming;
 use std::{
     cell::RefCell,
@@ -66,8 +66,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let Head { request, body, keep, expects } = head;
-    let asked =
-        Asked { for_head: *request.method() == Method::HEAD, is_http_1_0: request.version() == Version::HTTP_10 };
+    let asked = Asked { for_head: request.method == Method::HEAD, is_http_1_0: request.version == Version::HTTP_10 };
     let under_way = UnderWay::begin(pulse);
     let number = wire.borrow_mut().begin(body, expects);
     let response = {
@@ -86,19 +85,18 @@ where
     Ok(goes_on && (wire.borrow().is_done(number) || poll_fn(|cx| wire.borrow_mut().poll_discard(cx)).await))
 }
 
-fn with_body<S>(request: Request<()>, wire: &Rc<RefCell<Wire<S>>>, number: u64) -> Request<Body>
+fn with_body<S>(mut request: Request, wire: &Rc<RefCell<Wire<S>>>, number: u64) -> Request
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let has_body = !wire.borrow().is_done(number);
-    request.map(|()| match has_body {
-        true => Body::Stream(Box::pin(Incoming { wire: wire.clone(), number })),
-        false => Body::Empty,
-    })
+    if !wire.borrow().is_done(number) {
+        request.body = Body::Stream(Box::pin(Incoming { wire: wire.clone(), number }));
+    }
+    request
 }
 
 /// Sends an answer; whether the connection may go on behind it.
-async fn send<S>(wire: &RefCell<Wire<S>>, response: Response<Body>, asked: Asked, close: bool) -> Result<bool, Broken>
+async fn send<S>(wire: &RefCell<Wire<S>>, response: Response, asked: Asked, close: bool) -> Result<bool, Broken>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -113,8 +111,8 @@ where
 }
 
 /// Whether what is left of the request's body may still be sent to the backend while its answer comes.
-fn is_reading(response: &Response<Body>) -> bool {
-    matches!(response.body(), Body::Stream(_))
+fn is_reading(response: &Response) -> bool {
+    matches!(response.body, Body::Stream(_))
 }
 
 /// Says what is wrong, to a client that speaks HTTP.
@@ -130,5 +128,5 @@ where
     let Refusal::Bad(bad) = refusal else { return Ok(()) };
     let _under_way = UnderWay::begin(pulse);
     let asked = Asked { for_head: false, is_http_1_0: false };
-    send(wire, closing(service.refuse(bad)), asked, true).await.map(drop)
+    send(wire, service.refuse(bad).closing(), asked, true).await.map(drop)
 }

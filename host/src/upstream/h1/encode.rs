@@ -40,7 +40,7 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) 
     out.extend_from_slice(request.target.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(out, "host", request.authority.as_bytes());
-    for (name, value) in request.headers {
+    for (name, value) in request.headers.iter() {
         if *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
             write_field(out, name.as_str(), value.as_bytes());
         }
@@ -56,10 +56,11 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, HeaderValue, uri::PathAndQuery};
+    use crate::net::Headers;
+    use http::{HeaderValue, uri::PathAndQuery};
 
     fn encoded(method: &Method, headers: &[(&str, &str)], body: &Body) -> String {
-        let mut map = HeaderMap::new();
+        let mut map = Headers::default();
         for (name, value) in headers {
             map.append(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         }

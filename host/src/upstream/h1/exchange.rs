@@ -11,13 +11,13 @@ use super::{
 };
 use crate::{
     figures::{Attempt, Outcome},
-    net::{Body, BodyError, Side},
+    net::{Body, BodyError, Response, Side},
     upstream::{
         conn_cache::Connections,
         error::{Error, ErrorKind, ExchangeError},
     },
 };
-use http::{Method, Response};
+use http::Method;
 use std::{
     rc::Rc,
     task::{Context, Poll, ready},
@@ -141,20 +141,17 @@ impl Exchange {
     }
 
     /// The answer to the proxy: what came whole is handed over whole, and its connection is free already.
-    pub(super) fn into_response(mut self, head: AnswerHead) -> Response<Body> {
+    pub(super) fn into_response(mut self, head: AnswerHead) -> Response {
         self.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
         self.patience = None;
-        let mut response = Response::new(Body::Empty);
-        *response.status_mut() = head.status;
-        *response.headers_mut() = head.headers;
-        *response.body_mut() = match head.decoder.whole(&mut self.link.inbox.bytes) {
+        let body = match head.decoder.whole(&mut self.link.inbox.bytes) {
             Some(bytes) => {
                 self.finish(head.keep);
                 Body::full(bytes)
             }
             None => Body::Stream(Box::pin(Answer::new(self, head.decoder, head.keep))),
         };
-        response
+        Response { status: head.status, headers: head.headers, body }
     }
 
     /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.

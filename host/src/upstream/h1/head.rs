@@ -1,11 +1,14 @@
 //! An answer's head: status, headers, and what it says about its body.
 
-use crate::net::h1::{
-    BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, append, complaint, content_length, field,
-    has_token, is_plain_connection,
+use crate::net::{
+    Headers,
+    h1::{
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, complaint, content_length, field, has_token,
+        is_plain_connection,
+    },
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header};
 use std::mem::MaybeUninit;
 
 /// An answer's head.
@@ -13,12 +16,15 @@ use std::mem::MaybeUninit;
 pub(in crate::upstream) struct AnswerHead {
     pub(in crate::upstream) status: StatusCode,
     /// Without `transfer-encoding`: how a message is framed ends at each connection.
-    pub(in crate::upstream) headers: HeaderMap,
+    pub(in crate::upstream) headers: Headers,
     /// Reads the body.
     pub(in crate::upstream) decoder: Decoder,
     /// Whether the connection may serve again once the body was read.
     pub(in crate::upstream) keep: bool,
 }
+
+/// Room for what the proxy adds to an answer's headers, so that the list does not grow.
+const HEADERS_ADDED: usize = 2;
 
 /// What the headers say about the message.
 #[derive(Default)]
@@ -81,7 +87,7 @@ fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMe
         return Err(BadMessage::SwitchedProtocols);
     }
 
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let mut headers = Headers::with_capacity(parsed.headers.len() + HEADERS_ADDED);
     let mut said = Said { close: version == 0, ..Said::default() };
     for line in parsed.headers.iter() {
         let (name, value) = field(&block, line)?;
@@ -105,7 +111,7 @@ fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMe
                 continue;
             }
         }
-        append(&mut headers, name, value)?;
+        headers.append(name, value);
     }
     if said.chunked && said.length.is_some() {
         return Err(BadMessage::LengthAndEncoding);
@@ -117,14 +123,14 @@ fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMe
 }
 
 /// RFC 9112 §6.3: where the body ends, and whether the connection is good for another one.
-fn finish(status: StatusCode, mut headers: HeaderMap, said: Said, asked_for_head: bool) -> AnswerHead {
+fn finish(status: StatusCode, mut headers: Headers, said: Said, asked_for_head: bool) -> AnswerHead {
     if asked_for_head || status == StatusCode::NOT_MODIFIED {
         return AnswerHead { status, headers, decoder: Decoder::Exact(0), keep: !said.close };
     }
     if status == StatusCode::NO_CONTENT {
         // One that announces a body all the same may send it, too, and the next answer would begin with it.
         let announced = said.chunked || said.length.is_some_and(|length| length > 0);
-        headers.remove(header::CONTENT_LENGTH);
+        headers.remove(&header::CONTENT_LENGTH);
         return AnswerHead { status, headers, decoder: Decoder::Exact(0), keep: !said.close && !announced };
     }
     let decoder = match said.length {
@@ -144,7 +150,7 @@ mod tests {
     /// Status and headers of the first answer in these pieces, with what was left over.
     fn read<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Option<(StatusCode, HeaderMap, BytesMut)>, BadMessage> {
+    ) -> Result<Option<(StatusCode, Headers, BytesMut)>, BadMessage> {
         let (mut reader, mut buffer) = (HeadReader::new(false), BytesMut::new());
         let mut pieces = pieces.into_iter();
         while let Some(piece) = pieces.next() {

@@ -15,9 +15,12 @@ pub(super) use head::{AnswerHead, HeadReader};
 pub(super) use link::Link;
 
 use super::{conn_cache::Connections, error::ExchangeError};
-use crate::{figures::Attempt, net::Body};
+use crate::{
+    figures::Attempt,
+    net::{Body, Headers, Response},
+};
 use exchange::Exchange;
-use http::{HeaderMap, HeaderValue, Method, Response, uri::PathAndQuery};
+use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{future::poll_fn, rc::Rc, time::Duration};
 use tokio::time::Instant;
 
@@ -32,7 +35,7 @@ pub struct Outgoing<'a> {
     /// Becomes `host`.
     pub authority: &'a HeaderValue,
     /// Hop-by-hop headers taken out, forwarding headers put in.
-    pub headers: &'a HeaderMap,
+    pub headers: &'a Headers,
 }
 
 /// How long one exchange may take.
@@ -68,7 +71,7 @@ impl Connection {
         body: Body,
         attempt: Attempt,
         limits: Limits,
-    ) -> Result<Response<Body>, ExchangeError> {
+    ) -> Result<Response, ExchangeError> {
         let mut exchange = Exchange::begin(self, request, body, attempt, limits);
         match poll_fn(|cx| exchange.poll_head(cx)).await {
             Ok(head) => Ok(exchange.into_response(head)),

@@ -201,7 +201,7 @@ async fn a_connection_to_an_old_address_is_not_used() {
             method: &Method::GET,
             target: &PathAndQuery::from_static("/"),
             authority: &HeaderValue::from_static("shop.example"),
-            headers: &HeaderMap::new(),
+            headers: &crate::net::Headers::default(),
         };
         let limits = Limits { head: now + PATIENCE, idle: PATIENCE, end: None };
         let attempt = Attempt::begin(backend.figures.clone(), now);

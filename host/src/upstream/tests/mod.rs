@@ -9,10 +9,10 @@ use super::{Connections, ExchangeError, Limits, Outgoing, Pool};
 use crate::{
     config::model,
     figures::{Attempt, Figures},
-    net::{Body, BodyError},
+    net::{Body, BodyError, Headers, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, uri::PathAndQuery};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::{
@@ -166,12 +166,12 @@ impl Scene {
     }
 
     /// Sends a request over a kept connection or a new one.
-    async fn send(&self, ask: Ask<'_>) -> Result<Response<Body>, ExchangeError> {
+    async fn send(&self, ask: Ask<'_>) -> Result<Response, ExchangeError> {
         let backend = &self.pool.backends[0];
         let now = Instant::now();
         let attempt = Attempt::begin(backend.figures.clone(), now);
         let connection = self.connections.checkout(backend, &self.pool.timeout).await.unwrap();
-        let headers: HeaderMap =
+        let headers: Headers =
             ask.headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
         let outgoing = Outgoing {
             method: &ask.method,
@@ -209,10 +209,10 @@ struct Whole {
     broken: Option<String>,
 }
 
-async fn whole(response: Response<Body>) -> Whole {
-    let (head, mut body) = response.into_parts();
-    let (status, headers) = (head.status, head.headers);
-    let mut whole = Whole { status, headers, body: String::new(), trailers: HeaderMap::new(), broken: None };
+async fn whole(response: Response) -> Whole {
+    let Response { status, headers, mut body } = response;
+    let mut whole =
+        Whole { status, headers: headers.into(), body: String::new(), trailers: HeaderMap::new(), broken: None };
     while let Some(frame) = within(body.frame()).await {
         match frame.map(Frame::into_data) {
             Ok(Ok(data)) => whole.body += std::str::from_utf8(&data).unwrap(),

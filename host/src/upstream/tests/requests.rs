@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    net::{BodyError, Side},
+    net::{BodyError, Headers, Side},
     upstream::{ErrorKind, Retry},
 };
 
@@ -109,7 +109,7 @@ async fn both_bodies_stream_at_the_same_time() {
     let scene = Scene::to(origin.address);
     let (pieces, body) = streamed(None);
     let answer = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap();
-    let mut echo = answer.into_body();
+    let mut echo = answer.body;
     for word in ["one", "two", "three"] {
         pieces.send(data(word)).unwrap();
         assert_eq!(within(echo.frame()).await.unwrap().unwrap().into_data().unwrap(), word);
@@ -148,7 +148,7 @@ async fn an_answer_counts_even_if_the_backend_closes_on_the_rest_of_the_request(
     let scene = Scene::to(origin.address);
     let body = Body::full("x".repeat(8 << 20));
     match scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await {
-        Ok(answer) => assert_eq!(answer.status(), 413),
+        Ok(answer) => assert_eq!(answer.status, 413),
         // With unread bytes in its socket the backend's close is a reset, which may overtake the answer.
         Err(error) => assert!(matches!(error.error.kind, ErrorKind::Broken(_)), "{error}"),
     }
@@ -194,7 +194,7 @@ async fn a_request_that_breaks_off_during_the_answer_breaks_the_answer() {
     let (origin, mut seen) = Origin::watching("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun").await;
     let scene = Scene::to(origin.address);
     let (pieces, body) = streamed(None);
-    let mut answer = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap().into_body();
+    let mut answer = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap().body;
     assert_eq!(within(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), "begun");
     pieces.send(Err(BodyError::new(Side::Downstream, "the client left"))).unwrap();
     let error = within(answer.frame()).await.unwrap().unwrap_err();
@@ -243,7 +243,7 @@ async fn a_long_upload_leaves_the_backend_its_time_to_answer() {
         }
     });
     let answer = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.status, 200);
     sender.await.unwrap();
     assert_eq!(within(requests.recv()).await.unwrap().matches("piece").count(), 12);
 }
@@ -280,7 +280,7 @@ async fn latency_counts_from_the_end_of_the_upload() {
             method: &Method::POST,
             target: &PathAndQuery::from_static("/"),
             authority: &HeaderValue::from_static("shop.example"),
-            headers: &HeaderMap::new(),
+            headers: &Headers::default(),
         };
         let limits = Limits { head: Instant::now() + PATIENCE, idle: PATIENCE, end: None };
         within(connection.exchange(outgoing, body, attempt, limits)).await.unwrap();

@@ -3,12 +3,12 @@
 
 use super::bindings::pointsman::plugin::edits;
 use crate::{
-    net::{Head, path::normalize},
+    net::{Head, Headers, path::normalize},
     plugin::{Call, sandbox::Data},
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
+    HeaderName, HeaderValue, Response, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, PathAndQuery},
 };
@@ -38,7 +38,7 @@ pub(crate) struct Edits {
 struct Before {
     target: PathAndQuery,
     authority: HeaderValue,
-    headers: HeaderMap,
+    headers: Headers,
     tags: Vec<(Box<str>, Box<str>)>,
 }
 
@@ -61,20 +61,20 @@ impl edits::Host for Data {
     fn set_header(&mut self, name: String, value: Vec<u8>) -> Result<()> {
         let (name, value) = legal(&name, &value)?;
         let head = self.edit("set-header", name.as_str().len() + value.len())?;
-        head.headers.try_insert(name, value)?;
+        head.headers.set(name, value);
         Ok(())
     }
 
     fn append_header(&mut self, name: String, value: Vec<u8>) -> Result<()> {
         let (name, value) = legal(&name, &value)?;
         let head = self.edit("append-header", name.as_str().len() + value.len())?;
-        head.headers.try_append(name, value)?;
+        head.headers.append(name, value);
         Ok(())
     }
 
     fn remove_header(&mut self, name: String) -> Result<()> {
         let (name, _) = legal(&name, b"")?;
-        self.edit("remove-header", 0)?.headers.remove(name);
+        self.edit("remove-header", 0)?.headers.remove(&name);
         Ok(())
     }
 

@@ -1,0 +1,44 @@
+//! Whole messages on their way through.
+
+use super::{Body, Headers};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+
+/// A request as a client sent it.
+#[derive(Debug)]
+pub struct Request {
+    /// As the client sent it.
+    pub method: Method,
+    /// As the client sent it.
+    pub uri: Uri,
+    /// What it was sent in.
+    pub version: Version,
+    /// All lines but those that say how the body was framed in transit.
+    pub headers: Headers,
+    /// May still be coming.
+    pub body: Body,
+}
+
+/// A response, from a backend or made here.
+#[derive(Debug)]
+pub struct Response {
+    /// From 200 on.
+    pub status: StatusCode,
+    /// All lines but those that say how the body was framed in transit.
+    pub headers: Headers,
+    /// May still be coming.
+    pub body: Body,
+}
+
+impl Response {
+    /// Without headers.
+    pub fn new(status: StatusCode, body: Body) -> Response {
+        Response { status, headers: Headers::default(), body }
+    }
+
+    /// The connection ends behind it.
+    #[must_use]
+    pub fn closing(mut self) -> Response {
+        self.headers.set(header::CONNECTION, HeaderValue::from_static("close"));
+        self
+    }
+}
