@@ -131,9 +131,12 @@ impl Balancer {
         if live.roster.version == self.assignment.pool.version() {
             return;
         }
+        // Where it could take long, the old one goes on until there is another; what it chooses is checked.
+        if live.instance.update_time() > UPDATE_ON_WORKER_MOST {
+            return instances.order(self.worker);
+        }
         let (roster, membership) = draw_up(&self.assignment.pool);
-        if !is_told_here(live, roster.ready) {
-            // The old one goes on meanwhile; what it chooses is checked.
+        if roster.ready > FEW.max(live.roster.ready * GROWTH_MOST) {
             return instances.order(self.worker);
         }
         match live.instance.update(membership) {
@@ -190,12 +193,6 @@ impl Prepared {
             None => Ok(decision),
         }
     }
-}
-
-/// Whether an `update` that lists so many ready backends may hold a worker up.
-fn is_told_here(live: &Prepared, ready: usize) -> bool {
-    let is_like_the_last = ready <= FEW.max(live.roster.ready * GROWTH_MOST);
-    is_like_the_last && live.instance.update_time() <= UPDATE_ON_WORKER_MOST
 }
 
 fn part(key: &HashKey) -> Part<'_> {

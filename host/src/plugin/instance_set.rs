@@ -118,6 +118,7 @@ mod tests {
             assert!(Instant::now() < deadline, "none is built");
             thread::yield_now();
         };
-        assert_eq!((next, generation.costs().totals().faults_of(FaultKind::Trap)), (2, 1));
+        assert!(next >= 2, "{next} is an older one");
+        assert_eq!(generation.costs().totals().faults_of(FaultKind::Trap), 1);
     }
 }

@@ -26,7 +26,10 @@ impl Ticker {
         let seen = stopped.clone();
         let thread = std::thread::Builder::new().name("plugin-ticker".into()).spawn(move || {
             while !seen.load(Relaxed) {
-                // Nothing wakes more cheaply, and it is woken a thousand times a second.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a thread of its own; nothing wakes more cheaply, and it is woken a thousand times a second"
+                )]
                 std::thread::sleep(TICK);
                 engine.increment_epoch();
             }

@@ -61,6 +61,9 @@ enum Act {
     Work,
 }
 
+/// How often a long line says the same.
+const LONG: usize = 1000;
+
 struct Misbehaves {
     settings: Settings,
     tickets: Counter,
@@ -122,6 +125,8 @@ impl Misbehaves {
             Act::Work => drop(work(self.settings.amount)),
             Act::Print => {
                 println!("printed in {call}");
+                // More than WASI takes at once.
+                println!("{}", format!("a long line in {call} ").repeat(LONG));
                 eprintln!("complained in {call}");
             }
             _ => {}

@@ -86,7 +86,6 @@ impl Data {
     }
 
     fn take_back<T>(&mut self, _: Resource<T>) -> Result<()> {
-        // A pollable of wasmtime-wasi's own comes back here too, and was never counted.
         self.stdio.handles = self.stdio.handles.saturating_sub(1);
         Ok(())
     }
