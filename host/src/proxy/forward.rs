@@ -81,8 +81,9 @@ impl<'a> Sender<'a> {
     /// tried before another backend is.
     async fn send(&mut self, backend: &Arc<Backend>, head: &Head, body: Body) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
-        let mut ticket = Attempt::begin(backend.figures.clone(), Instant::now());
-        let connection = match connections.checkout(backend, &self.timeout()).await {
+        let now = Instant::now();
+        let mut ticket = Attempt::begin(backend.figures.clone(), now);
+        let connection = match connections.checkout(backend, &self.timeout(now)).await {
             Ok(connection) => connection,
             Err(error) => {
                 ticket.ended(blame(&error), Instant::now());
@@ -97,8 +98,9 @@ impl<'a> Sender<'a> {
             return Err(first);
         }
         let Some(body) = first.body.take() else { return Err(first) };
-        let mut ticket = Attempt::begin(backend.figures.clone(), Instant::now());
-        match connections.connect(backend, &self.timeout()).await {
+        let now = Instant::now();
+        let mut ticket = Attempt::begin(backend.figures.clone(), now);
+        match connections.connect(backend, &self.timeout(now)).await {
             Ok(connection) => {
                 self.repeats(&first.error);
                 self.exchange(connection, head, body, ticket).await
@@ -144,8 +146,8 @@ impl<'a> Sender<'a> {
     }
 
     /// The pool's limits; a connect has no more time than the request has left.
-    fn timeout(&self) -> PoolTimeout {
-        let left = self.until().saturating_duration_since(Instant::now());
+    fn timeout(&self, now: Instant) -> PoolTimeout {
+        let left = self.until().saturating_duration_since(now);
         let timeout = self.pool.timeout;
         PoolTimeout { connect: timeout.connect.min(left), ..timeout }
     }
