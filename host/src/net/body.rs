@@ -18,7 +18,16 @@ pub enum Body {
     /// From a client, as hyper reads it.
     Incoming(hyper::body::Incoming),
     /// From a backend, or anything else that streams.
-    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
+    Stream(Pin<Box<dyn Streaming>>),
+}
+
+/// A body that comes piece by piece.
+pub trait Streaming: http_body::Body<Data = Bytes, Error = BodyError> {
+    /// Called instead of `poll_frame` while nobody can take a piece: what else hangs on this body goes on, such as the
+    /// request on its way up beside an answer. An error: the body will not come to its end.
+    fn go_on(self: Pin<&mut Self>, _: &mut Context<'_>) -> Result<(), BodyError> {
+        Ok(())
+    }
 }
 
 /// Who is to blame when a body breaks off.
@@ -52,6 +61,14 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Body {
         let bytes = bytes.into();
         if bytes.is_empty() { Body::Empty } else { Body::Full(Some(bytes)) }
+    }
+
+    /// See [`Streaming::go_on`].
+    pub fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        match self {
+            Body::Stream(body) => body.as_mut().go_on(cx),
+            Body::Empty | Body::Full(_) | Body::Incoming(_) => Ok(()),
+        }
     }
 }
 

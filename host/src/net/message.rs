@@ -1,7 +1,7 @@
 //! Whole messages on their way through.
 
 use super::{Body, Headers};
-use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{Method, StatusCode, Uri, Version};
 
 /// A request as a client sent it.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub struct Request {
     pub uri: Uri,
     /// What it was sent in.
     pub version: Version,
-    /// All lines but those that say how the body was framed in transit.
+    /// All lines but `transfer-encoding`, and what `connection` says of one connection only.
     pub headers: Headers,
     /// May still be coming.
     pub body: Body,
@@ -23,7 +23,7 @@ pub struct Request {
 pub struct Response {
     /// From 200 on.
     pub status: StatusCode,
-    /// All lines but those that say how the body was framed in transit.
+    /// All lines but `transfer-encoding`, and what `connection` says of one connection only.
     pub headers: Headers,
     /// May still be coming.
     pub body: Body,
@@ -33,12 +33,5 @@ impl Response {
     /// Without headers.
     pub fn new(status: StatusCode, body: Body) -> Response {
         Response { status, headers: Headers::default(), body }
-    }
-
-    /// The connection ends behind it.
-    #[must_use]
-    pub fn closing(mut self) -> Response {
-        self.headers.set(header::CONNECTION, HeaderValue::from_static("close"));
-        self
     }
 }

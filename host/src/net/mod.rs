@@ -8,7 +8,7 @@ mod headers;
 mod message;
 pub mod path;
 
-pub use body::{Body, BodyError, Side};
+pub use body::{Body, BodyError, Side, Streaming};
 pub use deadline::Deadline;
 pub use head::{Connection, Head, Part, Scheme, TlsFacts};
 pub use headers::Headers;

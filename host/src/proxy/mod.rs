@@ -65,7 +65,10 @@ fn end_with_head(response: &mut Response, is_head: bool) {
 
 /// What a client gets whose message is none: no request came of it.
 pub fn refuse(worker: &Worker, bad: BadMessage) -> Response {
-    respond(&Kind::from(bad).into(), Version::HTTP_11, worker.rng().bits())
+    let (error, id) = (Error::from(Kind::from(bad)), worker.rng().bits());
+    let response = respond(&error, Version::HTTP_11, id);
+    report::answered(worker, &error, response.status, id);
+    response
 }
 
 async fn answer(

@@ -3,7 +3,7 @@
 
 use super::{Error, Worker};
 use crate::{
-    net::{Body, BodyError, Response, Side},
+    net::{Body, BodyError, Response, Side, Streaming},
     upstream::{Backend, Pool},
 };
 use bytes::Bytes;
@@ -78,10 +78,30 @@ fn admit(worker: &Worker) -> Option<Option<u64>> {
 
 /// A body that is still coming.
 struct Watched {
-    body: Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>,
+    body: Pin<Box<dyn Streaming>>,
     worker: Rc<Worker>,
     pool: Arc<str>,
     backend: Arc<str>,
+}
+
+impl Watched {
+    fn broke_off(&self, error: &BodyError) {
+        if error.side == Side::Upstream
+            && let Some(left_out) = admit(&self.worker)
+        {
+            tracing::warn!(pool = &*self.pool, backend = &*self.backend, left_out, "an answer broke off: {error}");
+        }
+    }
+}
+
+impl Streaming for Watched {
+    fn go_on(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        let gone_on = self.body.as_mut().go_on(cx);
+        if let Err(error) = &gone_on {
+            self.broke_off(error);
+        }
+        gone_on
+    }
 }
 
 impl http_body::Body for Watched {
@@ -90,11 +110,8 @@ impl http_body::Body for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = self.body.as_mut().poll_frame(cx);
-        if let Poll::Ready(Some(Err(error))) = &polled
-            && error.side == Side::Upstream
-            && let Some(left_out) = admit(&self.worker)
-        {
-            tracing::warn!(pool = &*self.pool, backend = &*self.backend, left_out, "an answer broke off: {error}");
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            self.broke_off(error);
         }
         polled
     }

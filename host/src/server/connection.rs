@@ -7,7 +7,7 @@ use super::{
     pulse::{Pulse, Verdict},
     register::Place,
     service::{Service, Session, serve},
-    stream::{Kind, Stream},
+    stream::{Abort, Kind, Stream},
 };
 use crate::{config::model::ListenTimeout, drain::Live, net::Connection, proxy::Worker};
 use hyper::{rt::Executor, server::conn::http2, service::service_fn};
@@ -66,7 +66,7 @@ pub(super) async fn run(
 
 async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Service)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
     let stream = Stream::new(stream, pulse.clone(), Kind::Requests);
     // The pulse tells it when to end.
@@ -97,6 +97,7 @@ where
 {
     // Boxed: its size would be that of every connection's task, also while it shakes hands.
     let mut conversation = Box::pin(conversation);
+    pulse.begins();
     let mut alarm = pin!(sleep_until(Instant::now() + limits.idle));
     let talk = poll_fn(|cx| {
         pulse.wakes(cx.waker());
@@ -223,6 +224,10 @@ mod tests {
 
     struct ByPath;
 
+    impl Abort for DuplexStream {
+        fn abort(&self) {}
+    }
+
     impl Service for ByPath {
         async fn serve(&self, request: Request) -> Response {
             let body = match request.uri.path() {
@@ -248,6 +253,8 @@ mod tests {
 
     /// Two bytes, a pause in which they are sent, and an error.
     struct Breaks(Pin<Box<Sleep>>, bool);
+
+    impl crate::net::Streaming for Breaks {}
 
     impl http_body::Body for Breaks {
         type Data = Bytes;
@@ -363,6 +370,49 @@ mod tests {
             client.send("GET /breaks HTTP/1.1\r\n\r\n").await;
             let answer = client.rest().await;
             assert!(answer.ends_with("\r\n\r\n2\r\nab\r\n"), "{answer}");
+        });
+    }
+
+    #[test]
+    fn what_came_late_of_a_body_is_no_head() {
+        story(async {
+            for late in ["0123456789", "\r\n"] {
+                let mut client = Client::new(Kind::Requests);
+                let length = if late == "\r\n" { 0 } else { late.len() };
+                client.send(&format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n")).await;
+                client.read_until("\r\n\r\nok").await;
+                client.send(late).await;
+                let start = Instant::now();
+                assert_eq!(client.rest().await, "");
+                assert_eq!(seconds_since(start), 75, "{late:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn at_a_drain_a_first_request_that_has_come_is_answered() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            let idle = Client::new(Kind::Requests);
+            for one in [&client, &idle] {
+                one.pulse.drain();
+            }
+            client.send("GET / HTTP/1.1\r\n\r\n").await;
+            let answer = client.rest().await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close\r\n"), "{answer}");
+            let mut idle = idle;
+            assert_eq!(idle.rest().await, "");
+        });
+    }
+
+    #[test]
+    fn an_answer_may_be_the_requests_own_body() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            client.send("POST /echo HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+            client.read_until("3\r\nabc\r\n").await;
+            client.send("2\r\nde\r\n0\r\n\r\n").await;
+            assert_eq!(client.read_until("0\r\n\r\n").await, "2\r\nde\r\n0\r\n\r\n");
         });
     }
 

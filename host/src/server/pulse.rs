@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// A client gets this long to close its side after we closed ours.
 pub(super) const FAREWELL_MOST: Duration = Duration::from_secs(2);
 
+/// At a drain, a connection that has asked for nothing yet gets this long: its request may have come with it.
+const FIRST_MOST: Duration = Duration::from_millis(250);
+
 /// One connection's state, shared by those who serve it.
 #[derive(Debug)]
 pub(super) struct Pulse {
@@ -27,6 +30,8 @@ pub(super) struct Pulse {
     /// Since when no further request is taken.
     closing_since: Cell<Option<Instant>>,
     draining: Cell<bool>,
+    /// Whether a request ever came. The first may lie in the socket already, unseen.
+    has_served: Cell<bool>,
     /// Of the task that serves the connection.
     waker: RefCell<Option<Waker>>,
 }
@@ -59,6 +64,7 @@ impl Pulse {
             stuck_since: Cell::new(None),
             closing_since: Cell::new(None),
             draining: Cell::new(false),
+            has_served: Cell::new(false),
             waker: RefCell::new(None),
         })
     }
@@ -68,6 +74,16 @@ impl Pulse {
         if self.requests.get() == 0 && self.head.get() == NextHead::None {
             self.head.set(NextHead::Begun);
         }
+    }
+
+    /// Nothing of the next head has come, whatever came.
+    pub(super) fn is_between(&self) {
+        self.head.set(NextHead::None);
+    }
+
+    /// Requests may come from now on.
+    pub(super) fn begins(&self) {
+        self.idle_since.set(Instant::now());
     }
 
     /// A write went through, or had to wait for the client.
@@ -103,7 +119,7 @@ impl Pulse {
     /// under way.
     pub(super) fn shall_finish(&self) -> bool {
         let is_mid_head = self.requests.get() == 0 && self.head.get() != NextHead::None;
-        self.draining.get() && self.closing_since.get().is_none() && !is_mid_head
+        self.draining.get() && self.has_served.get() && self.closing_since.get().is_none() && !is_mid_head
     }
 
     /// The task to wake when the process drains.
@@ -132,6 +148,7 @@ impl Pulse {
         }
         match self.head.get() {
             NextHead::Partial(since) => Some((since + limits.head, Verdict::Cut)),
+            _ if self.draining.get() && !self.has_served.get() => Some((idle_since + FIRST_MOST, Verdict::Finish)),
             NextHead::None | NextHead::Begun => Some((idle_since + limits.idle, Verdict::Finish)),
         }
     }
@@ -145,6 +162,7 @@ impl UnderWay {
     pub(super) fn begin(pulse: &Rc<Pulse>) -> UnderWay {
         pulse.requests.set(pulse.requests.get() + 1);
         pulse.head.set(NextHead::None);
+        pulse.has_served.set(true);
         UnderWay(pulse.clone())
     }
 

@@ -66,7 +66,7 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::pulse::UnderWay, *};
     use tokio::task::yield_now;
 
     #[tokio::test]
@@ -86,6 +86,7 @@ mod tests {
         let register = Rc::new(Register::default());
         let (gone, place) = (register.enter(), register.enter());
         drop(gone);
+        drop(UnderWay::begin(&place.pulse));
         register.drain();
         assert!(place.pulse.shall_finish());
     }

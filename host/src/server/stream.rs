@@ -2,13 +2,19 @@
 //! answer arrive.
 
 use super::pulse::Pulse;
+use crate::tls;
+use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
 
 /// Read and thrown away after our side was closed. A socket that is closed with bytes unread resets the connection, and
 /// the reset may overtake the answer that says why.
@@ -36,9 +42,35 @@ pub(super) enum Kind {
     Frames,
 }
 
+/// What can be closed so that the other side sees it as an accident.
+pub(super) trait Abort {
+    /// From now on closing resets the connection.
+    fn abort(&self);
+}
+
+impl Abort for TcpStream {
+    fn abort(&self) {
+        // Should the system refuse, the connection is closed as others are.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl<S> Abort for tls::Stream<S> {
+    /// Without TLS's own goodbye it is an accident already.
+    fn abort(&self) {}
+}
+
 impl<S> Stream<S> {
     pub(super) fn new(inner: S, pulse: Rc<Pulse>, kind: Kind) -> Stream<S> {
         Stream { inner, pulse, kind, closed: false, ended: false, discarded: 0 }
+    }
+
+    /// See [`Abort`].
+    pub(super) fn abort(&self)
+    where
+        S: Abort,
+    {
+        self.inner.abort();
     }
 
     /// Of its connection.

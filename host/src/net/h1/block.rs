@@ -71,6 +71,11 @@ pub fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
     value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
 }
 
+/// How many elements a list has.
+pub fn options(value: &HeaderValue) -> usize {
+    1 + memchr::memchr_iter(b',', value.as_bytes()).count()
+}
+
 /// Whether a `connection` line says nothing but what each connection decides for itself; it names no header to drop.
 pub fn is_plain_connection(value: &HeaderValue) -> bool {
     let value = value.as_bytes();

@@ -8,7 +8,7 @@ mod encode;
 mod inbox;
 mod trailers;
 
-pub use block::{Block, FIELDS_MOST, complaint, content_length, field, has_token, is_plain_connection};
+pub use block::{Block, FIELDS_MOST, complaint, content_length, field, has_token, is_plain_connection, options};
 pub use body::{Decoder, Piece};
 pub use encode::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field};
 pub use inbox::Inbox;
@@ -17,6 +17,8 @@ use chunked::{EXTENSIONS_MOST, TRAILERS_MOST};
 
 /// Bytes of one head.
 pub const HEAD_MOST: usize = 64 << 10;
+/// Headers that one message's `connection` may name: each is looked for among all others.
+pub const OPTIONS_MOST: usize = 32;
 /// Answers with a status below 200 before the one that counts.
 pub const INTERIMS_MOST: usize = 16;
 
@@ -45,6 +47,9 @@ pub enum BadMessage {
     /// More than `FIELDS_MOST` of them.
     #[error("more than {} header lines", FIELDS_MOST)]
     TooManyFields,
+    /// More than `OPTIONS_MOST` of them.
+    #[error("more than {OPTIONS_MOST} connection options")]
+    TooManyOptions,
     /// More than `INTERIMS_MOST` answers with a status below 200.
     #[error("more than {INTERIMS_MOST} interim answers")]
     TooManyInterims,

@@ -10,12 +10,12 @@ use crate::net::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use std::{
     cell::RefCell,
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -34,7 +34,7 @@ pub(super) struct Asked {
 
 /// How an answer's body is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Framing {
+pub(super) enum Framing {
     /// There is none.
     None,
     /// So many bytes are left.
@@ -43,6 +43,20 @@ enum Framing {
     Chunked,
     /// Up to the end of the connection, for a client that knows no chunks.
     UntilClose,
+}
+
+impl Framing {
+    /// RFC 9112 §6.3, as seen by who writes.
+    pub(super) fn of(response: &Response, asked: Asked) -> Framing {
+        if asked.for_head || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            return Framing::None;
+        }
+        match response.body.size_hint().exact() {
+            Some(length) => Framing::Length(length),
+            None if asked.is_http_1_0 => Framing::UntilClose,
+            None => Framing::Chunked,
+        }
+    }
 }
 
 /// An answer that did not go out whole: the connection ends as it stands, so that nobody takes it for whole.
@@ -76,9 +90,8 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Writes the head. With `close`, or where the answer needs it, the connection ends behind it.
-    pub(super) fn begin(out: &mut Vec<u8>, response: Response, asked: Asked, close: bool) -> Answer {
+    pub(super) fn begin(out: &mut Vec<u8>, response: Response, framing: Framing, asked: Asked, close: bool) -> Answer {
         let Response { status, headers, body } = response;
-        let framing = framing(status, &body, asked);
         let close = close || framing == Framing::UntilClose || headers.contains(&header::CONNECTION);
         write_head(out, status, &headers, framing, asked, close);
         Answer { body, framing, ended: framing == Framing::None, close, broken: None }
@@ -100,9 +113,12 @@ impl Answer {
                 self.ended = true;
                 false
             });
-            let mut wire = wire.borrow_mut();
             // Also before an untimely end: the client shall see what there was.
-            ready!(wire.poll_out(cx))?;
+            let Poll::Ready(sent) = wire.borrow_mut().poll_out(cx) else {
+                self.body.go_on(cx)?;
+                return Poll::Pending;
+            };
+            sent?;
             if let Some(broken) = self.broken.take() {
                 return Poll::Ready(Err(broken));
             }
@@ -110,7 +126,7 @@ impl Answer {
                 return Poll::Ready(Ok(()));
             }
             if starved {
-                return wire.poll_gone(cx).map(|gone| Err(gone.into()));
+                return wire.borrow_mut().poll_gone(cx).map(|gone| Err(gone.into()));
             }
         }
     }
@@ -124,34 +140,35 @@ impl Answer {
         while !self.ended && has_room(&wire.borrow()) {
             // The wire is free meanwhile: a body that is polled may read the request's.
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Ok(true) };
+            let is_last = self.body.is_end_stream();
             let mut wire = wire.borrow_mut();
-            let Some(frame) = frame.transpose()? else {
-                self.end(&mut wire, None)?;
-                break;
-            };
-            match frame.into_data() {
-                Ok(data) => self.piece(&mut wire, data)?,
-                Err(frame) => self.end(&mut wire, frame.into_trailers().ok())?,
+            match frame.transpose()?.map(Frame::into_data) {
+                Some(Ok(data)) => self.piece(&mut wire, data, is_last)?,
+                // Frames of other kinds than data and trailers do not exist yet.
+                Some(Err(frame)) => frame.into_trailers().map_or(Ok(()), |fields| self.end(&mut wire, fields))?,
+                None => self.end(&mut wire, HeaderMap::new())?,
             }
         }
         Ok(false)
     }
 
-    fn piece<S>(&mut self, wire: &mut Wire<S>, data: Bytes) -> Result<(), Broken>
+    fn piece<S>(&mut self, wire: &mut Wire<S>, data: Bytes, is_last: bool) -> Result<(), Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        // An empty chunk would end the body.
+        if data.is_empty() {
+            return if is_last { self.end(wire, HeaderMap::new()) } else { Ok(()) };
+        }
         let behind = match &mut self.framing {
-            _ if data.is_empty() => b"", // an empty chunk would end the body
-            Framing::None => return Ok(()),
-            Framing::UntilClose => b"",
+            Framing::None | Framing::UntilClose => b"",
             Framing::Length(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(Broken::Length)?;
                 b""
             }
             Framing::Chunked => {
                 chunk_size(wire.text(), data.len());
-                if self.body.is_end_stream() { LAST_CHUNK } else { CHUNK_END }
+                if is_last { LAST_CHUNK } else { CHUNK_END }
             }
         };
         if data.len() <= COPIED_MOST {
@@ -161,36 +178,21 @@ impl Answer {
         } else {
             wire.put(data, behind);
         }
-        if !self.body.is_end_stream() {
-            return Ok(());
-        }
-        self.ended = true;
-        if matches!(self.framing, Framing::Length(1..)) { Err(Broken::Length) } else { Ok(()) }
+        self.ended = is_last;
+        if is_last && matches!(self.framing, Framing::Length(1..)) { Err(Broken::Length) } else { Ok(()) }
     }
 
-    fn end<S>(&mut self, wire: &mut Wire<S>, trailers: Option<HeaderMap>) -> Result<(), Broken>
+    fn end<S>(&mut self, wire: &mut Wire<S>, trailers: HeaderMap) -> Result<(), Broken>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         self.ended = true;
         match self.framing {
             Framing::Length(1..) => return Err(Broken::Length),
-            Framing::Chunked => last_chunk(wire.text(), &trailers.unwrap_or_default()),
+            Framing::Chunked => last_chunk(wire.text(), &trailers),
             Framing::None | Framing::Length(0) | Framing::UntilClose => {}
         }
         Ok(())
-    }
-}
-
-/// RFC 9112 §6.3, as seen by who writes.
-fn framing(status: StatusCode, body: &Body, asked: Asked) -> Framing {
-    if asked.for_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        return Framing::None;
-    }
-    match body.size_hint().exact() {
-        Some(length) => Framing::Length(length),
-        None if asked.is_http_1_0 => Framing::UntilClose,
-        None => Framing::Chunked,
     }
 }
 
@@ -250,7 +252,8 @@ mod tests {
             response.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let mut out = Vec::new();
-        let answer = Answer::begin(&mut out, response, asked, false);
+        let framing = Framing::of(&response, asked);
+        let answer = Answer::begin(&mut out, response, framing, asked, false);
         (String::from_utf8(out).unwrap(), answer)
     }
 
@@ -261,13 +264,12 @@ mod tests {
         type Data = Bytes;
         type Error = BodyError;
 
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
             Poll::Ready(None)
         }
     }
+
+    impl crate::net::Streaming for Unknown {}
 
     fn streaming() -> Body {
         Body::Stream(Box::pin(Unknown))
@@ -305,7 +307,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_date_gets_one() {
         let mut out = Vec::new();
-        Answer::begin(&mut out, Response::new(StatusCode::OK, Body::Empty), GET, true);
+        Answer::begin(&mut out, Response::new(StatusCode::OK, Body::Empty), Framing::Length(0), GET, true);
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("\r\ndate: ") && text.contains(" GMT\r\n") && text.contains("connection: close\r\n"));
     }

@@ -3,8 +3,8 @@
 use crate::net::{
     Body, Headers, Request,
     h1::{
-        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, complaint, content_length, field, has_token,
-        is_plain_connection,
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, OPTIONS_MOST, complaint, content_length, field, has_token,
+        is_plain_connection, options,
     },
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -13,13 +13,15 @@ use std::mem::MaybeUninit;
 
 /// The first byte of a TLS record that begins a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
+/// Bytes of a method: the longest that is registered has seventeen.
+const METHOD_MOST: usize = 32;
 /// How HTTP/2 begins where nobody agreed on it (RFC 9113 §3.4), up to the first empty line.
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// A request's head.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Without its body. How a message is framed ends at each connection.
+    /// Without its body.
     pub(super) request: Request,
     /// Reads the body.
     pub(super) body: Decoder,
@@ -72,13 +74,14 @@ impl HeadReader {
 
 /// What is no request is known by its first bytes, and not waited for.
 fn begins_well(buffer: &[u8]) -> Result<(), Refusal> {
-    let method = buffer.split(|&byte| byte == b' ').next().unwrap_or_default();
+    let begin = &buffer[..buffer.len().min(METHOD_MOST + 1)];
+    let method = begin.split(|&byte| byte == b' ').next().unwrap_or_default();
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     match buffer.first() {
         Some(&TLS_HANDSHAKE) => Err(Refusal::Foreign),
         // Half an empty line may be the beginning of a whole one.
         Some(b'\r') if buffer.len() == 1 => Ok(()),
-        _ if method.iter().all(is_name) => Ok(()),
+        _ if method.len() <= METHOD_MOST && method.iter().all(is_name) => Ok(()),
         _ => Err(BadMessage::RequestLine.into()),
     }
 }
@@ -125,6 +128,8 @@ struct Said {
     length: Option<u64>,
     chunked: bool,
     close: bool,
+    /// Elements of `connection`.
+    options: usize,
     keep_alive: bool,
     expects: bool,
 }
@@ -153,6 +158,10 @@ fn read_fields(
             said.chunked = true;
             continue;
         } else if name == header::CONNECTION {
+            said.options += options(&value);
+            if said.options > OPTIONS_MOST {
+                return Err(BadMessage::TooManyOptions);
+            }
             said.close |= has_token(&value, b"close");
             said.keep_alive |= has_token(&value, b"keep-alive");
             if is_plain_connection(&value) {
@@ -334,6 +343,11 @@ mod tests {
         assert_eq!(read([long.as_bytes()]).unwrap_err(), BadMessage::HeadTooLarge.into());
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(FIELDS_MOST + 1));
         assert_eq!(head(&many).unwrap_err(), BadMessage::TooManyFields.into());
+        // Each option is looked for among all headers.
+        let options = format!("connection: {}", "a,".repeat(OPTIONS_MOST));
+        assert_eq!(with(&options).unwrap_err(), BadMessage::TooManyOptions.into());
+        // A method is looked at with each piece that comes.
+        assert_eq!(read([&b"~"[..]; METHOD_MOST + 1]).unwrap_err(), BadMessage::RequestLine.into());
     }
 
     /// What requests, good and bad, are made of.

@@ -1,7 +1,7 @@
 //! A request's body, read from the connection as the backend takes it.
 
 use super::wire::Wire;
-use crate::net::BodyError;
+use crate::net::{BodyError, Streaming};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::{
@@ -37,3 +37,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for Incoming<S> {
         if wire.is_done(self.number) { SizeHint::with_exact(0) } else { wire.decoder().size_hint() }
     }
 }
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Streaming for Incoming<S> {}

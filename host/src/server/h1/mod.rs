@@ -13,11 +13,11 @@ mod wire;
 use super::{
     pulse::{Pulse, UnderWay},
     service::Service,
-    stream::Stream,
+    stream::{Abort, Stream},
 };
 use crate::net::{Body, Request, Response};
 pub(super) use answer::Broken;
-use answer::{Answer, Asked};
+use answer::{Answer, Asked, Framing};
 use head::{Head, Refusal};
 use http::{Method, Version};
 use incoming::Incoming;
@@ -34,7 +34,7 @@ use wire::Wire;
 /// Serves requests, one after the other, until the connection ends. Dropping this future closes it as it stands.
 pub(super) async fn talk<S>(stream: Stream<S>, pulse: Rc<Pulse>, service: impl Service) -> Result<(), Broken>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
     let wire = Rc::new(RefCell::new(Wire::new(stream)));
     loop {
@@ -63,7 +63,7 @@ async fn serve<S>(
     head: Head,
 ) -> Result<bool, Broken>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
     let Head { request, body, keep, expects } = head;
     let asked = Asked { for_head: request.method == Method::HEAD, is_http_1_0: request.version == Version::HTTP_10 };
@@ -98,21 +98,21 @@ where
 /// Sends an answer; whether the connection may go on behind it.
 async fn send<S>(wire: &RefCell<Wire<S>>, response: Response, asked: Asked, close: bool) -> Result<bool, Broken>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Abort + Unpin,
 {
+    let framing = Framing::of(&response, asked);
     let mut answer = {
         let mut wire = wire.borrow_mut();
         wire.answers();
-        let close = close || !(wire.can_go_on() || is_reading(&response));
-        Answer::begin(wire.text(), response, asked, close)
+        // Also where what is left of the body may still be wanted: nobody knows whether all of it will be.
+        let close = close || !wire.can_go_on();
+        Answer::begin(wire.text(), response, framing, asked, close)
     };
-    poll_fn(|cx| answer.poll(wire, cx)).await?;
-    Ok(!answer.closes())
-}
-
-/// Whether what is left of the request's body may still be sent to the backend while its answer comes.
-fn is_reading(response: &Response) -> bool {
-    matches!(response.body, Body::Stream(_))
+    let sent = poll_fn(|cx| answer.poll(wire, cx)).await;
+    if sent.is_err() && framing == Framing::UntilClose {
+        wire.borrow_mut().abort();
+    }
+    sent.map(|()| !answer.closes())
 }
 
 /// Says what is wrong, to a client that speaks HTTP.
@@ -123,10 +123,10 @@ async fn refuse<S>(
     refusal: Refusal,
 ) -> Result<(), Broken>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Abort + Unpin,
 {
     let Refusal::Bad(bad) = refusal else { return Ok(()) };
     let _under_way = UnderWay::begin(pulse);
     let asked = Asked { for_head: false, is_http_1_0: false };
-    send(wire, service.refuse(bad).closing(), asked, true).await.map(drop)
+    send(wire, service.refuse(bad), asked, true).await.map(drop)
 }

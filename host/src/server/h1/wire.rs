@@ -7,7 +7,7 @@ use crate::{
         BodyError, Side,
         h1::{BadMessage, Decoder, HEAD_MOST, Inbox, Piece},
     },
-    server::stream::Stream,
+    server::stream::{Abort, Stream},
 };
 use bytes::{Buf, Bytes};
 use http_body::Frame;
@@ -55,7 +55,7 @@ enum Coming {
     Invited,
     /// It comes, or may come.
     Open,
-    /// There will be no more of it: it broke off, or is malformed.
+    /// There will be no more of it: it broke off, is malformed, or was not asked for in time.
     Broken,
 }
 
@@ -86,6 +86,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         loop {
             match self.heads.take(&mut self.inbox.bytes) {
+                // What came before belonged to the last request.
+                Ok(None) if self.inbox.bytes.is_empty() => self.stream.pulse().is_between(),
                 Ok(None) => {}
                 Ok(Some(head)) => return Poll::Ready(Some(Ok(head))),
                 Err(refusal) => return Poll::Ready(Some(Err(refusal))),
@@ -114,9 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.number
     }
 
-    /// Whether all of the body was taken.
+    /// Whether all of this body was taken.
     pub(super) fn is_done(&self, number: u64) -> bool {
-        self.number != number || self.coming == Coming::Done
+        self.number == number && self.coming == Coming::Done
     }
 
     /// How the body of the request under way is read.
@@ -130,7 +132,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         number: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.is_done(number) {
+        if self.number != number {
+            return Poll::Ready(Some(Err(downstream("its request is over"))));
+        }
+        if self.coming == Coming::Done {
             return Poll::Ready(None);
         }
         let piece = ready!(self.poll_piece(cx));
@@ -159,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// The next piece; [`Piece::Nothing`] never.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
         if self.coming == Coming::Broken {
-            return Poll::Ready(Err(downstream("the body broke off before")));
+            return Poll::Ready(Err(downstream("there is no more of the body")));
         }
         if self.coming == Coming::Expected {
             self.coming = Coming::Invited;
@@ -184,7 +189,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Ready when the client leaves while its answer is made. What it sends meanwhile is its next request.
+    /// Ready when the client leaves while its answer is made; one that closes its side has left, as for nginx. What it
+    /// sends meanwhile is its next request.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
         while self.coming == Coming::Done && self.inbox.bytes.len() < HEAD_MOST {
             match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
@@ -279,6 +285,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.text.capacity() > TEXT_KEPT_MOST {
             self.text = Vec::new();
         }
+    }
+
+    /// Whoever closes the connection now resets it: its end must not look like the end of an answer.
+    pub(super) fn abort(&mut self)
+    where
+        S: Abort,
+    {
+        self.stream.abort();
     }
 
     /// Closes our side, and waits for the client's.

@@ -3,7 +3,7 @@
 
 use super::exchange::{Exchange, Overdue};
 use crate::net::{
-    BodyError, Side,
+    BodyError, Side, Streaming,
     h1::{BadMessage, Decoder, Piece},
 };
 use bytes::Bytes;
@@ -35,6 +35,14 @@ impl Answer {
         if let Some(exchange) = self.exchange.take() {
             exchange.finish(self.keep);
         }
+    }
+}
+
+impl Streaming for Answer {
+    fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), BodyError> {
+        let Some(exchange) = &mut self.get_mut().exchange else { return Ok(()) };
+        exchange.poll_upload(cx)?;
+        if exchange.poll_end(cx).is_ready() { Err(too_long()) } else { Ok(()) }
     }
 }
 
@@ -80,6 +88,9 @@ impl Body for Answer {
 /// The next piece; [`Piece::Nothing`] never.
 fn poll_piece(exchange: &mut Exchange, decoder: &mut Decoder, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
     exchange.poll_upload(cx)?;
+    if exchange.poll_end(cx).is_ready() {
+        return Poll::Ready(Err(too_long()));
+    }
     loop {
         match decoder.decode(&mut exchange.link.inbox.bytes).map_err(bad)? {
             Piece::Nothing => {}
@@ -96,7 +107,7 @@ fn poll_piece(exchange: &mut Exchange, decoder: &mut Decoder, cx: &mut Context<'
     }
     Poll::Ready(Err(match ready!(exchange.poll_still(cx)) {
         Overdue::Idle => upstream("the backend fell silent in the middle of its answer"),
-        Overdue::Limit => upstream("the answer took longer than the pool's total timeout"),
+        Overdue::Limit => too_long(),
     }))
 }
 
@@ -113,6 +124,10 @@ fn closed(decoder: &Decoder) -> Result<Piece, BodyError> {
 
 fn bad(bad: BadMessage) -> BodyError {
     upstream(format!("bad answer from the backend: {bad}"))
+}
+
+fn too_long() -> BodyError {
+    upstream("the answer took longer than the pool's total timeout")
 }
 
 fn upstream(what: impl Into<String>) -> BodyError {

@@ -134,6 +134,14 @@ impl Exchange {
         Poll::Ready(if self.limits.end.is_some_and(|end| end < until) { Overdue::Limit } else { Overdue::Idle })
     }
 
+    /// Ready when the whole exchange must be over; also while bytes move.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.limits.end {
+            Some(end) => self.poll_until(cx, end),
+            None => Poll::Pending,
+        }
+    }
+
     /// Ready at this time, or when the whole exchange must be over.
     fn poll_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         self.link.deadline.set(self.limits.end.map_or(until, |end| end.min(until)));

@@ -3,8 +3,8 @@
 use crate::net::{
     Headers,
     h1::{
-        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, complaint, content_length, field, has_token,
-        is_plain_connection,
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, OPTIONS_MOST, complaint, content_length,
+        field, has_token, is_plain_connection, options,
     },
 };
 use bytes::{Bytes, BytesMut};
@@ -32,6 +32,8 @@ struct Said {
     length: Option<u64>,
     chunked: bool,
     close: bool,
+    /// Elements of `connection`.
+    options: usize,
 }
 
 /// Waits for the head of an answer.
@@ -106,6 +108,10 @@ fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMe
             said.chunked = true;
             continue;
         } else if name == header::CONNECTION {
+            said.options += options(&value);
+            if said.options > OPTIONS_MOST {
+                return Err(BadMessage::TooManyOptions);
+            }
             said.close |= has_token(&value, b"close");
             if is_plain_connection(&value) {
                 continue;

@@ -236,6 +236,7 @@ struct Streamed {
     pieces: UnboundedReceiver<Result<Frame<Bytes>, BodyError>>,
     length: Option<u64>,
 }
+impl crate::net::Streaming for Streamed {}
 
 impl http_body::Body for Streamed {
     type Data = Bytes;

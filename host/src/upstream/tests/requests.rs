@@ -122,6 +122,59 @@ async fn both_bodies_stream_at_the_same_time() {
     assert_eq!(origin.accepted(), 1, "both messages were complete");
 }
 
+/// An origin that begins its answer, reads the request to its end, tells of that, and ends the answer.
+async fn early() -> (Origin, UnboundedReceiver<()>) {
+    let (told, is_whole) = unbounded_channel();
+    let origin = Origin::new(move |mut stream, _| {
+        let told = told.clone();
+        async move {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nsome").await.unwrap();
+            while !request.ends_with(b"0\r\n\r\n") {
+                stream.read_buf(&mut request).await.unwrap();
+            }
+            told.send(()).unwrap();
+            let _ = stream.write_all(b"more").await;
+        }
+    })
+    .await;
+    (origin, is_whole)
+}
+
+/// A client may take nothing of an early answer until its request is out.
+#[tokio::test]
+async fn a_request_goes_on_while_nobody_takes_its_answer() {
+    let (origin, mut is_whole) = early().await;
+    let scene = Scene::to(origin.address);
+    let (pieces, body) = streamed(None);
+    let mut answer = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap();
+    pieces.send(data("body")).unwrap();
+    drop(pieces);
+    let going_on = std::future::poll_fn(|cx| match answer.body.go_on(cx) {
+        Ok(()) => is_whole.poll_recv(cx),
+        Err(error) => panic!("{error}"),
+    });
+    within(going_on).await.unwrap();
+    assert_eq!(whole(answer).await.body, "somemore");
+}
+
+/// A client that takes its answer too slowly does not hold a backend's connection for longer than `total`.
+#[tokio::test]
+async fn the_total_time_counts_while_nobody_takes_the_answer() {
+    let (origin, _is_whole) = early().await;
+    let scene = Scene { total: Some(Duration::from_millis(200)), ..Scene::to(origin.address) };
+    let (_pieces, body) = streamed(None);
+    let mut answer = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap();
+    let over = std::future::poll_fn(|cx| match answer.body.go_on(cx) {
+        Ok(()) => std::task::Poll::Pending,
+        Err(error) => std::task::Poll::Ready(error),
+    });
+    assert_eq!(within(over).await.side, Side::Upstream);
+}
+
 #[tokio::test]
 async fn an_answer_before_the_request_has_ended_ends_the_connection() {
     let (origin, mut seen) = Origin::watching("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno").await;
