@@ -121,6 +121,24 @@ async fn case_44_a_length_unlike_the_data_is_reset_and_never_whole() {
     }
 }
 
+/// Whatever the code: a stream that is reset has not ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_whose_stream_is_reset_is_never_whole() {
+    const NO_ERROR: u32 = 0;
+    const CANCEL: u32 = 8;
+    for code in [NO_ERROR, CANCEL] {
+        let origin = Origin::named("a");
+        let edge = edge::tls().pool("shop", &[&origin]).start();
+        let mut client = Frames::connect(edge.address()).await;
+        client.head(1, &[&[(":method", "POST")], &PSEUDO[1..]].concat(), false).await;
+        client.data(1, b"abc", false).await;
+        eventually("the backend has begun to read it", async || origin.open_requests() == 1).await;
+        client.reset(1, code).await;
+        eventually("the backend has done with it", async || origin.open_requests() == 0).await;
+        assert!(origin.seen().iter().all(|seen| !seen.complete), "{code}: {:?}", origin.seen());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn case_46_authority_and_host_must_agree() {
     let origin = Origin::named("a");

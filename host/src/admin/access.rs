@@ -39,8 +39,10 @@ impl Access {
     /// Whether the call may be made; if not, the status and why.
     pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
         let Access::Loopback { token } = self else { return Ok(()) };
-        // A page whose host name was pointed at this machine names itself here.
-        if !headers.get(header::HOST).and_then(|h| h.to_str().ok()).is_some_and(is_loopback_host) {
+        // A page whose host name was pointed at this machine names itself here; two names are one too many.
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let host = hosts.next().and_then(|host| host.to_str().ok());
+        if hosts.next().is_some() || !host.is_some_and(is_loopback_host) {
             return Err((StatusCode::FORBIDDEN, "the admin API answers loopback hosts only"));
         }
         if headers.contains_key(header::ORIGIN) {

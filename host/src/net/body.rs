@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 /// A message's body on its way through, or a short one made here.
@@ -80,9 +80,14 @@ impl http_body::Body for Body {
         match self.get_mut() {
             Body::Empty => Poll::Ready(None),
             Body::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Body::Incoming(body) => {
-                Pin::new(body).poll_frame(cx).map_err(|e| BodyError::new(Side::Downstream, e.to_string()))
-            }
+            Body::Incoming(body) => match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                Some(frame) => Poll::Ready(Some(frame.map_err(|e| BodyError::new(Side::Downstream, e.to_string())))),
+                // hyper takes a reset without an error for the end of a body. It is none.
+                None if !body.is_end_stream() => {
+                    Poll::Ready(Some(Err(BodyError::new(Side::Downstream, "the stream was reset before its end"))))
+                }
+                None => Poll::Ready(None),
+            },
             Body::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }

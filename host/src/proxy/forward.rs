@@ -11,8 +11,8 @@ use crate::{
 use std::{cell::RefCell, sync::Arc};
 use tokio::time::Instant;
 
-/// How often a request that may have reached a backend is sent again, to the same one or to another. A connect that fails
-/// sends nothing and costs no retry.
+/// To how many other backends a request goes that may have reached one. A connect that fails sends nothing and costs no
+/// retry.
 const RETRIES_MOST: u32 = 1;
 
 /// The answer of one of the pool's backends, and whose it is.
@@ -77,8 +77,8 @@ impl<'a> Sender<'a> {
         Sender { worker, pool, limits, retries: 0 }
     }
 
-    /// One attempt at one backend. A kept connection that died unused says nothing about the backend, so a new one is
-    /// tried before another backend is.
+    /// One attempt at one backend. A kept connection that died unused says nothing about the backend, so at the first
+    /// backend a new one is tried before another backend is: it costs no retry, for a backend that is dying loses both.
     async fn send(&mut self, backend: &Arc<Backend>, head: &Head, body: Body) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
         let now = Instant::now();
@@ -94,17 +94,14 @@ impl<'a> Sender<'a> {
             Ok(response) => return Ok(response),
             Err(first) => first,
         };
-        if !first.reused || !self.may_repeat(head, &first) {
+        if !first.reused || self.retries > 0 || !self.may_repeat(head, &first) {
             return Err(first);
         }
         let Some(body) = first.body.take() else { return Err(first) };
         let now = Instant::now();
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
         match connections.connect(backend, &self.timeout(now)).await {
-            Ok(connection) => {
-                self.repeats(&first.error);
-                self.exchange(connection, head, body, ticket).await
-            }
+            Ok(connection) => self.exchange(connection, head, body, ticket).await,
             // The first failure decides what may follow: the request may have been sent then.
             Err(error) => {
                 ticket.ended(blame(&error), Instant::now());
@@ -135,7 +132,7 @@ impl<'a> Sender<'a> {
         may && Instant::now() < self.until()
     }
 
-    /// It is sent once more after this.
+    /// It goes to another backend after this.
     fn repeats(&mut self, after: &upstream::Error) {
         self.retries += u32::from(after.sent);
     }

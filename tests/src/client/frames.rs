@@ -72,6 +72,11 @@ impl Frames {
         self.frame(DATA, if ends { END_STREAM } else { 0 }, stream, bytes).await;
     }
 
+    /// Resets a stream with this code.
+    pub async fn reset(&mut self, stream: u32, code: u32) {
+        self.frame(RST_STREAM, 0, stream, &code.to_be_bytes()).await;
+    }
+
     /// Waits for what comes of a stream.
     ///
     /// # Panics

@@ -52,6 +52,8 @@ pub(super) struct HeadReader {
     block: Block,
     /// An empty line was read over; one is what old clients send behind a body (RFC 9112 §2.2).
     skipped: bool,
+    /// The first line was looked at.
+    has_line: bool,
 }
 
 impl HeadReader {
@@ -63,12 +65,30 @@ impl HeadReader {
             buffer.advance(2);
         }
         begins_well(buffer)?;
-        let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else { return Ok(None) };
-        self.skipped = false;
+        let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else {
+            return self.first_line(buffer);
+        };
+        *self = HeadReader::default();
         if block == H2_PREFACE {
             return Err(Refusal::Foreign);
         }
         Ok(Some(parse(block)?))
+    }
+}
+
+impl HeadReader {
+    /// HTTP/0.9 has no version and no headers: nothing would follow its one line.
+    fn first_line(&mut self, buffer: &[u8]) -> Result<Option<Head>, Refusal> {
+        if !self.has_line
+            && let Some(end) = memchr::memchr(b'\n', buffer)
+        {
+            self.has_line = true;
+            let line = buffer[..end].trim_ascii_end();
+            if !line.ends_with(b" HTTP/1.1") && !line.ends_with(b" HTTP/1.0") && !H2_PREFACE.starts_with(line) {
+                return Err(BadMessage::RequestLine.into());
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -313,7 +333,8 @@ mod tests {
     fn cases_40_and_41_other_protocols_get_no_answer() {
         assert_eq!(read([&b"\x16\x03\x01"[..]]).unwrap_err(), Refusal::Foreign);
         assert_eq!(read([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]]).unwrap_err(), Refusal::Foreign);
-        // And what is no protocol at all is not waited for.
+        // And what is no protocol at all is not waited for, nor what has no more to come.
+        assert_eq!(read([&b"GET /own\r\n"[..]]).unwrap_err(), BadMessage::RequestLine.into());
         assert_eq!(read([&b"\0\0\0"[..]]).unwrap_err(), BadMessage::RequestLine.into());
     }
 

@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Reads what is left of a body that nobody wants; whether the next request follows.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        while self.can_go_on() {
+        while self.can_go_on() && !self.stream.pulse().is_closing() {
             match ready!(self.poll_body(self.number, cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(_)) => return Poll::Ready(false),

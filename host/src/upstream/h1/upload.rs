@@ -16,6 +16,11 @@ use std::{
 };
 use tokio::io::AsyncWrite;
 
+/// Pieces up to this size are copied behind what waits already: each write of its own would cost more.
+const COPIED_MOST: usize = 8 << 10;
+/// So many bytes are gathered before they are sent, if they come at once.
+const GATHERED_MOST: usize = 32 << 10;
+
 /// A request on its way out. In the order of sending: what the link's `write` holds, `payload`, `behind`.
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -93,7 +98,10 @@ impl Upload {
     /// Sends what can be sent. An error is the client's: its body broke off, and what was sent must not look complete.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<(), BodyError> {
         while self.is_under_way() {
-            self.starved = self.wants_more() && self.poll_body(cx, &mut link.write)?.is_pending();
+            self.starved = false;
+            while !self.starved && self.wants_more(link) {
+                self.starved = self.poll_body(cx, &mut link.write)?.is_pending();
+            }
             if !self.has_something(link) {
                 if self.starved {
                     break;
@@ -112,10 +120,12 @@ impl Upload {
         Ok(())
     }
 
-    /// One piece at a time. With the announced length at hand, the last piece waits until the client's message has ended,
-    /// too: a client that sends more than it announced gets no complete request through.
-    fn wants_more(&self) -> bool {
-        matches!(self.stage, Stage::Open) && (self.framing == Framing::Length(0) || !self.has_piece())
+    /// Small pieces are gathered, a large one goes by itself. With the announced length at hand, the last piece waits
+    /// until the client's message has ended, too: a client that sends more than it announced gets no complete request
+    /// through.
+    fn wants_more(&self, link: &Link) -> bool {
+        let has_room = !self.has_piece() && link.write.len() - self.written < GATHERED_MOST;
+        matches!(self.stage, Stage::Open) && (self.framing == Framing::Length(0) || has_room)
     }
 
     fn has_piece(&self) -> bool {
@@ -151,14 +161,23 @@ impl Upload {
             Framing::Length(left) => match left.checked_sub(data.len() as u64) {
                 Some(rest) => {
                     *left = rest;
-                    self.payload = data;
+                    if rest > 0 && data.len() <= COPIED_MOST {
+                        write.extend_from_slice(&data);
+                    } else {
+                        self.payload = data;
+                    }
                 }
                 None => return Err(BodyError::new(Side::Downstream, "the body is longer than announced")),
             },
             Framing::Chunked | Framing::None => {
                 chunk_size(write, data.len());
-                self.payload = data;
-                self.behind = CHUNK_END;
+                if data.len() <= COPIED_MOST {
+                    write.extend_from_slice(&data);
+                    write.extend_from_slice(CHUNK_END);
+                } else {
+                    self.payload = data;
+                    self.behind = CHUNK_END;
+                }
             }
         }
         if self.body.is_end_stream() { self.end(write, None) } else { Ok(()) }
