@@ -110,7 +110,7 @@ impl Client {
 
     fn nobody(&self, why: impl std::fmt::Display) -> Problem {
         Problem::error(Code::ADMIN_UNREACHABLE, format!("no Pointsman answers on {}", self.address))
-            .note("is `pointsman run` up? other address: --admin")
+            .note("is `pointsman run` or `try` up? other address: --admin")
             .detail(why)
     }
 }

@@ -85,7 +85,7 @@ fn status_of_nobody_ends_with_3_and_says_where_it_asked() {
     assert_eq!((nobody.exit, nobody.out.as_str()), (Exit::Unreachable, ""));
     let expected = format!("error[PM0601]: no Pointsman answers on {admin}\n");
     assert!(nobody.err.starts_with(&expected), "{}", nobody.err);
-    assert!(nobody.err.contains("= is `pointsman run` up? other address: --admin\n"), "{}", nobody.err);
+    assert!(nobody.err.contains("= is `pointsman run` or `try` up? other address: --admin\n"), "{}", nobody.err);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::{os::unix::process::CommandExt, process::Command};
 
 /// Builds the binary as it is released, says where it lies, and becomes `pointsman try`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
+    eprintln!("building the stock plugins, then pointsman; the first time takes about ten minutes on two cores");
     stock::build()?;
-    eprintln!("building pointsman; the first time takes minutes");
     cargo(["build", "--release", "--package", "pointsman"])?;
 
     let folder = target()?.join("release");

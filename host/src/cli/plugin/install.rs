@@ -137,7 +137,10 @@ fn live(plugin: &Plugin) -> String {
         ("serving", []) => "live in its routes".into(),
         ("serving", pools) => format!("live for pools {}", pools.join(", ")),
         ("quarantined", _) => "quarantined before, and these are the same bytes".into(),
-        _ => format!("admitted; no pool or route names it yet (`balancer = \"{name}\"`)"),
+        _ if plugin.kind.as_deref() == Some("filter") => {
+            format!("admitted; no route names it yet (`filters = [{{ plugin = \"{name}\" }}]`)")
+        }
+        _ => format!("admitted; no pool names it yet (`balancer = \"{name}\"`)"),
     };
     format!("{name} {hash} generation {number}: {live}")
 }
@@ -211,7 +214,7 @@ mod tests {
             ("serving", &["cart"][..], "live for pool cart"),
             ("serving", &["cart", "shop"], "live for pools cart, shop"),
             ("serving", &[], "live in its routes"),
-            ("unused", &[], "admitted; no pool or route names it yet (`balancer = \"a\"`)"),
+            ("unused", &[], "admitted; no pool names it yet (`balancer = \"a\"`)"),
         ] {
             assert_eq!(live(&plugin(state, "2222222", pools)), format!("a 2222222 generation 2: {end}"));
         }

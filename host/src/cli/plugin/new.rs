@@ -51,8 +51,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
 
 /// Writes a project into a folder that must not exist.
 fn write(folder: &Path, name: &str, kind: Kind) -> anyhow::Result<()> {
-    let refused = || format!("cannot make the folder {}", folder.display());
-    fs::create_dir(folder).with_context(refused)?;
+    if folder.exists() {
+        anyhow::bail!("{} exists already: choose another name", folder.display());
+    }
+    fs::create_dir(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let project = template::project(kind).iter().map(|file| (file.path.to_owned(), template::fill(file.text, name)));
     let vendor = template::SDK.iter().map(|(path, text)| (format!("{}/{path}", template::VENDOR), (*text).to_owned()));
     for (path, text) in project.chain(vendor) {
