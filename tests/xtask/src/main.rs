@@ -53,5 +53,9 @@ fn check() -> anyhow::Result<()> {
 
 fn bench(args: &[String]) -> anyhow::Result<()> {
     stock::build()?;
-    cargo(["bench", "--package", "pointsman"].into_iter().chain(args.iter().map(String::as_str)))
+    cargo(
+        ["bench", "--package", "pointsman", "--bench", "plugin_call"]
+            .into_iter()
+            .chain(args.iter().map(String::as_str)),
+    )
 }
