@@ -15,9 +15,8 @@ use pointsman_tests::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Requests a second while a plugin is swapped. A build without optimisations serves this many on a part of one
-/// processor; `bench` is where more is asked for.
-const RATE: u32 = 500;
+/// Requests a second while a plugin is swapped. All that were due are sent, however late on a busy machine.
+const RATE: u32 = 2000;
 
 fn round_robin() -> Vec<u8> {
     guests::stock("round-robin")
