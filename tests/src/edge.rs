@@ -78,15 +78,8 @@ impl Builder {
 
     /// One more listener.
     pub fn listen(mut self, name: &str, tls: Option<model::Tls>) -> Builder {
-        self.listeners.push(model::Listener {
-            name: name.into(),
-            address: (Ipv4Addr::LOCALHOST, 0).into(),
-            tls,
-            timeout: model::ListenTimeout::default(),
-            trusted_proxies: Vec::new(),
-            forwarded: model::Forwarded::default(),
-            spot: None,
-        });
+        let listener = model::Listener::new(name, (Ipv4Addr::LOCALHOST, 0).into());
+        self.listeners.push(model::Listener { tls, ..listener });
         self
     }
 
@@ -98,22 +91,8 @@ impl Builder {
 
     /// One more pool, with round robin.
     pub fn pool(mut self, name: &str, backends: &[&dyn Backend]) -> Builder {
-        let backends = backends.iter().map(|backend| {
-            let address = backend.address();
-            let name = address.to_string();
-            model::Backend { name, address, weight: 1, priority: 0, zone: String::new(), metadata: Vec::new() }
-        });
-        self.pools.push(model::Pool {
-            name: name.into(),
-            backends: backends.collect(),
-            balancer: model::BalancerChoice::Named("round-robin".into()),
-            settings: "{}".into(),
-            spot: None,
-            fallback: model::Fallback::default(),
-            hash: None,
-            health: model::Health::default(),
-            timeout: model::PoolTimeout::default(),
-        });
+        let backend = |backend: &&dyn Backend| model::Backend::new(backend.address().to_string(), backend.address());
+        self.pools.push(model::Pool::new(name, backends.iter().map(backend).collect()));
         self
     }
 

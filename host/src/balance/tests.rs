@@ -19,25 +19,11 @@ use tokio::{runtime::Runtime, time::Instant};
 
 /// A pool of ready backends `b0`, `b1`, … with these weights and priorities.
 pub(super) fn pool(backends: &[(u32, u32)]) -> Arc<Pool> {
-    let backend = |(number, &(weight, priority)): (u16, &(u32, u32))| model::Backend {
-        name: format!("b{number}"),
-        address: ([127, 0, 0, 1], 9000 + number).into(),
-        weight,
-        priority,
-        zone: String::new(),
-        metadata: Vec::new(),
+    let backend = |(number, &(weight, priority)): (u16, &(u32, u32))| {
+        let address = ([127, 0, 0, 1], 9000 + number).into();
+        model::Backend { weight, priority, ..model::Backend::new(format!("b{number}"), address) }
     };
-    let config = model::Pool {
-        name: "test".into(),
-        backends: (0..).zip(backends).map(backend).collect(),
-        balancer: model::BalancerChoice::Named("round-robin".into()),
-        settings: "{}".into(),
-        spot: None,
-        fallback: model::Fallback::RoundRobin,
-        hash: None,
-        health: model::Health::default(),
-        timeout: model::PoolTimeout::default(),
-    };
+    let config = model::Pool::new("test", (0..).zip(backends).map(backend).collect());
     let pool = Pool::new(&config, &Figures::default());
     for backend in &pool.backends {
         pool.stands(backend, Standing::Ready, "said the test");

@@ -6,8 +6,8 @@ use crate::{
     config::{
         default_admin,
         model::{
-            AdminAddress, Backend, BalancerChoice, CertificateSource, Config, Fallback, Forwarded, Health, HostMatch,
-            ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Route, Server, Tls,
+            AdminAddress, Backend, BalancerChoice, CertificateSource, Config, HostMatch, Listener, Plugins, Pool,
+            Route, Server, Tls,
         },
     },
     telemetry,
@@ -110,34 +110,14 @@ fn config(
     admin: AdminAddress,
 ) -> anyhow::Result<Config> {
     let (cert, key) = demo::certificate()?;
-    let backend = |(number, address): (usize, &SocketAddr)| Backend {
-        name: format!("backend-{number}"),
-        address: *address,
-        weight: 1,
-        priority: 0,
-        zone: String::new(),
-        metadata: Vec::new(),
-    };
+    let backend = |(number, address): (usize, &SocketAddr)| Backend::new(format!("backend-{number}"), *address);
+    let backends = (1..).zip(backends.addresses()).map(backend).collect();
+    let tls = Tls { certificates: vec![CertificateSource::Memory { cert, key }] };
     Ok(Config {
-        listeners: vec![Listener {
-            name: "demo".into(),
-            address: listen,
-            tls: Some(Tls { certificates: vec![CertificateSource::Memory { cert, key }] }),
-            timeout: ListenTimeout::default(),
-            trusted_proxies: Vec::new(),
-            forwarded: Forwarded::default(),
-            spot: None,
-        }],
+        listeners: vec![Listener { tls: Some(tls), ..Listener::new("demo", listen) }],
         pools: vec![Pool {
-            name: "demo".into(),
-            backends: (1..).zip(backends.addresses()).map(backend).collect(),
             balancer: BalancerChoice::Newest { until_then: FIRST_BALANCER.into() },
-            settings: "{}".into(),
-            spot: None,
-            fallback: Fallback::default(),
-            hash: None,
-            health: Health::default(),
-            timeout: PoolTimeout::default(),
+            ..Pool::new("demo", backends)
         }],
         routes: vec![Route { listener: None, host: HostMatch::Any, path: "/".into(), pool: 0, filters: Vec::new() }],
         plugins: Plugins { directory: Some(directory), ..Plugins::default() },

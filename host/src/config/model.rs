@@ -39,6 +39,21 @@ pub struct Listener {
     pub spot: Option<Spot>,
 }
 
+impl Listener {
+    /// Plain HTTP there, and the default of everything else.
+    pub fn new(name: impl Into<String>, address: SocketAddr) -> Listener {
+        Listener {
+            name: name.into(),
+            address,
+            tls: None,
+            timeout: ListenTimeout::default(),
+            trusted_proxies: Vec::new(),
+            forwarded: Forwarded::default(),
+            spot: None,
+        }
+    }
+}
+
 /// Certificates of a listener; the first is the default. Never empty.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -149,6 +164,23 @@ pub struct Pool {
     pub timeout: PoolTimeout,
 }
 
+impl Pool {
+    /// These backends, round robin, and the default of everything else.
+    pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
+        Pool {
+            name: name.into(),
+            backends,
+            balancer: BalancerChoice::Named("round-robin".into()),
+            settings: "{}".into(),
+            spot: None,
+            fallback: Fallback::default(),
+            hash: None,
+            health: Health::default(),
+            timeout: PoolTimeout::default(),
+        }
+    }
+}
+
 /// One address of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
@@ -164,6 +196,13 @@ pub struct Backend {
     pub zone: String,
     /// In the order of the file.
     pub metadata: Vec<(String, String)>,
+}
+
+impl Backend {
+    /// Of this name, there, and the default of everything else.
+    pub fn new(name: impl Into<String>, address: SocketAddr) -> Backend {
+        Backend { name: name.into(), address, weight: 1, priority: 0, zone: String::new(), metadata: Vec::new() }
+    }
 }
 
 /// Which plugin chooses for a pool.

@@ -180,14 +180,7 @@ async fn there_is_a_limit_to_those_kept_for_a_backend() {
 async fn a_connection_to_an_old_address_is_not_used() {
     let (old, new) = (Origin::answering(OK, Last::Stay).await, Origin::answering(OK, Last::Stay).await);
     let figures = Figures::default();
-    let mut config = model::Backend {
-        name: "mover".into(),
-        address: old.address,
-        weight: 100,
-        priority: 0,
-        zone: String::new(),
-        metadata: Vec::new(),
-    };
+    let mut config = model::Backend::new("mover", old.address);
     let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &figures));
     config.address = new.address;
     let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &figures));

@@ -252,25 +252,8 @@ impl http_body::Body for Streamed {
 }
 
 fn pool(name: &str, addresses: &[SocketAddr], health: model::Health, timeout: model::PoolTimeout) -> Arc<Pool> {
-    let backend = |&address: &SocketAddr| model::Backend {
-        name: address.to_string(),
-        address,
-        weight: 100,
-        priority: 0,
-        zone: String::new(),
-        metadata: Vec::new(),
-    };
-    let config = model::Pool {
-        name: name.into(),
-        backends: addresses.iter().map(backend).collect(),
-        balancer: model::BalancerChoice::Named("round-robin".into()),
-        settings: "{}".into(),
-        spot: None,
-        fallback: model::Fallback::default(),
-        hash: None,
-        health,
-        timeout,
-    };
+    let backend = |&address: &SocketAddr| model::Backend::new(address.to_string(), address);
+    let config = model::Pool { health, timeout, ..model::Pool::new(name, addresses.iter().map(backend).collect()) };
     Pool::new(&config, &Figures::default())
 }
 
