@@ -2,6 +2,7 @@
 //! Quiet and quick when there is nothing to build.
 
 mod cargo;
+mod cases;
 mod guests;
 mod nginx;
 mod stock;
@@ -15,7 +16,7 @@ const USAGE: &str = "\
 cargo xtask TASK
 
   try [ARGS]     build all there is and run `pointsman try ARGS`
-  test [ARGS]    run every test; ARGS go to `cargo test`
+  test [ARGS]    run every test, and list what became of the cases; ARGS go to `cargo test`
   stock          build the stock plugins into host/stock, where the host embeds them
   check          what must hold before any test: format, and clippy without a warning
   bench [ARGS]   run the host's benches; ARGS go to `cargo bench`

@@ -2,9 +2,9 @@
 
 use crate::{
     cargo::{WASM, cargo, command, root, run as run_command, target},
-    guests, nginx, stock,
+    cases, guests, nginx, stock,
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::{
     ffi::OsStr,
     process::Command,
@@ -19,12 +19,21 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     steps.take("guests of the tests", guests::build)?;
     // All at once: the binary alone would choose other features of its dependencies, and have them built twice.
     steps.take("building", || cargo(["build", "--workspace", "--all-targets"]))?;
-    steps.take("running the tests", || {
-        run_command(command(["test", "--workspace"]).args(args).env("PATH", nginx::with_its_folder()?))
-    })?;
+    let cases = steps.take("running the tests", || tests(args))?;
     steps.take("the example plugin", example)?;
     steps.tell();
-    Ok(())
+    cases.tell(args.is_empty())
+}
+
+/// Gives what became of the cases; tells it at once where something failed.
+fn tests(args: &[String]) -> Result<cases::Cases> {
+    let mut tests = command(["test", "--workspace"]);
+    let (passed, cases) = cases::read_along(tests.args(args).env("PATH", nginx::with_its_folder()?))?;
+    if !passed {
+        cases.tell(false)?;
+        bail!("not all tests passed");
+    }
+    Ok(cases)
 }
 
 /// The example is a project of its own, as its users' will be.
@@ -50,11 +59,11 @@ struct Steps {
 }
 
 impl Steps {
-    fn take(&mut self, name: &'static str, step: impl FnOnce() -> Result<()>) -> Result<()> {
+    fn take<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Result<T> {
         let began = SystemTime::now();
-        step()?;
+        let result = step()?;
         self.done.push((name, began.elapsed().unwrap_or_default()));
-        Ok(())
+        Ok(result)
     }
 
     fn tell(&self) {
