@@ -53,6 +53,25 @@ async fn case_69_a_stranger_is_not_believed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_69_a_stranger_is_not_believed_over_http_2() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut request = Request::get("/");
+    for (name, value) in FORGED.iter().chain(&[("x-forwarded-client-cert", "By=me"), ("x_forwarded_for", "1.1.1.1")]) {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::default()).unwrap();
+    assert_eq!(Client::h2(edge.address()).await.send(request).await.unwrap().status, 200);
+    let seen = origin.only();
+    let told = |name: &str| seen.header(name).map(str::to_owned);
+    let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"];
+    assert_eq!(names.map(told), ["127.0.0.1", "https", "shop.test"].map(|value| Some(value.to_owned())));
+    for gone in ["x-forwarded-port", "x-forwarded-client-cert", "forwarded", "x_forwarded_for"] {
+        assert!(!seen.has(gone), "{gone}: {:?}", seen.headers);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_69_a_trusted_proxy_is_believed_and_added_to() {
     let seen = seen_with(true, Forwarded::X, &FORGED[..3]).await;
     assert_eq!(seen.header("x-forwarded-for"), Some("1.1.1.1, 127.0.0.1"));

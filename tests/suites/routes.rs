@@ -1,10 +1,13 @@
 //! Which route a request takes: listener, host, path; and that all look at one and the same path.
 
 use http::{Method, StatusCode};
+use pointsman::config::model::OnFault;
 use pointsman_tests::{
+    certs,
     client::{self, Client, Raw},
-    edge,
+    edge, guests,
     origin::Origin,
+    plugins::Plugins,
     story::PATIENCE,
 };
 
@@ -37,12 +40,36 @@ async fn the_longest_path_and_the_closest_host_win() {
         ("eu.shop.test", "/cart/", "deep"),
         ("eu.shop.test", "/cart?x=/cart/items", "deep"),
         ("eu.shop.test", "/cart/items/1", "deeper"),
-        // Case 71: whole segments.
-        ("eu.shop.test", "/cartoon", "exact"),
-        ("eu.shop.test", "/cart/itemsandmore", "deep"),
     ] {
         let mut client = Client::plain(edge.address()).await.host(host);
         assert_eq!(client.get(target).await.text(), pool, "{host}{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_71_a_path_ends_with_a_segment() {
+    let (root, cart, items) = (Origin::named("root"), Origin::named("cart"), Origin::named("items"));
+    let edge = edge::plain().listen("tls", Some(certs::shop()));
+    let edge = edge.pool("root", &[&root]).pool("cart", &[&cart]).pool("items", &[&items]);
+    let edge = edge.route("/", "root").route("/cart", "cart").route("/cart/items/", "items").start();
+    let clients = [Client::plain(edge.listener("plain")).await, Client::h2(edge.listener("tls")).await];
+    for mut client in clients {
+        for (target, pool) in [
+            ("/cart", "cart"),
+            ("/cart/", "cart"),
+            ("/cart?oon", "cart"),
+            ("/%63art", "cart"),
+            ("/cart/oon", "cart"),
+            ("/cartoon", "root"),
+            ("/cart%6Fon", "root"),
+            ("/cart.", "root"),
+            ("/cart;a", "root"),
+            ("/Cart", "root"),
+            ("/cart/items/1", "items"),
+            ("/cart/itemsandmore", "cart"),
+        ] {
+            assert_eq!(client.get(target).await.text(), pool, "{target}");
+        }
     }
 }
 
@@ -101,6 +128,41 @@ async fn case_70_all_see_one_and_the_same_path() {
         assert_eq!(client.hear(PATIENCE).await.status(), Some(400), "{target}");
     }
     assert_eq!(shop.requests(), 0);
+}
+
+/// Its filter would let the client into `/admin` only with a token; its balancer is asked for the path.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_70_filters_and_balancers_see_that_path_too() {
+    let origin = Origin::named("a");
+    let plugins = Plugins::new();
+    plugins.put("looks", &guests::guest("looks"));
+    let edge = edge::plain().pool("shop", &[&origin]).balancer("looks").plugins(&plugins);
+    let guarded = r#"{"header":"x-token","value":"secret","status":401}"#;
+    let edge =
+        edge.route("/", "shop").route("/admin", "shop").filter("require-token", guarded, OnFault::Reject).start();
+    let mut open = 0;
+    for target in
+        ["/admin", "/a/../admin", "//admin", "/%61dmin", "/./admin", "/a/%2E%2E/admin", "/admin/.", "/elsewhere"]
+    {
+        let mut client = Raw::plain(edge.address()).await;
+        client.say(format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\nX-Look: request\r\n\r\n").as_bytes()).await;
+        let status = client.hear(PATIENCE).await.answer().status;
+        assert_eq!(status, if target == "/elsewhere" { 200 } else { 401 }, "{target}");
+        open += u64::from(status == 200);
+        let token = "X-Token: secret";
+        client
+            .say(format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\nX-Look: request\r\n{token}\r\n\r\n").as_bytes())
+            .await;
+        assert_eq!(client.hear(PATIENCE).await.answer().status, 200, "{target}");
+        open += 1;
+    }
+    let log = edge.log("looks").await;
+    let paths: Vec<_> = log.iter().filter(|line| line.starts_with("GET ")).collect();
+    assert_eq!(paths.len() as u64, open);
+    for line in paths {
+        let one = ["Some(\"/admin\")", "Some(\"/admin/\")", "Some(\"/elsewhere\")"];
+        assert!(one.iter().any(|path| line.contains(path)), "the balancer saw {line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

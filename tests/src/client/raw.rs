@@ -105,7 +105,7 @@ impl Raw {
     pub async fn hear(&mut self, most: Duration) -> Heard {
         let end = Instant::now() + most;
         loop {
-            match self.hear_one(end).await {
+            match self.hear_one(end, false).await {
                 Heard::Answer(answer) if answer.whole && (100..200).contains(&answer.status) => {}
                 heard => return heard,
             }
@@ -114,7 +114,12 @@ impl Raw {
 
     /// The next answer, also an interim one.
     pub async fn hear_interim(&mut self, most: Duration) -> Heard {
-        self.hear_one(Instant::now() + most).await
+        self.hear_one(Instant::now() + most, false).await
+    }
+
+    /// The next answer to a request whose answer has no body, whatever its head says: to `HEAD`.
+    pub async fn hear_head(&mut self, most: Duration) -> Heard {
+        self.hear_one(Instant::now() + most, true).await
     }
 
     /// Whether the server closes within the time, having sent nothing more.
@@ -138,7 +143,7 @@ impl Raw {
         }
     }
 
-    async fn hear_one(&mut self, end: Instant) -> Heard {
+    async fn hear_one(&mut self, end: Instant, bodiless: bool) -> Heard {
         let head_end = loop {
             if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
                 break at + 4;
@@ -154,7 +159,7 @@ impl Raw {
         self.buffer.drain(..head_end);
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
         let mut answer = RawAnswer { status, head, body: Vec::new(), whole: true };
-        let bodiless = status < 200 || status == 204 || status == 304;
+        let bodiless = bodiless || status < 200 || status == 204 || status == 304;
         if answer.header("transfer-encoding").is_some() && !bodiless {
             answer.whole = self.chunks(&mut answer.body, end).await.is_some();
         } else if let Some(length) = answer.header("content-length").filter(|_| !bodiless) {

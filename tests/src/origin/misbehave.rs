@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Time for the peer to read what stands before a reset, which would drop it.
 const BEFORE_RESET: Duration = Duration::from_millis(50);
 
+/// Long enough for the proxy to have put the connection aside.
+const LATER: Duration = Duration::from_millis(20);
+
 /// A new one. Its good answers are 200 with `well`.
 pub fn misbehaving() -> Origin {
     Origin::new(|seen| {
@@ -21,6 +24,7 @@ fn reply(mode: &str) -> Option<Reply> {
     Some(match mode {
         "hang" => Reply::silence(),
         "early-close" => Reply::default().then(Step::Close),
+        "cut-head" => ends(&format!("{head}Content-Le")),
         // Not understood at all.
         "garbage" => ends("BANANA nonsense\r\n\r\n"),
         "bad-status" => ends("HTTP/1.1 2x0 OK\r\nContent-Length: 2\r\n\r\nok"),
@@ -29,6 +33,8 @@ fn reply(mode: &str) -> Option<Reply> {
         "negative-length" => ends(&format!("{head}Content-Length: -1\r\n\r\nok")),
         "nul-in-header" => ends(&format!("{head}X-A: a\0b\r\nContent-Length: 2\r\n\r\nok")),
         "space-before-colon" => ends(&format!("{head}X-A : a\r\nContent-Length: 2\r\n\r\nok")),
+        "folded-header" => ends(&format!("{head}X-A: a\r\n b\r\nContent-Length: 2\r\n\r\nok")),
+        "bare-line-feeds" => ends("HTTP/1.1 200 OK\nContent-Length: 2\n\nok"),
         "huge-header" => goes_on(&format!("{head}Content-Length: 2\r\nX-Big: {}\r\n\r\nok", "a".repeat(1_000_000))),
         "many-headers" => {
             let lines: String = (0..3000).map(|n| format!("X-{n}: y\r\n")).collect();
@@ -47,11 +53,22 @@ fn reply(mode: &str) -> Option<Reply> {
             .then(Step::Reset),
         "half-close" => goes_on(&format!("{head}Content-Length: 100\r\n\r\nhalf")).then(Step::HalfClose),
         // Too much of it.
+        "extra-later" => {
+            let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON";
+            goes_on(&format!("{head}Content-Length: 2\r\n\r\nok"))
+                .then(Step::Wait(LATER))
+                .then(Step::Write(poison.into()))
+        }
+        "extra-chunks" => {
+            let poison = "6\r\nPOISON\r\n0\r\n\r\n";
+            goes_on(&format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{poison}"))
+        }
         "extra-data" => {
             let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON";
             goes_on(&format!("{head}Content-Length: 2\r\n\r\nok{poison}"))
         }
         "body-204" => goes_on("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"),
+        "chunks-204" => goes_on("HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
         "body-304" => goes_on("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
         "103" => goes_on(&format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{head}Content-Length: 2\r\n\r\nok")),
         "flood-100" => {
@@ -59,6 +76,7 @@ fn reply(mode: &str) -> Option<Reply> {
         }
         // Odd, and right.
         "until-close" => ends(&format!("{head}\r\nok")),
+        "status-999" => goes_on("HTTP/1.1 999 Odd\r\nContent-Length: 2\r\n\r\nok"),
         "http-1.0" => ends("HTTP/1.0 200 OK\r\n\r\nok"),
         "trickle" => {
             let drop = || [Step::Wait(Duration::from_millis(100)), Step::Write(".".into())];
