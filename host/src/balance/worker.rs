@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     config::model::{Fallback, HashKey},
+    figures::micros,
     net::{Head, Part},
     plugin::{Call, Decision, Fault, FaultKind, Turn},
     rng::Rng,
@@ -175,7 +176,7 @@ impl Balancer {
     }
 
     fn micros(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+        micros(now.saturating_duration_since(self.epoch))
     }
 }
 

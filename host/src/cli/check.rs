@@ -1,13 +1,13 @@
 //! `pointsman check`: everything `run` would refuse, all at once, and what it would only warn of.
 
-use super::{Context, Exit, Failure, client::Client, serve::code_cache};
+use super::{Context, Exit, Failure, client::Client, serve::configured};
 use crate::{
     admin::{
         Status,
         api::{Plugin, Pool},
     },
-    app::{Options, Rehearsal},
-    config::{self, model::Config},
+    app::Rehearsal,
+    config::model::Config,
     problem::Problem,
     tls::Certificate,
 };
@@ -29,12 +29,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let file = config::find(context.global.config.as_deref())?;
-    let mut config = config::load(&file)?;
-    if let Some(admin) = &context.global.admin {
-        config.admin = admin.clone();
-    }
-    let options = Options { allow_expired: args.allow_expired, cache: code_cache(), ..Options::default() };
+    let (file, config, options) = configured(context, args.allow_expired)?;
     let rehearsal = Rehearsal::of(&config, &options)?;
 
     let mut list = List { out: &mut context.console.out, passed: 0, warnings: 0, refused: Vec::new() };

@@ -3,7 +3,7 @@
 use super::{Context, Exit, Failure, serve};
 use crate::{
     app::{App, Options},
-    config, telemetry,
+    telemetry,
 };
 
 #[derive(Debug, clap::Args)]
@@ -14,18 +14,12 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    let file = config::find(context.global.config.as_deref())?;
-    let mut config = config::load(&file)?;
-    if let Some(admin) = &context.global.admin {
-        config.admin = admin.clone();
-    }
+    let (file, config, options) = serve::configured(context, args.allow_expired)?;
     let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
     serve::raise_file_limit();
     let strict = context.global.strict;
-    let options =
-        Options { strict, allow_expired: args.allow_expired, cache: serve::code_cache(), ..Options::default() };
     // With --strict a plugin's problem refuses the start as the configuration's do.
-    let app = App::start(config, options).map_err(|problems| match strict {
+    let app = App::start(config, Options { strict, ..options }).map_err(|problems| match strict {
         true => Failure::refused(problems),
         false => problems.into(),
     })?;

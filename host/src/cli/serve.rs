@@ -1,7 +1,11 @@
-//! What `run` and `try` share: where compiled code is kept, open files, and waiting for the signal to end.
+//! What commands that serve, or look whether they could, have in common: the configuration as the command line has it,
+//! where compiled code is kept, open files, and waiting for the signal to end.
 
-use super::{Exit, Failure};
-use crate::app::App;
+use super::{Context, Exit, Failure};
+use crate::{
+    app::{App, Options},
+    config::{self, model::Config},
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use tokio::{
@@ -11,6 +15,17 @@ use tokio::{
 
 /// Open files that are asked for: a hard limit may lie far beyond what any machine serves.
 const FILES_MOST: u64 = 1 << 20;
+
+/// The file, what it says but for what the command line says otherwise, and the options of a start from it.
+pub(super) fn configured(context: &Context<'_>, allow_expired: bool) -> Result<(PathBuf, Config, Options), Failure> {
+    let file = config::find(context.global.config.as_deref())?;
+    let mut config = config::load(&file)?;
+    if let Some(admin) = &context.global.admin {
+        config.admin = admin.clone();
+    }
+    let options = Options { allow_expired, cache: code_cache(), ..Options::default() };
+    Ok((file, config, options))
+}
 
 /// Where compiled plugins are kept between two starts: `$XDG_CACHE_HOME/pointsman`, else `~/.cache/pointsman`. None where
 /// there is no home: then each start compiles anew.

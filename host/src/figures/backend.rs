@@ -2,6 +2,7 @@
 //! reading is one relaxed load. An average that two workers move at the same moment may lose one of the two samples:
 //! figures steer, they do not account.
 
+use super::micros;
 use std::{
     sync::{
         Arc,
@@ -105,7 +106,7 @@ impl BackendFigures {
     }
 
     fn age_us(&self, now: Instant) -> u64 {
-        u64::try_from(self.age(now).as_micros()).unwrap_or(u64::MAX)
+        micros(self.age(now))
     }
 
     fn answered_after(&self, took: Duration, now: Instant) {

@@ -10,7 +10,13 @@ pub use standing::Standing;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+/// Microseconds, as figures and plugins count time.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// The figures of every backend this process has known.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! What a plugin says: its log calls and what it prints. A bounded ring that `status` shows, and the host's own log. A
 //! flood costs two atomic operations a line and is counted.
 
+use crate::figures::micros;
 use std::{
     collections::VecDeque,
     sync::{
@@ -128,10 +129,6 @@ impl Log {
             })
             .is_ok()
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// One line, no longer than it may be, and nothing in it that moves a terminal's cursor.

@@ -1,7 +1,7 @@
 //! What one worker thread has for itself: its view, its connections to the backends, its source of chance.
 
 use super::{View, report::Warnings};
-use crate::{rng::Rng, state::Cell, upstream::Connections};
+use crate::{figures::micros, rng::Rng, state::Cell, upstream::Connections};
 use std::{
     cell::{RefCell, RefMut},
     rc::Rc,
@@ -61,7 +61,7 @@ impl Worker {
 
     /// Microseconds as plugins count them.
     pub fn micros(&self, now: Instant) -> u64 {
-        u64::try_from(now.saturating_duration_since(self.epoch).as_micros()).unwrap_or(u64::MAX)
+        micros(now.saturating_duration_since(self.epoch))
     }
 
     /// The cell it watches.

@@ -2,7 +2,6 @@
 
 use super::BadMessage;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue};
 
 /// Header lines of one head or trailer section.
 pub const FIELDS_MOST: usize = 128;
@@ -39,13 +38,6 @@ impl Block {
     }
 }
 
-/// A parsed line as our types, sharing the block's memory.
-pub fn field(block: &Bytes, line: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), BadMessage> {
-    let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadMessage::Malformed)?;
-    let value = HeaderValue::from_maybe_shared(block.slice_ref(line.value)).map_err(|_| BadMessage::Malformed)?;
-    Ok((name, value))
-}
-
 /// What the parser's complaint means.
 pub fn complaint(error: httparse::Error) -> BadMessage {
     match error {
@@ -56,49 +48,14 @@ pub fn complaint(error: httparse::Error) -> BadMessage {
     }
 }
 
-/// A `content-length`: digits and nothing else, no sign, no list, no overflow.
-pub fn content_length(value: &HeaderValue) -> Result<u64, BadMessage> {
-    let value = value.as_bytes();
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(BadMessage::ContentLength);
-    }
-    let digit = |length: u64, &digit: &u8| length.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    value.iter().try_fold(0, digit).ok_or(BadMessage::ContentLength)
-}
-
-/// Whether a list has this element.
-pub fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
-    value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
-}
-
-/// How many elements a list has.
-pub fn options(value: &HeaderValue) -> usize {
-    1 + memchr::memchr_iter(b',', value.as_bytes()).count()
-}
-
-/// Whether a `connection` line says nothing but what each connection decides for itself; it names no header to drop.
-pub fn is_plain_connection(value: &HeaderValue) -> bool {
-    let value = value.as_bytes();
-    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
+    use super::{super::testing::first, *};
 
     /// What comes of a block that arrives in pieces of this size.
     fn taken(bytes: &[u8], piece: usize) -> Result<Option<(Bytes, BytesMut)>, BadMessage> {
-        let (mut block, mut buffer) = (Block::default(), BytesMut::new());
-        let mut pieces = bytes.chunks(piece);
-        while let Some(piece) = pieces.next() {
-            buffer.extend_from_slice(piece);
-            if let Some(taken) = block.take(&mut buffer, 32, BadMessage::HeadTooLarge)? {
-                pieces.for_each(|rest| buffer.extend_from_slice(rest));
-                return Ok(Some((taken, buffer)));
-            }
-        }
-        Ok(None)
+        let mut block = Block::default();
+        first(bytes.chunks(piece), |buffer| block.take(buffer, 32, BadMessage::HeadTooLarge))
     }
 
     #[test]
@@ -127,27 +84,5 @@ mod tests {
         for bytes in [&b"one\ntwo\r\n\r\n"[..], b"one\r\n\n", b"\n", b"one\r\ntwo\r\n\r\r\n\n"] {
             assert_eq!(taken(bytes, 2).unwrap_err(), BadMessage::BareLineFeed, "{}", bytes.escape_ascii());
         }
-    }
-
-    fn length(text: &str) -> Result<u64, BadMessage> {
-        content_length(&HeaderValue::from_str(text).unwrap())
-    }
-
-    proptest! {
-        #[test]
-        fn lengths_are_digits_and_nothing_else(number: u64) {
-            prop_assert_eq!(length(&number.to_string()), Ok(number));
-            for bad in [format!("+{number}"), format!("-{number}"), format!("{number} "), format!("{number},{number}")] {
-                prop_assert_eq!(length(&bad), Err(BadMessage::ContentLength));
-            }
-        }
-    }
-
-    #[test]
-    fn a_length_past_64_bits_is_none() {
-        assert_eq!(length("18446744073709551615"), Ok(u64::MAX));
-        assert_eq!(length("000000000000000000000002"), Ok(2));
-        assert_eq!(length("18446744073709551616"), Err(BadMessage::ContentLength));
-        assert_eq!(length(""), Err(BadMessage::ContentLength));
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     BadMessage, Block, LAST_CHUNK, Piece,
-    block::{FIELDS_MOST, complaint, field},
+    block::{FIELDS_MOST, complaint},
     body::take,
+    fields::field,
     trailers,
 };
 

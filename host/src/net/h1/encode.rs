@@ -5,12 +5,12 @@ use http::HeaderMap;
 use std::io::Write;
 
 /// What stands behind a chunk's data.
-pub const CHUNK_END: &[u8] = b"\r\n";
+pub(super) const CHUNK_END: &[u8] = b"\r\n";
 /// What stands behind the last data of a body without trailers.
-pub const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+pub(super) const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
 
 /// Writes the line before a chunk.
-pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
+pub(super) fn chunk_size(out: &mut Vec<u8>, size: usize) {
     // Writing to a Vec cannot fail.
     let _ = write!(out, "{size:x}\r\n");
 }

@@ -5,15 +5,22 @@ mod block;
 mod body;
 mod chunked;
 mod encode;
+mod fields;
 mod inbox;
+mod outbox;
+#[cfg(test)]
+pub mod testing;
 mod trailers;
 
-pub use block::{Block, FIELDS_MOST, complaint, content_length, field, has_token, is_plain_connection, options};
+pub use block::{Block, FIELDS_MOST, complaint};
 pub use body::{Decoder, Piece};
-pub use encode::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field};
+pub use encode::{last_chunk, write_field};
+pub use fields::{Said, fields};
 pub use inbox::Inbox;
+pub use outbox::Outbox;
 
 use chunked::{EXTENSIONS_MOST, TRAILERS_MOST};
+use encode::{CHUNK_END, LAST_CHUNK, chunk_size};
 
 /// Bytes of one head.
 pub const HEAD_MOST: usize = 64 << 10;

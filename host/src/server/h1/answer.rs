@@ -6,7 +6,7 @@ use super::{
 };
 use crate::net::{
     Body, BodyError, Headers, Response,
-    h1::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk, write_field},
+    h1::{Outbox, last_chunk, write_field},
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -18,11 +18,6 @@ use std::{
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Pieces of a body up to this size are copied behind what waits already: cheaper than one more slice to write.
-const COPIED_MOST: usize = 8 << 10;
-/// So many bytes are gathered before they are sent, if they come at once.
-const GATHERED_MOST: usize = 32 << 10;
 
 /// What an answer has to know of its request.
 #[derive(Clone, Copy, Debug)]
@@ -136,60 +131,43 @@ impl Answer {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let has_room = |wire: &Wire<S>| !wire.is_full() && wire.waiting() < GATHERED_MOST;
-        while !self.ended && has_room(&wire.borrow()) {
+        while !self.ended && wire.borrow_mut().outbox().has_room() {
             // The wire is free meanwhile: a body that is polled may read the request's.
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Ok(true) };
             let is_last = self.body.is_end_stream();
             let mut wire = wire.borrow_mut();
             match frame.transpose()?.map(Frame::into_data) {
-                Some(Ok(data)) => self.piece(&mut wire, data, is_last)?,
+                Some(Ok(data)) => self.piece(wire.outbox(), data, is_last)?,
                 // Frames of other kinds than data and trailers do not exist yet.
-                Some(Err(frame)) => frame.into_trailers().map_or(Ok(()), |fields| self.end(&mut wire, fields))?,
-                None => self.end(&mut wire, HeaderMap::new())?,
+                Some(Err(frame)) => frame.into_trailers().map_or(Ok(()), |fields| self.end(wire.outbox(), fields))?,
+                None => self.end(wire.outbox(), HeaderMap::new())?,
             }
         }
         Ok(false)
     }
 
-    fn piece<S>(&mut self, wire: &mut Wire<S>, data: Bytes, is_last: bool) -> Result<(), Broken>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn piece(&mut self, outbox: &mut Outbox, data: Bytes, is_last: bool) -> Result<(), Broken> {
         // An empty chunk would end the body.
         if data.is_empty() {
-            return if is_last { self.end(wire, HeaderMap::new()) } else { Ok(()) };
+            return if is_last { self.end(outbox, HeaderMap::new()) } else { Ok(()) };
         }
-        let behind = match &mut self.framing {
-            Framing::None | Framing::UntilClose => b"",
+        match &mut self.framing {
+            Framing::None | Framing::UntilClose => outbox.piece(data),
             Framing::Length(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(Broken::Length)?;
-                b""
+                outbox.piece(data);
             }
-            Framing::Chunked => {
-                chunk_size(wire.text(), data.len());
-                if is_last { LAST_CHUNK } else { CHUNK_END }
-            }
-        };
-        if data.len() <= COPIED_MOST {
-            let text = wire.text();
-            text.extend_from_slice(&data);
-            text.extend_from_slice(behind);
-        } else {
-            wire.put(data, behind);
+            Framing::Chunked => outbox.chunk(data, is_last),
         }
         self.ended = is_last;
         if is_last && matches!(self.framing, Framing::Length(1..)) { Err(Broken::Length) } else { Ok(()) }
     }
 
-    fn end<S>(&mut self, wire: &mut Wire<S>, trailers: HeaderMap) -> Result<(), Broken>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    fn end(&mut self, outbox: &mut Outbox, trailers: HeaderMap) -> Result<(), Broken> {
         self.ended = true;
         match self.framing {
             Framing::Length(1..) => return Err(Broken::Length),
-            Framing::Chunked => last_chunk(wire.text(), &trailers),
+            Framing::Chunked => last_chunk(outbox.text(), &trailers),
             Framing::None | Framing::Length(0) | Framing::UntilClose => {}
         }
         Ok(())

@@ -106,7 +106,7 @@ where
         wire.answers();
         // Also where what is left of the body may still be wanted: nobody knows whether all of it will be.
         let close = close || !wire.can_go_on();
-        Answer::begin(wire.text(), response, framing, asked, close)
+        Answer::begin(wire.outbox().text(), response, framing, asked, close)
     };
     let sent = poll_fn(|cx| answer.poll(wire, cx)).await;
     if sent.is_err() && framing == Framing::UntilClose {

@@ -5,21 +5,19 @@ use super::head::{Head, HeadReader, Refusal};
 use crate::{
     net::{
         BodyError, Side,
-        h1::{BadMessage, Decoder, HEAD_MOST, Inbox, Piece},
+        h1::{BadMessage, Decoder, HEAD_MOST, Inbox, Outbox, Piece},
     },
     server::stream::{Abort, Stream},
 };
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::Frame;
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A larger buffer for what goes out is not kept from one answer to the next.
-const TEXT_KEPT_MOST: usize = 8 << 10;
 /// What a client may have sent of a body that nobody read, and still be listened to afterwards.
 const DISCARDED_MOST: u64 = 64 << 10;
 /// Tells a client that its body is welcome.
@@ -36,12 +34,7 @@ pub(super) struct Wire<S> {
     coming: Coming,
     /// Reads what is coming.
     decoder: Decoder,
-    /// Goes out in this order: text, payload, behind.
-    text: Vec<u8>,
-    /// Bytes of the text that went out.
-    sent: usize,
-    payload: Bytes,
-    behind: &'static [u8],
+    outbox: Outbox,
 }
 
 /// The body of the request under way.
@@ -72,10 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             number: 0,
             coming: Coming::Done,
             decoder: Decoder::Exact(0),
-            text: Vec::new(),
-            sent: 0,
-            payload: Bytes::new(),
-            behind: b"",
+            outbox: Outbox::default(),
         }
     }
 
@@ -168,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         if self.coming == Coming::Expected {
             self.coming = Coming::Invited;
-            self.text.extend_from_slice(CONTINUE);
+            self.outbox.text().extend_from_slice(CONTINUE);
         }
         if self.coming == Coming::Invited {
             ready!(self.poll_out(cx)).map_err(|_| downstream("the client left before its body was asked for"))?;
@@ -231,60 +221,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Poll::Ready(false)
     }
 
-    /// Where text that shall go out is written. Only while no payload waits.
-    pub(super) fn text(&mut self) -> &mut Vec<u8> {
-        &mut self.text
-    }
-
-    /// Puts a piece of a body behind the text, and something behind the piece. Only while no payload waits.
-    pub(super) fn put(&mut self, payload: Bytes, behind: &'static [u8]) {
-        self.payload = payload;
-        self.behind = behind;
-    }
-
-    /// Whether a payload waits: nothing can be put behind it.
-    pub(super) fn is_full(&self) -> bool {
-        !self.payload.is_empty() || !self.behind.is_empty()
-    }
-
-    /// Bytes of text that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.text.len() - self.sent
+    /// Where what shall go out is put.
+    pub(super) fn outbox(&mut self) -> &mut Outbox {
+        &mut self.outbox
     }
 
     /// Sends all that waits.
     pub(super) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.waiting() > 0 || self.is_full() {
-            let text = &self.text[self.sent..];
-            let stream = Pin::new(&mut self.stream);
-            let n = ready!(match (&self.payload[..], self.behind) {
-                ([], []) => stream.poll_write(cx, text),
-                (payload, behind) => stream.poll_write_vectored(cx, &[text, payload, behind].map(IoSlice::new)),
-            })?;
-            if n == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.went_out(n);
+        while !self.outbox.is_empty() {
+            ready!(self.outbox.poll_write(&mut self.stream, cx))?;
         }
-        self.text.clear();
-        self.sent = 0;
         Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn went_out(&mut self, n: usize) {
-        let text = n.min(self.waiting());
-        self.sent += text;
-        let payload = (n - text).min(self.payload.len());
-        self.payload.advance(payload);
-        self.behind = &self.behind[n - text - payload..];
     }
 
     /// Between two requests: buffers that grew are not kept.
     pub(super) fn rest(&mut self) {
         self.inbox.rest();
-        if self.text.capacity() > TEXT_KEPT_MOST {
-            self.text = Vec::new();
-        }
+        self.outbox.rest();
     }
 
     /// Whoever closes the connection now resets it: its end must not look like the end of an answer.

@@ -59,7 +59,7 @@ impl Exchange {
     ) -> Exchange {
         let Connection { mut link, home } = connection;
         let framing = Framing::of(request.method, &body);
-        encode::head(&mut link.write, &request, framing);
+        encode::head(link.outbox.text(), &request, framing);
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
         Exchange {
             link,

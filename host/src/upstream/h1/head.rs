@@ -2,10 +2,7 @@
 
 use crate::net::{
     Headers,
-    h1::{
-        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, OPTIONS_MOST, complaint, content_length,
-        field, has_token, is_plain_connection, options,
-    },
+    h1::{BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields},
 };
 use bytes::{Bytes, BytesMut};
 use http::{StatusCode, header};
@@ -25,16 +22,6 @@ pub(in crate::upstream) struct AnswerHead {
 
 /// Room for what the proxy adds to an answer's headers, so that the list does not grow.
 const HEADERS_ADDED: usize = 2;
-
-/// What the headers say about the message.
-#[derive(Default)]
-struct Said {
-    length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    /// Elements of `connection`.
-    options: usize,
-}
 
 /// Waits for the head of an answer.
 #[derive(Debug)]
@@ -89,39 +76,8 @@ fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMe
         return Err(BadMessage::SwitchedProtocols);
     }
 
-    let mut headers = Headers::with_capacity(parsed.headers.len() + HEADERS_ADDED);
-    let mut said = Said { close: version == 0, ..Said::default() };
-    for line in parsed.headers.iter() {
-        let (name, value) = field(&block, line)?;
-        if name == header::CONTENT_LENGTH {
-            let length = content_length(&value)?;
-            match said.length.replace(length) {
-                Some(before) if before != length => return Err(BadMessage::ContentLength),
-                Some(_) => continue,
-                None => {}
-            }
-        } else if name == header::TRANSFER_ENCODING {
-            // More than one coding, or the one twice, is more than was asked for. HTTP/1.0 knows none.
-            if said.chunked || version == 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(BadMessage::TransferEncoding);
-            }
-            said.chunked = true;
-            continue;
-        } else if name == header::CONNECTION {
-            said.options += options(&value);
-            if said.options > OPTIONS_MOST {
-                return Err(BadMessage::TooManyOptions);
-            }
-            said.close |= has_token(&value, b"close");
-            if is_plain_connection(&value) {
-                continue;
-            }
-        }
-        headers.append(name, value);
-    }
-    if said.chunked && said.length.is_some() {
-        return Err(BadMessage::LengthAndEncoding);
-    }
+    let (headers, mut said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
+    said.close |= version == 0;
     if status.is_informational() {
         return Ok(None);
     }
@@ -151,52 +107,24 @@ fn finish(status: StatusCode, mut headers: Headers, said: Said, asked_for_head: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::h1::testing::{first, scraps};
     use proptest::prelude::*;
 
     /// Status and headers of the first answer in these pieces, with what was left over.
     fn read<'a>(
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<(StatusCode, Headers, BytesMut)>, BadMessage> {
-        let (mut reader, mut buffer) = (HeadReader::new(false), BytesMut::new());
-        let mut pieces = pieces.into_iter();
-        while let Some(piece) = pieces.next() {
-            buffer.extend_from_slice(piece);
-            if let Some(head) = reader.take(&mut buffer)? {
-                pieces.for_each(|rest| buffer.extend_from_slice(rest));
-                return Ok(Some((head.status, head.headers, buffer)));
-            }
-        }
-        Ok(None)
+        let mut reader = HeadReader::new(false);
+        let read = first(pieces, |buffer| reader.take(buffer))?;
+        Ok(read.map(|(head, rest)| (head.status, head.headers, rest)))
     }
 
-    /// What answers, good and bad, are made of.
-    fn scraps() -> impl Strategy<Value = Vec<u8>> {
-        let scrap = prop::sample::select(vec![
-            "HTTP/1.1 200 OK\r\n",
-            "HTTP/1.1 103 Early Hints\r\n",
-            "HTTP/1.0 404\r\n",
-            "HTTP/1.",
-            "content-length: 2\r\n",
-            "content-length: 3\r\n",
-            "transfer-encoding: chunked\r\n",
-            "connection: close\r\n",
-            "x-a:  \t b \r\n",
-            ": x\r\n",
-            " x\r\n",
-            "\r\n",
-            "\r\n",
-            "\r\n",
-            "\n",
-            "\r",
-            "\0",
-            "ok",
-        ]);
-        prop::collection::vec(scrap, 0..12).prop_map(|scraps| scraps.concat().into_bytes())
-    }
+    const FIRST_LINES: &[&str] =
+        &["HTTP/1.1 200 OK\r\n", "HTTP/1.1 103 Early Hints\r\n", "HTTP/1.0 404\r\n", "HTTP/1."];
 
     proptest! {
         #[test]
-        fn a_head_reads_the_same_however_it_is_cut(bytes in scraps(), piece in 1_usize..40) {
+        fn a_head_reads_the_same_however_it_is_cut(bytes in scraps(FIRST_LINES, 12), piece in 1_usize..40) {
             prop_assert_eq!(read(bytes.chunks(piece)).ok(), read([&bytes[..]]).ok());
         }
 

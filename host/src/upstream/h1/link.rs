@@ -1,7 +1,10 @@
 //! A connection to a backend with what it keeps from one exchange to the next: its buffers and its timer, so that a
 //! kept-alive one allocates next to nothing per request.
 
-use crate::net::{Deadline, h1::Inbox};
+use crate::net::{
+    Deadline,
+    h1::{Inbox, Outbox},
+};
 use std::{
     io,
     net::SocketAddr,
@@ -10,16 +13,15 @@ use std::{
 };
 use tokio::{net::TcpStream, time::Instant};
 
-/// A larger write buffer is not kept: its request was out of the ordinary.
-const WRITE_KEPT_MOST: usize = 8 << 10;
+/// Room in a new write buffer: an ordinary head.
+const WRITE_FIRST: usize = 1 << 10;
 
 /// A TCP connection, its buffers and its timer.
 #[derive(Debug)]
 pub(in crate::upstream) struct Link {
     pub(super) stream: TcpStream,
     pub(super) inbox: Inbox,
-    /// What shall go out before the next piece of a body.
-    pub(super) write: Vec<u8>,
+    pub(super) outbox: Outbox,
     pub(super) deadline: Deadline,
     pub(super) reused: bool,
     backend: u64,
@@ -33,7 +35,7 @@ impl Link {
         Link {
             stream,
             inbox: Inbox::default(),
-            write: Vec::with_capacity(1 << 10),
+            outbox: Outbox::with_room(WRITE_FIRST),
             deadline: Deadline::new(Instant::now() + idle),
             reused: false,
             backend,
@@ -71,10 +73,7 @@ impl Link {
     /// After an exchange, before it is kept.
     pub(super) fn rest(&mut self) {
         self.reused = true;
-        self.write.clear();
-        if self.write.capacity() > WRITE_KEPT_MOST {
-            self.write = Vec::new();
-        }
+        self.outbox.rest();
         self.inbox.rest();
     }
 }

@@ -4,32 +4,25 @@
 use super::{encode::Framing, link::Link};
 use crate::net::{
     Body, BodyError, Side,
-    h1::{CHUNK_END, LAST_CHUNK, chunk_size, last_chunk},
+    h1::{Outbox, last_chunk},
 };
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body as _;
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::AsyncWrite;
 
-/// Pieces up to this size are copied behind what waits already: each write of its own would cost more.
-const COPIED_MOST: usize = 8 << 10;
-/// So many bytes are gathered before they are sent, if they come at once.
-const GATHERED_MOST: usize = 32 << 10;
-
-/// A request on its way out. In the order of sending: what the link's `write` holds, `payload`, `behind`.
+/// A request on its way out through its link's outbox.
 #[derive(Debug)]
 pub(super) struct Upload {
     body: Body,
     framing: Framing,
-    /// Bytes of the link's `write` that went out.
-    written: usize,
-    payload: Bytes,
-    behind: &'static [u8],
+    /// The piece that makes up the announced length: it waits until the client's message has ended, too, so that a client
+    /// that sends more than it announced gets no complete request through.
+    held: Bytes,
     stage: Stage,
     /// Something went out or came in since [`Upload::has_moved`] was asked.
     moved: bool,
@@ -54,15 +47,13 @@ enum Stage {
 }
 
 impl Upload {
-    /// The head stands in the link's `write`.
+    /// The head stands in the link's outbox.
     pub(super) fn new(body: Body, framing: Framing) -> Upload {
         let ended = matches!(framing, Framing::None | Framing::Length(0));
         Upload {
             body,
             framing,
-            written: 0,
-            payload: Bytes::new(),
-            behind: b"",
+            held: Bytes::new(),
             stage: if ended { Stage::Ended } else { Stage::Open },
             moved: false,
             starved: false,
@@ -99,133 +90,86 @@ impl Upload {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<(), BodyError> {
         while self.is_under_way() {
             self.starved = false;
-            while !self.starved && self.wants_more(link) {
-                self.starved = self.poll_body(cx, &mut link.write)?.is_pending();
+            while !self.starved && self.wants_more(&link.outbox) {
+                self.starved = self.poll_body(cx, &mut link.outbox)?.is_pending();
             }
-            if !self.has_something(link) {
+            if link.outbox.is_empty() {
                 if self.starved {
                     break;
                 }
                 if matches!(self.stage, Stage::Ended) {
                     self.stage = Stage::Sent;
                 }
-            } else {
-                match self.poll_write(cx, link) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => self.stage = Stage::Refused(error),
-                    Poll::Pending => break,
+                continue;
+            }
+            match link.outbox.poll_write(&mut link.stream, cx) {
+                Poll::Ready(Ok(())) => {
+                    self.sent = true;
+                    self.moved = true;
                 }
+                Poll::Ready(Err(error)) => self.stage = Stage::Refused(error),
+                Poll::Pending => break,
             }
         }
         Ok(())
     }
 
-    /// Small pieces are gathered, a large one goes by itself. With the announced length at hand, the last piece waits
-    /// until the client's message has ended, too: a client that sends more than it announced gets no complete request
-    /// through.
-    fn wants_more(&self, link: &Link) -> bool {
-        let has_room = !self.has_piece() && link.write.len() - self.written < GATHERED_MOST;
-        matches!(self.stage, Stage::Open) && (self.framing == Framing::Length(0) || has_room)
-    }
-
-    fn has_piece(&self) -> bool {
-        !self.payload.is_empty() || !self.behind.is_empty()
-    }
-
-    fn is_held(&self) -> bool {
-        matches!(self.stage, Stage::Open) && self.framing == Framing::Length(0)
-    }
-
-    fn has_something(&self, link: &Link) -> bool {
-        self.written < link.write.len() || (self.has_piece() && !self.is_held())
+    /// With the announced length at hand, what follows the held piece is not put into the outbox.
+    fn wants_more(&self, outbox: &Outbox) -> bool {
+        matches!(self.stage, Stage::Open) && (self.framing == Framing::Length(0) || outbox.has_room())
     }
 
     /// Takes the next frame of the body.
-    fn poll_body(&mut self, cx: &mut Context<'_>, write: &mut Vec<u8>) -> Poll<Result<(), BodyError>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> Poll<Result<(), BodyError>> {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
-            return Poll::Ready(self.end(write, None));
+            return Poll::Ready(self.end(outbox, HeaderMap::new()));
         };
         self.touched = true;
         self.moved = true;
         let frame = match frame.into_data() {
-            Ok(data) => return Poll::Ready(self.piece(data, write)),
+            Ok(data) => return Poll::Ready(self.piece(data, outbox)),
             Err(frame) => frame,
         };
         // Frames of other kinds than data and trailers do not exist yet.
-        Poll::Ready(frame.into_trailers().map_or(Ok(()), |fields| self.end(write, Some(fields))))
+        Poll::Ready(frame.into_trailers().map_or(Ok(()), |fields| self.end(outbox, fields)))
     }
 
-    fn piece(&mut self, data: Bytes, write: &mut Vec<u8>) -> Result<(), BodyError> {
+    fn piece(&mut self, data: Bytes, outbox: &mut Outbox) -> Result<(), BodyError> {
+        let is_last = self.body.is_end_stream();
+        if data.is_empty() {
+            // An empty chunk would end the body.
+            return if is_last { self.end(outbox, HeaderMap::new()) } else { Ok(()) };
+        }
         match &mut self.framing {
-            _ if data.is_empty() => {} // an empty chunk would end the body
-            Framing::Length(left) => match left.checked_sub(data.len() as u64) {
-                Some(rest) => {
-                    *left = rest;
-                    if rest > 0 && data.len() <= COPIED_MOST {
-                        write.extend_from_slice(&data);
-                    } else {
-                        self.payload = data;
-                    }
-                }
-                None => return Err(BodyError::new(Side::Downstream, "the body is longer than announced")),
-            },
-            Framing::Chunked | Framing::None => {
-                chunk_size(write, data.len());
-                if data.len() <= COPIED_MOST {
-                    write.extend_from_slice(&data);
-                    write.extend_from_slice(CHUNK_END);
+            Framing::Length(left) => {
+                *left = left
+                    .checked_sub(data.len() as u64)
+                    .ok_or_else(|| BodyError::new(Side::Downstream, "the body is longer than announced"))?;
+                if *left > 0 {
+                    outbox.piece(data);
                 } else {
-                    self.payload = data;
-                    self.behind = CHUNK_END;
+                    self.held = data;
                 }
+                if is_last { self.end(outbox, HeaderMap::new()) } else { Ok(()) }
+            }
+            Framing::Chunked | Framing::None => {
+                outbox.chunk(data, is_last);
+                if is_last {
+                    self.stage = Stage::Ended;
+                }
+                Ok(())
             }
         }
-        if self.body.is_end_stream() { self.end(write, None) } else { Ok(()) }
     }
 
-    fn end(&mut self, write: &mut Vec<u8>, trailers: Option<HeaderMap>) -> Result<(), BodyError> {
+    fn end(&mut self, outbox: &mut Outbox, trailers: HeaderMap) -> Result<(), BodyError> {
         self.stage = Stage::Ended;
         match self.framing {
-            Framing::Length(1..) => Err(BodyError::new(Side::Downstream, "the body is shorter than announced")),
-            Framing::Chunked if self.has_piece() => {
-                self.behind = LAST_CHUNK;
-                Ok(())
-            }
-            Framing::Chunked => {
-                last_chunk(write, &trailers.unwrap_or_default());
-                Ok(())
-            }
-            Framing::Length(0) | Framing::None => Ok(()),
+            Framing::Length(1..) => return Err(BodyError::new(Side::Downstream, "the body is shorter than announced")),
+            Framing::Length(0) => outbox.piece(std::mem::take(&mut self.held)),
+            Framing::Chunked => last_chunk(outbox.text(), &trailers),
+            Framing::None => {}
         }
-    }
-
-    /// One write of all there is.
-    fn poll_write(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<io::Result<()>> {
-        let before = &link.write[self.written..];
-        let (payload, behind) = if self.is_held() { (&b""[..], &b""[..]) } else { (&self.payload[..], self.behind) };
-        let stream = Pin::new(&mut link.stream);
-        let n = ready!(match (payload, behind) {
-            ([], []) => stream.poll_write(cx, before),
-            _ => stream.poll_write_vectored(cx, &[before, payload, behind].map(IoSlice::new)),
-        })?;
-        if n == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.sent = true;
-        self.moved = true;
-        self.went_out(n, &mut link.write);
-        Poll::Ready(Ok(()))
-    }
-
-    fn went_out(&mut self, n: usize, write: &mut Vec<u8>) {
-        let before = n.min(write.len() - self.written);
-        self.written += before;
-        if self.written == write.len() {
-            write.clear();
-            self.written = 0;
-        }
-        let payload = (n - before).min(self.payload.len());
-        self.payload.advance(payload);
-        self.behind = &self.behind[n - before - payload..];
+        Ok(())
     }
 }
