@@ -1,6 +1,8 @@
 //! Pointsman in this process: the same `App` that the binary starts, with worker threads of its own.
 
-use crate::{certs, cli::target, client::Client, nginx::Nginx, origin::Origin, plugins::Plugins, story::aside};
+use crate::{
+    certs, cli::target, client::Client, nginx::Nginx, origin::Origin, plugins::Plugins, process::Process, story::aside,
+};
 use pointsman::{
     admin::api::{LogLine, Plugin, Pool, Status},
     app::{App, Drained, Options},
@@ -338,6 +340,12 @@ impl Backend for Origin {
 impl Backend for Nginx {
     fn address(&self) -> SocketAddr {
         Nginx::address(self)
+    }
+}
+
+impl Backend for Process {
+    fn address(&self) -> SocketAddr {
+        Process::address(self)
     }
 }
 

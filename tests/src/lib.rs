@@ -4,6 +4,7 @@
 //! | room | who it plays |
 //! |---|---|
 //! | [`origin`] | a backend that does what a script says, and remembers what it was asked |
+//! | [`process`] | a backend that can be killed and frozen |
 //! | [`nginx`] | a backend that somebody else wrote |
 //! | [`edge`] | Pointsman in this process, on threads of its own |
 //! | [`cli`] | Pointsman as a process of its own: the binary that users run |
@@ -30,5 +31,6 @@ pub mod memory;
 pub mod nginx;
 pub mod origin;
 pub mod plugins;
+pub mod process;
 pub mod sockets;
 pub mod story;

@@ -2,9 +2,12 @@
 //! connections alive, and never ask twice: what was refused, reset or broken off is counted as that.
 
 use crate::{
-    client::{Heard, Hello, Raw},
+    client::{self, Client, Heard, Hello, Raw},
     story::PATIENCE,
 };
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
 use std::{
     collections::BTreeMap,
     io,
@@ -32,16 +35,26 @@ pub enum Pace {
     Parallel(usize),
 }
 
-/// Whom they ask, and for what.
+/// Whom they ask, and for what: `GET /`, unless it says otherwise.
 #[derive(Clone)]
 pub struct Target {
     address: SocketAddr,
-    /// How they say hello; none: plain HTTP.
-    hello: Option<Hello>,
+    way: Way,
+    request: Request<Full<Bytes>>,
 }
 
-/// What they ask for.
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n";
+#[derive(Clone)]
+enum Way {
+    Plain,
+    Tls(Hello),
+    H2,
+}
+
+/// What they ask on; kept alive.
+enum Connection {
+    H1(Raw),
+    H2(Client),
+}
 
 /// Load that goes on until [`Load::stop`].
 pub struct Load {
@@ -71,19 +84,31 @@ struct Shared {
     target: Target,
     stopped: OnceLock<Instant>,
     under_way: AtomicUsize,
-    idle: Mutex<Vec<Raw>>,
+    idle: Mutex<Vec<Connection>>,
     report: Mutex<Report>,
 }
 
 impl Target {
     /// Plain HTTP.
     pub fn plain(address: SocketAddr) -> Target {
-        Target { address, hello: None }
+        Target { address, way: Way::Plain, request: client::request(Method::GET, "/") }
     }
 
     /// TLS, whoever signed the certificate.
     pub fn insecure(address: SocketAddr) -> Target {
-        Target { address, hello: Some(Hello::insecure("localhost")) }
+        Target { way: Way::Tls(Hello::insecure("localhost")), ..Target::plain(address) }
+    }
+
+    /// HTTP/2 over TLS, to `shop.test`.
+    pub fn h2(address: SocketAddr) -> Target {
+        Target { way: Way::H2, ..Target::plain(address) }
+    }
+
+    /// With this method, and a body of so many bytes.
+    pub fn sending(mut self, method: Method, length: usize) -> Target {
+        *self.request.method_mut() = method;
+        *self.request.body_mut() = Full::new(vec![b'x'; length].into());
+        self
     }
 }
 
@@ -146,6 +171,11 @@ impl Report {
     /// Requests begun each second.
     pub fn rate(&self) -> f64 {
         self.sent as f64 / self.lasted.as_secs_f64()
+    }
+
+    /// Requests that were not answered with 200, whole.
+    pub fn failures(&self) -> u64 {
+        self.sent - self.answered.get(&200).copied().unwrap_or(0)
     }
 
     /// The latency that this share of answers did not exceed, such as 0.99.
@@ -225,24 +255,46 @@ async fn ask(shared: Arc<Shared>, due: Instant) {
     }
 }
 
-async fn connect(target: &Target) -> io::Result<Raw> {
-    match &target.hello {
-        None => Raw::try_plain(target.address).await,
-        Some(hello) => Raw::try_tls_with(target.address, hello).await,
-    }
+async fn connect(target: &Target) -> io::Result<Connection> {
+    Ok(match &target.way {
+        Way::Plain => Connection::H1(Raw::try_plain(target.address).await?),
+        Way::Tls(hello) => Connection::H1(Raw::try_tls_with(target.address, hello).await?),
+        Way::H2 => Connection::H2(Client::h2(target.address).await),
+    })
 }
 
-async fn exchange(mut connection: Raw, shared: &Shared) -> Result<(u16, String), &'static str> {
-    connection.say(REQUEST).await;
-    match connection.hear(PATIENCE).await {
-        Heard::Answer(answer) if answer.whole => {
-            if answer.header("connection").is_none_or(|value| value != "close") {
-                shared.idle.lock().unwrap().push(connection);
+async fn exchange(connection: Connection, shared: &Shared) -> Result<(u16, String), &'static str> {
+    let request = &shared.target.request;
+    let (status, body, connection) = match connection {
+        Connection::H1(mut raw) => {
+            raw.say(&on_the_wire(request).await).await;
+            match raw.hear(PATIENCE).await {
+                Heard::Answer(answer) if answer.whole => {
+                    let goes_on = answer.header("connection").is_none_or(|value| value != "close");
+                    (answer.status, answer.body, goes_on.then_some(Connection::H1(raw)))
+                }
+                Heard::Answer(_) => return Err("broken off"),
+                Heard::Closed => return Err("closed or reset"),
+                Heard::Silence => return Err("no answer in time"),
             }
-            Ok((answer.status, String::from_utf8_lossy(&answer.body).into_owned()))
         }
-        Heard::Answer(_) => Err("broken off"),
-        Heard::Closed => Err("closed or reset"),
-        Heard::Silence => Err("no answer in time"),
-    }
+        Connection::H2(mut client) => match client.send(request.clone()).await {
+            Ok(answer) => {
+                let goes_on = !client.is_closed();
+                (answer.status.as_u16(), answer.body.to_vec(), goes_on.then_some(Connection::H2(client)))
+            }
+            Err(failure) if failure.status.is_some() => return Err("broken off"),
+            Err(_) => return Err("reset"),
+        },
+    };
+    shared.idle.lock().unwrap().extend(connection);
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// The request as HTTP/1.1 writes it.
+async fn on_the_wire(request: &Request<Full<Bytes>>) -> Vec<u8> {
+    let body = request.body().clone().collect().await.expect("a body in memory").to_bytes();
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{} {} HTTP/1.1\r\nHost: shop.test\r\n{length}\r\n", request.method(), request.uri());
+    [head.as_bytes(), &body].concat()
 }

@@ -21,7 +21,12 @@ pub struct Place {
 impl Place {
     /// A fresh one.
     pub fn new() -> Place {
-        let held = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a free loopback port");
+        Place::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+    }
+
+    /// One that another process of ours holds as well.
+    pub fn at(address: SocketAddr) -> Place {
+        let held = bound(address).expect("a free loopback port");
         let address = held.local_addr().unwrap().as_socket().unwrap();
         Place { address, _held: held }
     }

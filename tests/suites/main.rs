@@ -12,6 +12,7 @@ mod admission;
 mod answers;
 mod availability;
 mod balance;
+mod chaos;
 mod cli;
 mod config;
 mod directory;

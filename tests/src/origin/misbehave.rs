@@ -17,7 +17,8 @@ pub fn misbehaving() -> Origin {
     })
 }
 
-fn reply(mode: &str) -> Option<Reply> {
+/// The answer of a mode; none when there is no such mode.
+pub(crate) fn reply(mode: &str) -> Option<Reply> {
     let head = "HTTP/1.1 200 OK\r\n";
     let ends = |bytes: &str| Reply::bytes(bytes.to_owned()).then(Step::Close);
     let goes_on = |bytes: &str| Reply::bytes(bytes.to_owned());

@@ -6,6 +6,7 @@ mod reply;
 mod wire;
 
 pub use misbehave::misbehaving;
+pub(crate) use misbehave::reply;
 pub use reply::{Gate, Reply, Step};
 pub use wire::Seen;
 
@@ -52,6 +53,14 @@ impl Origin {
     /// Answers as the script says.
     pub fn new(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Origin {
         let origin = Origin::dead(script);
+        origin.revive();
+        origin
+    }
+
+    /// As [`Origin::new`], where another process of ours holds the [`Place`].
+    pub fn at(address: SocketAddr, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Origin {
+        let mut origin = Origin::dead(script);
+        origin.place = Place::at(address);
         origin.revive();
         origin
     }

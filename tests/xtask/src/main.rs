@@ -5,6 +5,7 @@ mod cargo;
 mod cases;
 mod guests;
 mod nginx;
+mod soak;
 mod stock;
 mod test;
 mod try_out;
@@ -17,6 +18,8 @@ cargo xtask TASK
 
   try [ARGS]     build all there is and run `pointsman try ARGS`
   test [ARGS]    run every test, and list what became of the cases; ARGS go to `cargo test`
+  soak [--minutes N] [--seed S]
+                 three backends under load, one after the other killed, started anew, slowed; prints what became of all
   stock          build the stock plugins into host/stock, where the host embeds them
   check          what must hold before any test: format, and clippy without a warning
   bench [ARGS]   run the host's benches; ARGS go to `cargo bench`
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let done = match task.as_str() {
         "try" => try_out::run(&rest),
         "test" => test::run(&rest),
+        "soak" => soak::run(&rest),
         "stock" => stock::build(),
         "check" => check(),
         "bench" => bench(&rest),
