@@ -11,6 +11,7 @@ use crate::{
     config::model::{AdminAddress, Config},
     drain::Drain,
     figures::Figures,
+    net::Address,
     plugin::{
         Runtime,
         loader::{self, Loader},
@@ -26,7 +27,6 @@ use crate::{
 use status::StatusSource;
 use std::{
     io,
-    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -86,7 +86,7 @@ pub struct App {
     grace: Duration,
     workers: Workers,
     admin: admin::Server,
-    listeners: Vec<(String, SocketAddr)>,
+    listeners: Vec<(String, Address)>,
     status: Arc<StatusSource>,
     /// Last: what runs on it is told to end by the fields above.
     side: tokio::runtime::Runtime,
@@ -109,7 +109,8 @@ impl App {
         let admin = admin::bind(&config.admin).map_err(|problem| vec![problem]);
         let (doors, admin) = both(doors, admin)?;
         let bound = config.listeners.iter().zip(&doors);
-        let listeners: Vec<_> = bound.map(|(config, door)| (config.name.clone(), door.sockets.address())).collect();
+        let listeners: Vec<_> =
+            bound.map(|(config, door)| (config.name.clone(), door.sockets.address().clone())).collect();
 
         let side = side_runtime().map_err(cannot_start)?;
         let workers = config.server.workers;
@@ -135,7 +136,7 @@ impl App {
     }
 
     /// Names and bound addresses, in the order of the configuration.
-    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+    pub fn listeners(&self) -> &[(String, Address)] {
         &self.listeners
     }
 

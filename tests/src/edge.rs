@@ -7,6 +7,7 @@ use pointsman::{
     admin::api::{LogLine, Plugin, Pool, Status},
     app::{App, Drained, Options},
     config::model,
+    net::Address,
     problem::Problem,
 };
 use std::{
@@ -50,7 +51,7 @@ struct Route {
 /// Somebody who can be a backend.
 pub trait Backend {
     /// Where it listens.
-    fn address(&self) -> SocketAddr;
+    fn address(&self) -> Address;
 }
 
 /// One plain listener, two workers, and nothing behind it yet.
@@ -80,8 +81,8 @@ impl Builder {
 
     /// One more listener.
     pub fn listen(mut self, name: &str, tls: Option<model::Tls>) -> Builder {
-        let listener = model::Listener::new(name, (Ipv4Addr::LOCALHOST, 0).into());
-        self.listeners.push(model::Listener { tls, ..listener });
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        self.listeners.push(model::Listener { tls, ..model::Listener::new(name, address) });
         self
     }
 
@@ -93,8 +94,9 @@ impl Builder {
 
     /// One more pool, with round robin.
     pub fn pool(mut self, name: &str, backends: &[&dyn Backend]) -> Builder {
-        let backend = |backend: &&dyn Backend| model::Backend::new(backend.address().to_string(), backend.address());
-        self.pools.push(model::Pool::new(name, backends.iter().map(backend).collect()));
+        let backends =
+            backends.iter().map(|backend| model::Backend::new(backend.address().to_string(), backend.address()));
+        self.pools.push(model::Pool::new(name, backends.collect()));
         self
     }
 
@@ -237,7 +239,7 @@ impl Builder {
 impl Edge {
     /// Where its first listener is.
     pub fn address(&self) -> SocketAddr {
-        self.app().listeners()[0].1
+        self.tcp(0)
     }
 
     /// Where a listener is.
@@ -246,7 +248,11 @@ impl Edge {
     /// When there is none of that name.
     pub fn listener(&self, name: &str) -> SocketAddr {
         let all = self.app().listeners();
-        all.iter().find(|(n, _)| n == name).expect("a listener of that name").1
+        self.tcp(all.iter().position(|(n, _)| n == name).expect("a listener of that name"))
+    }
+
+    fn tcp(&self, listener: usize) -> SocketAddr {
+        self.app().listeners()[listener].1.tcp().expect("a listener on the network")
     }
 
     /// The whole process, as `pointsman status` shows it.
@@ -332,14 +338,14 @@ impl Drop for Edge {
 }
 
 impl Backend for Origin {
-    fn address(&self) -> SocketAddr {
-        Origin::address(self)
+    fn address(&self) -> Address {
+        Origin::address(self).into()
     }
 }
 
 impl Backend for Nginx {
-    fn address(&self) -> SocketAddr {
-        Nginx::address(self)
+    fn address(&self) -> Address {
+        Nginx::address(self).into()
     }
 }
 
@@ -350,8 +356,14 @@ impl Backend for Process {
 }
 
 impl Backend for SocketAddr {
-    fn address(&self) -> SocketAddr {
-        *self
+    fn address(&self) -> Address {
+        (*self).into()
+    }
+}
+
+impl Backend for PathBuf {
+    fn address(&self) -> Address {
+        self.as_path().into()
     }
 }
 

@@ -31,4 +31,5 @@ mod http2;
 mod routes;
 mod stock_plugins;
 mod tls;
+mod unix;
 mod walls;

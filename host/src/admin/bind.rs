@@ -3,17 +3,14 @@
 use super::{access::Access, directory};
 use crate::{
     config::model::AdminAddress,
+    net::SocketFile,
     problem::{Code, Problem},
 };
 use std::{
-    fs,
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
-    os::unix::{
-        fs::{FileTypeExt, MetadataExt, PermissionsExt},
-        net::UnixListener,
-    },
-    path::{Path, PathBuf},
+    os::unix::net::UnixListener,
+    path::Path,
 };
 
 /// Connections that wait to be taken.
@@ -31,39 +28,6 @@ pub struct Bound {
 pub(super) enum Socket {
     Unix(UnixListener, SocketFile),
     Tcp(TcpListener),
-}
-
-/// A socket file; removed when dropped, unless a successor has put its own there by then.
-#[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: Identity,
-}
-
-/// Device, inode, and when it last changed, for the number of an inode that is gone is used again.
-type Identity = (u64, u64, i64, i64);
-
-impl SocketFile {
-    fn at(path: &Path) -> io::Result<SocketFile> {
-        Ok(SocketFile { path: path.to_owned(), identity: identity(path)? })
-    }
-
-    fn remove(&self) -> io::Result<()> {
-        let _guard = directory::lock_for(&self.path)?;
-        if identity(&self.path)? == self.identity { fs::remove_file(&self.path) } else { Ok(()) }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Nobody is there to be told; the next start replaces a dead socket.
-        let _ = self.remove();
-    }
-}
-
-fn identity(path: &Path) -> io::Result<Identity> {
-    let there = fs::symlink_metadata(path)?;
-    Ok((there.dev(), there.ino(), there.ctime(), there.ctime_nsec()))
 }
 
 /// Binds the admin address. A dead socket file is replaced.
@@ -101,35 +65,8 @@ fn bind_tcp(asked: SocketAddr) -> io::Result<(Socket, AdminAddress)> {
 
 fn bind_unix(path: &Path) -> io::Result<Socket> {
     directory::make_for(path)?;
-    // Two starts at once must not each take the other's new socket for a dead one.
-    let _guard = directory::lock_for(path)?;
-    match fs::symlink_metadata(path) {
-        Ok(file) if !file.file_type().is_socket() => {
-            return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is there"));
-        }
-        Ok(_) if is_live(path)? => return Err(ErrorKind::AddrInUse.into()),
-        Ok(_) => fs::remove_file(path)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    socket.bind(&socket2::SockAddr::unix(path)?)?;
-    // Before it listens: nobody gets in while the mode is still the default one.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-    let file = SocketFile::at(path)?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(Socket::Unix(socket.into(), file))
-}
-
-/// Whether somebody listens behind a socket file; one who is too busy to take a call does.
-fn is_live(path: &Path) -> io::Result<bool> {
-    let caller = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
-    caller.set_nonblocking(true)?;
-    Ok(match caller.connect(&socket2::SockAddr::unix(path)?) {
-        Ok(()) => true,
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
-    })
+    let (listener, file) = SocketFile::listen(path, 0o600, BACKLOG)?;
+    Ok(Socket::Unix(listener, file))
 }
 
 fn cannot_bind(address: &AdminAddress, error: &io::Error) -> Problem {
@@ -146,6 +83,7 @@ fn cannot_bind(address: &AdminAddress, error: &io::Error) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn a_live_socket_is_left_alone_and_a_dead_one_replaced() {

@@ -3,19 +3,11 @@
 
 use crate::config::runtime_directory;
 use std::{
-    fs::{self, File, TryLockError},
+    fs,
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
-    thread,
-    time::Duration,
 };
-use tokio::time::Instant;
-
-/// How long another process may keep a directory locked: a start holds it for a few system calls.
-const LOCK_MOST: Duration = Duration::from_secs(1);
-/// Between two looks at it.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// The directory of this file: made for its user alone where there is none.
 pub(super) fn make_for(file: &Path) -> io::Result<()> {
@@ -51,20 +43,6 @@ fn check(directory: &Path) -> io::Result<()> {
         return Ok(());
     };
     Err(io::Error::new(ErrorKind::PermissionDenied, format!("{} {wrong}", directory.display())))
-}
-
-/// Keeps other starts and ends of this program away from the directory of this file until it is dropped.
-pub(super) fn lock_for(file: &Path) -> io::Result<File> {
-    let directory = File::open(of(file))?;
-    let end = Instant::now() + LOCK_MOST;
-    loop {
-        match directory.try_lock() {
-            Ok(()) => return Ok(directory),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::park_timeout(LOCK_PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(ErrorKind::AddrInUse.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-    }
 }
 
 fn of(file: &Path) -> &Path {

@@ -3,9 +3,9 @@
 use super::{
     access::Access,
     api::{LogLine, Status},
-    bind::{Bound, Socket, SocketFile},
+    bind::{Bound, Socket},
 };
-use crate::{config::model::AdminAddress, drain::Live};
+use crate::{config::model::AdminAddress, drain::Live, net::SocketFile};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;

@@ -5,11 +5,12 @@ use super::{Options, cannot_start, prepare, side_runtime, status};
 use crate::{
     admin::{self, api},
     config::model::Config,
+    net::Address,
     problem::Problem,
     server::Sockets,
     tls::Certificate,
 };
-use std::{net::SocketAddr, path::Path};
+use std::path::Path;
 
 /// What a start would find.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct Rehearsal {
     /// All certificates of all listeners.
     pub certificates: Vec<Result<Certificate, Problem>>,
     /// The addresses of all listeners, and whether they could be listened on.
-    pub ports: Vec<(SocketAddr, Result<(), Problem>)>,
+    pub ports: Vec<(Address, Result<(), Problem>)>,
     /// Whether the admin address could be listened on.
     pub admin: Result<(), Problem>,
     /// Every plugin that was admitted or refused.
@@ -40,7 +41,7 @@ impl Rehearsal {
             sources.map(|source| Certificate::load(source, Path::new(""), options.allow_expired)).collect();
         // Bound all at once, as a start does, so that two listeners cannot have the same port one after the other.
         let ports: Vec<_> =
-            config.listeners.iter().map(|listener| (listener.address, Sockets::bind(listener, 1))).collect();
+            config.listeners.iter().map(|listener| (listener.address.clone(), Sockets::bind(listener, 1))).collect();
         let ports = ports.into_iter().map(|(address, bound)| (address, bound.map(drop))).collect();
         let admin = admin::try_bind(&config.admin);
 

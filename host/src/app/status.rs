@@ -7,12 +7,12 @@ use crate::{
     },
     balance,
     config::model::{Config, Fallback},
+    net::Address,
     plugin::{FaultKind, Generation, Origin},
     state::{Applier, Board, Cell, Entry, Snapshot},
     upstream::Backend,
 };
 use std::{
-    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -30,7 +30,7 @@ pub(super) struct StatusSource {
 }
 
 impl StatusSource {
-    pub(super) fn new(config: &Config, bound: &[(String, SocketAddr)], applier: &Applier) -> StatusSource {
+    pub(super) fn new(config: &Config, bound: &[(String, Address)], applier: &Applier) -> StatusSource {
         let listeners = config.listeners.iter().zip(bound).map(|(config, (name, address))| api::Listener {
             name: name.clone(),
             address: address.to_string(),

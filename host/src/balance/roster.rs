@@ -50,7 +50,7 @@ fn member(backend: &Backend, standing: Standing) -> Member {
     Member {
         id: backend.id,
         name: backend.name.clone(),
-        address: backend.address,
+        address: backend.address.clone(),
         weight: backend.weight,
         priority: backend.priority,
         zone: backend.zone.clone(),

@@ -14,13 +14,13 @@ use crate::{
     rng::Rng,
     upstream::{Backend, Pool},
 };
-use std::{sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Runtime, time::Instant};
 
 /// A pool of ready backends `b0`, `b1`, … with these weights and priorities.
 pub(super) fn pool(backends: &[(u32, u32)]) -> Arc<Pool> {
     let backend = |(number, &(weight, priority)): (u16, &(u32, u32))| {
-        let address = ([127, 0, 0, 1], 9000 + number).into();
+        let address = SocketAddr::from(([127, 0, 0, 1], 9000 + number));
         model::Backend { weight, priority, ..model::Backend::new(format!("b{number}"), address) }
     };
     let config = model::Pool::new("test", (0..).zip(backends).map(backend).collect());

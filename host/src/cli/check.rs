@@ -8,13 +8,13 @@ use crate::{
     },
     app::Rehearsal,
     config::model::Config,
+    net::Address,
     problem::Problem,
     tls::Certificate,
 };
 use std::{
     fmt::Display,
     io::{self, Write},
-    net::SocketAddr,
     time::SystemTime,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     certificates(rehearsal.certificates, &mut list)?;
     let mut running = Running { client: Client::new(Some(&config.admin)), status: None };
     for (address, bound) in rehearsal.ports {
-        port(address, bound, &mut running, &mut list)?;
+        port(&address, bound, &mut running, &mut list)?;
     }
     admin(&config, rehearsal.admin, &mut running, &mut list)?;
     plugins(&rehearsal.plugins, &rehearsal.amiss, &mut list)?;
@@ -122,22 +122,25 @@ struct Running {
 
 impl Running {
     /// The process that serves this address.
-    fn holder(&mut self, address: SocketAddr) -> Option<u32> {
+    fn holder(&mut self, address: &Address) -> Option<u32> {
         let status = self.status.get_or_insert_with(|| self.client.get("/v1/status").ok()).as_ref()?;
         let holds = status.listeners.iter().any(|listener| listener.address == address.to_string());
         holds.then_some(status.pid)
     }
 }
 
-fn port(address: SocketAddr, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
-    let what = format!("port {address}");
+fn port(address: &Address, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
+    let what = match address {
+        Address::Tcp(address) => format!("port {address}"),
+        Address::Unix(path) => format!("socket {}", path.display()),
+    };
     free_or_held(&what, bound, || running.holder(address), list)
 }
 
 /// A Pointsman behind the admin address is this configuration's own if it serves one of its listeners; any other would
 /// keep `run` from starting.
 fn admin(config: &Config, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
-    let own = || config.listeners.iter().find_map(|listener| running.holder(listener.address));
+    let own = || config.listeners.iter().find_map(|listener| running.holder(&listener.address));
     free_or_held(&format!("admin {}", config.admin), bound, own, list)
 }
 

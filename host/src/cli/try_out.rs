@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     let config = config(listen, &backends, directory.clone(), admin)?;
     let app = App::start(config, Options { cache: serve::code_cache(), ..Options::default() })?;
 
-    let address = app.listeners().first().map_or(listen, |(_, address)| *address);
+    let address = app.listeners().first().map_or(listen, |(_, address)| address.tcp().unwrap_or(listen));
     let url = match address.ip().is_loopback() {
         true => format!("https://localhost:{}", address.port()),
         false => format!("https://{address}"),

@@ -3,19 +3,18 @@
 use super::{
     file,
     model::{
-        Backend, BalancerChoice, CertificateSource, Config, FilterUse, Health, HostMatch, ListenTimeout, Listener,
-        Plugins, Pool, PoolTimeout, Route, Server, Tls,
+        Backend, BalancerChoice, CertificateSource, Config, DEFAULT_BALANCER, DEFAULT_MODE, FilterUse, Health,
+        HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Route, Server, Tls,
     },
     place::default_admin,
     read::{At, Reader},
     shapes::{List, Size, Text, Time},
     units,
 };
+use crate::net::Address;
 use crate::problem::{Code, Problem, did_you_mean};
 use std::{collections::HashMap, hash::Hash, ops::Range, path::Path, thread::available_parallelism, time::Duration};
 
-/// The balancer of a pool that names none.
-const DEFAULT_BALANCER: &str = "round-robin";
 /// What fits between one tick of the clock that stops plugins and what a request can bear.
 const DEADLINE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(1));
 /// From one page to all that 32 bits can address.
@@ -30,7 +29,7 @@ const HEALTH_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Durati
 /// The checked configuration. It may only be used when nothing was told to `reader`.
 pub(super) fn check(file: file::File, base: &Path, reader: &mut Reader) -> Config {
     let listeners = listeners(file.listen, base, reader);
-    let (pool_names, pools) = pools(file.pool, reader);
+    let (pool_names, pools) = pools(file.pool, base, reader);
     let routes = routes(file.route, &listeners, &pool_names, reader);
     Config {
         listeners,
@@ -56,13 +55,15 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
             names.add(&name.it.0, &name.span, |name| format!("two listeners are called {name:?}"), reader);
         }
         let Some(address) = listen.address else { continue };
-        if address.it.0.port() != 0 {
+        let at = from_base(address.it.0, base);
+        if at.tcp().is_none_or(|address| address.port() != 0) {
             let headline = |address: &_| format!("two listeners have the address {address}");
-            addresses.add(&address.it.0, &address.span, headline, reader);
+            addresses.add(&at, &address.span, headline, reader);
         }
         listeners.push(Listener {
-            name: listen.name.map_or_else(|| address.it.0.to_string(), |name| name.it.0),
-            address: address.it.0,
+            name: listen.name.map_or_else(|| at.to_string(), |name| name.it.0),
+            address: at,
+            mode: listen.mode.map_or(DEFAULT_MODE, |at| at.it.0),
             tls: listen.tls.map(|tls| Tls {
                 certificates: tls.it.0.into_iter().flatten().filter_map(|at| certificate(at, base, reader)).collect(),
             }),
@@ -73,6 +74,14 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
         });
     }
     listeners
+}
+
+/// A relative path starts at the directory of the file.
+fn from_base(address: Address, base: &Path) -> Address {
+    match address {
+        Address::Unix(path) => Address::Unix(base.join(path).into()),
+        address => address,
+    }
 }
 
 fn certificate(At { it, span }: At<file::Certificate>, base: &Path, reader: &Reader) -> Option<CertificateSource> {
@@ -94,7 +103,11 @@ fn listen_timeout(timeout: &file::ListenTimeout) -> ListenTimeout {
 }
 
 /// All names that the file defines, those of broken pools too, and the pools in the order of their names.
-fn pools(named: Option<At<super::shapes::Named<file::Pool>>>, reader: &mut Reader) -> (Vec<String>, Vec<Pool>) {
+fn pools(
+    named: Option<At<super::shapes::Named<file::Pool>>>,
+    base: &Path,
+    reader: &mut Reader,
+) -> (Vec<String>, Vec<Pool>) {
     let Some(named) = named else { return Default::default() };
     if named.it.0.is_empty() {
         let problem = Problem::error(Code::BAD_VALUE, "there is no pool").at(reader.spot(&named.span), "expected one");
@@ -102,17 +115,17 @@ fn pools(named: Option<At<super::shapes::Named<file::Pool>>>, reader: &mut Reade
     }
     let mut names: Vec<_> = named.it.0.iter().map(|(name, _)| name.it.clone()).collect();
     names.sort();
-    let pools = named.it.0.into_iter().filter_map(|(name, pool)| Some(self::pool(name, pool?, reader)));
+    let pools = named.it.0.into_iter().filter_map(|(name, pool)| Some(self::pool(name, pool?, base, reader)));
     let mut pools: Vec<_> = pools.collect();
     pools.sort_by(|a, b| a.name.cmp(&b.name));
     (names, pools)
 }
 
-fn pool(name: At<String>, pool: file::Pool, reader: &mut Reader) -> Pool {
+fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) -> Pool {
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
     Pool {
         spot: Some(reader.spot(spot.unwrap_or(&name.span))),
-        backends: backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), reader),
+        backends: backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), base, reader),
         balancer: BalancerChoice::Named(pool.balancer.map_or_else(|| DEFAULT_BALANCER.into(), |at| at.it.0)),
         settings: pool.settings.map_or_else(|| "{}".into(), |at| at.it.0),
         fallback: pool.fallback.map(|at| at.it).unwrap_or_default(),
@@ -123,7 +136,7 @@ fn pool(name: At<String>, pool: file::Pool, reader: &mut Reader) -> Pool {
     }
 }
 
-fn backends(pool: &str, written: Vec<At<file::Backend>>, reader: &mut Reader) -> Vec<Backend> {
+fn backends(pool: &str, written: Vec<At<file::Backend>>, base: &Path, reader: &mut Reader) -> Vec<Backend> {
     let mut names = Unique::default();
     let mut backends = Vec::new();
     for At { it: backend, span } in written {
@@ -135,7 +148,8 @@ fn backends(pool: &str, written: Vec<At<file::Backend>>, reader: &mut Reader) ->
         names.add(&name, &span, |name| format!("two backends of pool {pool:?} are called {name:?}"), reader);
         backends.push(Backend {
             name,
-            address: address.it.address,
+            address: from_base(address.it.address, base),
+            host: address.it.host,
             weight: backend.weight.map_or(1, |at| at.it.0),
             priority: backend.priority.map_or(0, |at| at.it.0),
             zone: backend.zone.map(|at| at.it.0).unwrap_or_default(),

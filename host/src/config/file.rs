@@ -6,8 +6,8 @@ use super::{
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, HealthPath, HostPattern, Integer, List, ListenAddress, LongTime, Named, OneOrMany,
-        PathPrefix, PluginName, Settings, Size, Text, Texts, Time, Timeouts, Total,
+        BackendAddress, Backends, HealthPath, HostPattern, Integer, List, ListenAddress, LongTime, Mode, Named,
+        OneOrMany, PathPrefix, PluginName, Settings, Size, Text, Texts, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -39,12 +39,14 @@ table! {
     /// An address that takes connections from clients.
     "listener" Listen {
         required {
-            /// Where to listen. Port 0 asks the system for a free one.
+            /// Where to listen: IP:port, or unix:PATH. Port 0 asks the system for a free one.
             address: ListenAddress,
         }
         optional {
             /// What routes call it; the address when absent.
             name: Text,
+            /// Of the socket file, when the address is one.
+            mode: Mode = "0660",
             /// Certificates, chosen by the name the client asks for; the first is the default. Absent: plain HTTP.
             tls: OneOrMany<Certificate>,
             /// Limits of a connection's life.
@@ -113,7 +115,7 @@ table! {
     /// One address of a pool.
     "backend" Backend {
         required {
-            /// Where it listens: IP:port or localhost:port.
+            /// Where it listens: IP:port, localhost:port or unix:PATH.
             address: BackendAddress,
         }
         optional {

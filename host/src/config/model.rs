@@ -1,7 +1,16 @@
 //! The configuration after it was checked: no value here is invalid, and nothing behind this room checks again.
 
-use crate::problem::Spot;
+use crate::{
+    net::{Address, NOBODY},
+    problem::Spot,
+};
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// The balancer of a pool that names none.
+pub const DEFAULT_BALANCER: &str = "round-robin";
+
+/// The mode of a listener's socket file: for its user and group.
+pub const DEFAULT_MODE: u32 = 0o660;
 
 /// Everything one process serves.
 #[derive(Clone, Debug)]
@@ -26,7 +35,9 @@ pub struct Listener {
     /// As configured; the address when no name was given.
     pub name: String,
     /// Port 0 asks the system for a free one.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Of the socket file, where the address is one.
+    pub mode: u32,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
     /// Limits of a connection's life.
@@ -41,10 +52,11 @@ pub struct Listener {
 
 impl Listener {
     /// Plain HTTP there, and the default of everything else.
-    pub fn new(name: impl Into<String>, address: SocketAddr) -> Listener {
+    pub fn new(name: impl Into<String>, address: impl Into<Address>) -> Listener {
         Listener {
             name: name.into(),
-            address,
+            address: address.into(),
+            mode: DEFAULT_MODE,
             tls: None,
             timeout: ListenTimeout::default(),
             trusted_proxies: Vec::new(),
@@ -107,6 +119,9 @@ pub struct Network {
 }
 
 impl Network {
+    /// Those that come over a socket file and have no address.
+    pub const UNIX: Network = Network { address: NOBODY.ip(), bits: 32 };
+
     /// None when `bits` is more than the address has.
     pub fn new(address: IpAddr, bits: u8) -> Option<Self> {
         let most = if address.is_ipv4() { 32 } else { 128 };
@@ -170,7 +185,7 @@ impl Pool {
         Pool {
             name: name.into(),
             backends,
-            balancer: BalancerChoice::Named("round-robin".into()),
+            balancer: BalancerChoice::Named(DEFAULT_BALANCER.into()),
             settings: "{}".into(),
             spot: None,
             fallback: Fallback::default(),
@@ -187,7 +202,9 @@ pub struct Backend {
     /// As configured; the address when no name was given.
     pub name: String,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// The host in its address, as configured: whom its certificate must be for.
+    pub host: String,
     /// 0 to 1000; 0 takes no new work.
     pub weight: u32,
     /// Tier, 0 first.
@@ -200,8 +217,17 @@ pub struct Backend {
 
 impl Backend {
     /// Of this name, there, and the default of everything else.
-    pub fn new(name: impl Into<String>, address: SocketAddr) -> Backend {
-        Backend { name: name.into(), address, weight: 1, priority: 0, zone: String::new(), metadata: Vec::new() }
+    pub fn new(name: impl Into<String>, address: impl Into<Address>) -> Backend {
+        let address = address.into();
+        Backend {
+            name: name.into(),
+            host: address.host(),
+            address,
+            weight: 1,
+            priority: 0,
+            zone: String::new(),
+            metadata: Vec::new(),
+        }
     }
 }
 

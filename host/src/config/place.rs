@@ -8,7 +8,7 @@ use std::{
 };
 
 /// What a socket's address holds on Linux, less the zero at its end.
-const SOCKET_PATH_MOST: usize = 107;
+pub(super) const SOCKET_PATH_MOST: usize = 107;
 
 /// The socket that `run` and `try` take and the commands look for.
 pub fn default_admin() -> AdminAddress {

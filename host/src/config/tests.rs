@@ -1,6 +1,7 @@
 //! The reader of `pointsman.toml` against tables of right and wrong files.
 
 use super::*;
+use crate::net::{Address, NOBODY};
 use crate::problem::{Style, render};
 use model::{AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HostMatch, OnFault};
 use proptest::prelude::*;
@@ -83,7 +84,8 @@ fn the_smallest_file_serves_everything_from_its_only_pool() {
     let route = &config.routes[0];
     assert_eq!((route.listener, &route.host, route.path.as_str(), route.pool), (None, &HostMatch::Any, "/", 0));
     assert_eq!(config.pools[0].balancer, BalancerChoice::Named("round-robin".into()));
-    assert_eq!(config.pools[0].backends[0].address, "127.0.0.1:3000".parse().unwrap());
+    assert_eq!(config.pools[0].backends[0].address.to_string(), "127.0.0.1:3000");
+    assert_eq!(config.pools[0].backends[0].host, "localhost");
     assert_eq!(config.pools[0].backends[0].name, "localhost:3000");
     assert_eq!(config.listeners[0].name, "127.0.0.1:0");
     assert_eq!(config.admin, default_admin());
@@ -92,7 +94,9 @@ fn the_smallest_file_serves_everything_from_its_only_pool() {
 #[test]
 fn everything_that_can_be_written_is_understood() {
     let config = good(&fs::read_to_string(golden("config/ok/everything.toml")).unwrap());
-    let [public, plain] = config.listeners.as_slice() else { panic!("two listeners") };
+    let [public, plain, file] = config.listeners.as_slice() else { panic!("three listeners") };
+    let in_directory = |file: &str| Address::from(Path::new("/etc/pointsman").join(file).as_path());
+    assert_eq!((&file.address, file.mode), (&in_directory("run/shop.sock"), 0o600));
     assert_eq!(public.tls.as_ref().unwrap().certificates.len(), 2);
     let model::CertificateSource::Files { cert, key, spot } = &public.tls.as_ref().unwrap().certificates[0] else {
         panic!("files")
@@ -103,6 +107,7 @@ fn everything_that_can_be_written_is_understood() {
     assert!(public.trusted_proxies[1].contains("192.0.2.7".parse().unwrap()));
     assert!(!public.trusted_proxies[1].contains("192.0.2.8".parse().unwrap()));
     assert_eq!((public.forwarded, plain.forwarded), (Forwarded::Rfc7239, Forwarded::None));
+    assert!(public.trusted_proxies[3].contains(NOBODY.ip()) && !public.trusted_proxies[0].contains(NOBODY.ip()));
 
     let [other, two] = config.pools.as_slice() else { panic!("two pools") };
     assert_eq!((other.name.as_str(), two.name.as_str()), ("other", "two words"), "in the order of their names");
@@ -111,6 +116,8 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
+    let app = &other.backends[1];
+    assert_eq!((&app.address, app.name.as_str()), (&in_directory("app.sock"), "unix:app.sock"));
     let six = &two.backends[2];
     assert_eq!((six.name.as_str(), six.weight, six.priority, six.zone.as_str()), ("six", 0, 1, "b"));
     assert_eq!(six.metadata, [("rack".into(), "7".into()), ("gen".into(), "2".into())], "in the order of the file");

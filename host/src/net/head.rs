@@ -1,6 +1,6 @@
 //! A request's head as routes, filters, balancers and the backend see it: after the path was normalised, once.
 
-use super::Headers;
+use super::{Headers, NOBODY};
 use bytes::Bytes;
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
@@ -35,9 +35,9 @@ pub struct Head {
 pub struct Connection {
     /// Index of the listener in the configuration.
     pub listener: usize,
-    /// The other end of the socket.
+    /// The other end of the socket; [`NOBODY`] where it has no address.
     pub peer: SocketAddr,
-    /// The peer's address, as headers tell it.
+    /// The peer's address, as headers tell it; `unknown` where it has none.
     pub peer_line: HeaderValue,
     /// None: plain HTTP.
     pub tls: Option<TlsFacts>,
@@ -74,6 +74,9 @@ impl Scheme {
 impl Connection {
     /// A connection that was accepted.
     pub fn new(listener: usize, peer: SocketAddr, tls: Option<TlsFacts>) -> Connection {
+        if peer == NOBODY {
+            return Connection { listener, peer, peer_line: HeaderValue::from_static("unknown"), tls };
+        }
         let line = Bytes::from(peer.ip().to_canonical().to_string());
         // An address is always a legal value.
         let peer_line = HeaderValue::from_maybe_shared(line).unwrap_or(HeaderValue::from_static("unknown"));

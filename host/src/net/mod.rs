@@ -1,5 +1,6 @@
 //! What travels: a request's head and facts, bodies, sockets; and until when.
 
+mod address;
 mod body;
 mod deadline;
 pub mod h1;
@@ -7,9 +8,14 @@ mod head;
 mod headers;
 mod message;
 pub mod path;
+mod socket;
+mod socket_file;
 
+pub use address::{Address, NOBODY};
 pub use body::{Body, BodyError, Side, Streaming};
 pub use deadline::Deadline;
 pub use head::{Connection, Head, Part, Scheme, TlsFacts};
 pub use headers::Headers;
 pub use message::{Request, Response};
+pub use socket::Socket;
+pub use socket_file::SocketFile;

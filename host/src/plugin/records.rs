@@ -1,7 +1,10 @@
 //! What crosses the plugin boundary, in our words. Generated types stop in `abi`.
 
-use crate::figures::{BackendFigures, Standing};
-use std::{fmt, net::SocketAddr, sync::Arc};
+use crate::{
+    figures::{BackendFigures, Standing},
+    net::Address,
+};
+use std::{fmt, sync::Arc};
 
 /// How long a fault's text may be, in bytes: a panic's message and place, and some lines printed before it.
 const FAULT_TEXT_MAX: usize = 4 << 10;
@@ -14,7 +17,7 @@ pub struct Member {
     /// As configured.
     pub name: Arc<str>,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// As configured.
     pub weight: u32,
     /// Tier, 0 first.

@@ -3,7 +3,7 @@
 
 use crate::{
     config::model::{Forwarded, Network},
-    net::{Head, Headers},
+    net::{Head, Headers, NOBODY},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
@@ -158,9 +158,10 @@ fn tell_the_way(head: &mut Head, forwarded: Forwarded) {
     let scheme = head.connection.scheme().as_str();
     match forwarded {
         Forwarded::X => {
+            let peer = &head.connection.peer_line;
             match head.headers.contains(&X_FORWARDED_FOR) {
-                true => append_element(&mut head.headers, &X_FORWARDED_FOR, |line| write!(line, "{peer}")),
-                false => head.headers.append(X_FORWARDED_FOR.clone(), head.connection.peer_line.clone()),
+                true => append_element(&mut head.headers, &X_FORWARDED_FOR, |line| line.write_all(peer.as_bytes())),
+                false => head.headers.append(X_FORWARDED_FOR.clone(), peer.clone()),
             }
             if !head.headers.contains(&X_FORWARDED_PROTO) {
                 head.headers.append(X_FORWARDED_PROTO.clone(), HeaderValue::from_static(scheme));
@@ -173,6 +174,7 @@ fn tell_the_way(head: &mut Head, forwarded: Forwarded) {
             // Always quoted, as a port and an IPv6 address demand it; no host holds a quote.
             let host = head.authority.to_str().unwrap_or_default();
             append_element(&mut head.headers, &header::FORWARDED, |line| match peer {
+                _ if head.connection.peer == NOBODY => write!(line, "for=unknown;host=\"{host}\";proto={scheme}"),
                 IpAddr::V4(peer) => write!(line, "for={peer};host=\"{host}\";proto={scheme}"),
                 IpAddr::V6(peer) => write!(line, "for=\"[{peer}]\";host=\"{host}\";proto={scheme}"),
             });

@@ -9,7 +9,12 @@ use super::{
     service::{Service, Session, serve},
     stream::{Abort, Kind, Stream},
 };
-use crate::{config::model::ListenTimeout, drain::Live, net::Connection, proxy::Worker};
+use crate::{
+    config::model::ListenTimeout,
+    drain::Live,
+    net::{Connection, Socket},
+    proxy::Worker,
+};
 use hyper::{rt::Executor, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -23,7 +28,6 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -40,7 +44,7 @@ const STREAM_BUFFER_BYTES_MOST: usize = 128 << 10;
 
 /// Serves one connection to its end. Dropping this future closes it as it stands. While `_live` lives, so does the drain.
 pub(super) async fn run(
-    socket: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     entrance: Arc<Entrance>,
     worker: Rc<Worker>,

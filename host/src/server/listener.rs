@@ -1,9 +1,10 @@
 //! A listener on one worker: accepts under limits, and at a drain takes in what waits before it closes.
 
-use super::{Sockets, connection, register::Register};
+use super::{Sockets, connection, gate::Gate, register::Register};
 use crate::{
     config::model::ListenTimeout,
     drain::Live,
+    net::Socket,
     proxy::{Policy, Worker},
     tls,
 };
@@ -15,11 +16,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::spawn_local,
-    time::sleep,
-};
+use tokio::{task::spawn_local, time::sleep};
 
 /// After an accept that failed for want of files or memory: connections end meanwhile, and the loop does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -59,7 +56,7 @@ pub(super) struct Reception {
 impl Reception {
     /// Accepts until the process drains, and then what still waits. Dropping this future closes the socket; connections
     /// stay.
-    pub(super) async fn run(self, socket: TcpListener) {
+    pub(super) async fn run(self, gate: Gate) {
         let mut live = self.live.clone();
         let mut draining = pin!(live.draining());
         let mut is_failing = false;
@@ -67,7 +64,7 @@ impl Reception {
             let accepted = tokio::select! {
                 biased;
                 () = &mut draining => break,
-                accepted = self.accept(&socket) => accepted,
+                accepted = self.accept(&gate) => accepted,
             };
             match accepted {
                 Ok((connection, peer)) => {
@@ -84,28 +81,19 @@ impl Reception {
                 }
             }
         }
-        self.admit_queue(socket);
+        // What waits in the queue would be reset by the kernel when the socket closes.
+        for (connection, peer) in gate.into_queue() {
+            self.admit(connection, peer);
+        }
         self.register.drain();
     }
 
-    async fn accept(&self, socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept(&self, gate: &Gate) -> io::Result<(Socket, SocketAddr)> {
         self.register.room().await;
-        socket.accept().await
+        gate.accept().await
     }
 
-    /// Takes in what waits in the queue, which the kernel would reset when the socket closes; then closes it.
-    fn admit_queue(&self, socket: TcpListener) {
-        // Asked directly: the runtime may not know yet of the connections that came last.
-        let Ok(socket) = socket.into_std() else { return };
-        while let Ok((connection, peer)) = socket.accept() {
-            let connection = connection.set_nonblocking(true).and_then(|()| TcpStream::from_std(connection));
-            if let Ok(connection) = connection {
-                self.admit(connection, peer);
-            }
-        }
-    }
-
-    fn admit(&self, connection: TcpStream, peer: SocketAddr) {
+    fn admit(&self, connection: Socket, peer: SocketAddr) {
         let (entrance, worker) = (self.entrance.clone(), self.worker.clone());
         let place = self.register.enter();
         spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone()));

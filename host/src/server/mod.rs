@@ -1,6 +1,7 @@
 //! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 hyper's.
 
 mod connection;
+mod gate;
 mod h1;
 mod holder;
 mod listener;

@@ -1,15 +1,19 @@
 //! The sockets of a listener: one for each worker, all on one address, so that the kernel spreads connections over the
-//! workers and no worker has to hand one on.
+//! workers and no worker has to hand one on. A socket file has one socket, from which all workers take.
 
 use super::holder::{self, Holder};
 use crate::{
     config::model::Listener,
+    net::{Address, SocketFile},
     problem::{Code, Problem},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::Path,
+    sync::Arc,
 };
 
 /// Connections that wait in a socket's queue to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
@@ -18,31 +22,44 @@ const BACKLOG: i32 = 4096;
 /// Listening sockets on one address.
 #[derive(Debug)]
 pub struct Sockets {
-    address: SocketAddr,
-    by_worker: Vec<TcpListener>,
+    address: Address,
+    by_worker: Vec<Bound>,
+}
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub(super) enum Bound {
+    Tcp(TcpListener),
+    /// The file goes with the last worker's.
+    Unix(UnixListener, Arc<SocketFile>),
 }
 
 impl Sockets {
     /// Listens on the address of this listener. PM0201: it is taken, or is no address of this machine. PM0202: it is not
     /// allowed.
     pub fn bind(listener: &Listener, workers: usize) -> Result<Sockets, Problem> {
-        bind(listener.address, workers).map_err(|error| {
-            let holder = (error.kind() == ErrorKind::AddrInUse).then(|| holder::of(listener.address.port()));
-            let problem = problem(listener.address, &error, holder.flatten());
-            match &listener.spot {
-                Some(spot) => problem.at(spot.clone(), "this listener"),
-                None => problem,
+        let bound = match &listener.address {
+            Address::Tcp(address) => bind(*address, workers).map_err(|error| {
+                let holder = (error.kind() == ErrorKind::AddrInUse).then(|| holder::of(address.port()));
+                problem(*address, &error, holder.flatten())
+            }),
+            Address::Unix(path) => {
+                bind_file(path, listener.mode, workers).map_err(|error| file_problem(&listener.address, &error))
             }
+        };
+        bound.map_err(|problem| match &listener.spot {
+            Some(spot) => problem.at(spot.clone(), "this listener"),
+            None => problem,
         })
     }
 
     /// Where they listen: port 0 has become a real one.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// One for each worker.
-    pub(super) fn into_workers(self) -> Vec<TcpListener> {
+    pub(super) fn into_workers(self) -> Vec<Bound> {
         self.by_worker
     }
 }
@@ -64,7 +81,18 @@ fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
     for socket in &sockets {
         socket.listen(BACKLOG)?;
     }
-    Ok(Sockets { address, by_worker: sockets.into_iter().map(TcpListener::from).collect() })
+    let by_worker = sockets.into_iter().map(|socket| Bound::Tcp(socket.into())).collect();
+    Ok(Sockets { address: address.into(), by_worker })
+}
+
+fn bind_file(path: &Arc<Path>, mode: u32, workers: usize) -> io::Result<Sockets> {
+    let (listener, file) = SocketFile::listen(path, mode, BACKLOG)?;
+    let file = Arc::new(file);
+    let another = |_| Ok(Bound::Unix(listener.try_clone()?, file.clone()));
+    Ok(Sockets {
+        address: Address::Unix(path.clone()),
+        by_worker: (0..workers).map(another).collect::<io::Result<_>>()?,
+    })
 }
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
@@ -99,22 +127,26 @@ fn problem(address: SocketAddr, error: &io::Error, holder: Option<Holder>) -> Pr
     .detail(error)
 }
 
+fn file_problem(address: &Address, error: &io::Error) -> Problem {
+    let because = |code, why: &str| Problem::error(code, format!("cannot listen on {address}: {why}"));
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            because(Code::ADDRESS_TAKEN, "somebody answers there").note("stop it, or choose another `address`")
+        }
+        ErrorKind::NotFound => because(Code::ADDRESS_TAKEN, "its directory does not exist"),
+        ErrorKind::PermissionDenied => because(Code::ADDRESS_DENIED, "permission denied"),
+        _ => because(Code::ADDRESS_TAKEN, &error.to_string()),
+    }
+    .detail(error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{Forwarded, ListenTimeout};
     use std::{collections::HashSet, net::TcpStream};
 
     fn listener(address: SocketAddr) -> Listener {
-        Listener {
-            name: address.to_string(),
-            address,
-            tls: None,
-            timeout: ListenTimeout::default(),
-            trusted_proxies: Vec::new(),
-            forwarded: Forwarded::X,
-            spot: None,
-        }
+        Listener::new(address.to_string(), address)
     }
 
     fn any_port() -> SocketAddr {
@@ -124,12 +156,13 @@ mod tests {
     #[test]
     fn all_workers_listen_on_one_port_and_share_the_connections() {
         let sockets = Sockets::bind(&listener(any_port()), 3).unwrap();
-        let address = sockets.address();
+        let address = sockets.address().tcp().unwrap();
         assert_ne!(address.port(), 0);
         let clients: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
         let mut accepted = HashSet::new();
         for socket in sockets.into_workers() {
             let before = accepted.len();
+            let Bound::Tcp(socket) = socket else { panic!("a socket of the network") };
             while let Ok((_, peer)) = socket.accept() {
                 accepted.insert(peer);
             }
@@ -142,7 +175,7 @@ mod tests {
     fn case_73_a_taken_port_is_told_with_who_has_it() {
         // The holder shares its port, as a second instance of this program would find it.
         let first = Sockets::bind(&listener(any_port()), 2).unwrap();
-        let problem = Sockets::bind(&listener(first.address()), 2).unwrap_err();
+        let problem = Sockets::bind(&listener(first.address().tcp().unwrap()), 2).unwrap_err();
         assert_eq!(problem.code, Code::ADDRESS_TAKEN);
         let start = format!("cannot listen on {}: address in use by ", first.address());
         assert!(problem.headline.starts_with(&start), "{}", problem.headline);

@@ -2,7 +2,7 @@
 //! answer arrive.
 
 use super::pulse::Pulse;
-use crate::tls;
+use crate::{net::Socket, tls};
 use socket2::SockRef;
 use std::{
     io::{self, IoSlice},
@@ -11,10 +11,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Read and thrown away after our side was closed. A socket that is closed with bytes unread resets the connection, and
 /// the reset may overtake the answer that says why.
@@ -48,10 +45,12 @@ pub(super) trait Abort {
     fn abort(&self);
 }
 
-impl Abort for TcpStream {
+impl Abort for Socket {
     fn abort(&self) {
-        // Should the system refuse, the connection is closed as others are.
-        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+        if let Socket::Tcp(stream) = self {
+            // Should the system refuse, the connection is closed as others are.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
     }
 }
 

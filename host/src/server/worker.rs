@@ -3,13 +3,14 @@
 
 use super::{
     Listener,
+    gate::Gate,
     listener::{Entrance, Reception},
     register::Register,
+    socket::Bound,
 };
 use crate::{drain::Live, proxy::Worker, rng::Rng, state::Cell};
 use std::{
     io,
-    net::TcpListener,
     rc::Rc,
     sync::{Arc, mpsc},
     thread::{self, JoinHandle},
@@ -36,7 +37,7 @@ pub struct Workers {
 /// What one worker is made of, before it is on its thread.
 struct Plan {
     index: usize,
-    sockets: Vec<(TcpListener, Arc<Entrance>)>,
+    sockets: Vec<(Bound, Arc<Entrance>)>,
     cell: Arc<Cell>,
     epoch: Instant,
     live: Live,
@@ -111,9 +112,9 @@ impl Plan {
         let worker = Worker::new(self.index, self.cell, self.epoch, Rng::from_entropy());
         let register = Rc::new(Register::default());
         for (socket, entrance) in self.sockets {
-            let socket = tokio::net::TcpListener::from_std(socket)?;
+            let gate = Gate::open(socket)?;
             let (worker, register, live) = (worker.clone(), register.clone(), self.live.clone());
-            spawn_local(Reception { entrance, worker, register, live }.run(socket));
+            spawn_local(Reception { entrance, worker, register, live }.run(gate));
         }
         spawn_local(worker.connections().clone().run(self.live));
         spawn_local(keep_current(worker));
@@ -140,14 +141,7 @@ async fn keep_current(worker: Rc<Worker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::model::{self, Forwarded, ListenTimeout},
-        drain::Drain,
-        proxy::Policy,
-        route::Table,
-        server::Sockets,
-        state::Snapshot,
-    };
+    use crate::{config::model, drain::Drain, proxy::Policy, route::Table, server::Sockets, state::Snapshot};
     use std::{
         io::{Read, Write},
         net::{SocketAddr, TcpStream},
@@ -155,15 +149,7 @@ mod tests {
 
     /// Two workers, two listeners, and no route at all.
     fn start(live: &Live) -> (Workers, Vec<SocketAddr>) {
-        let config = model::Listener {
-            name: "test".into(),
-            address: "127.0.0.1:0".parse().unwrap(),
-            tls: None,
-            timeout: ListenTimeout::default(),
-            trusted_proxies: Vec::new(),
-            forwarded: Forwarded::X,
-            spot: None,
-        };
+        let config = model::Listener::new("test", SocketAddr::from(([127, 0, 0, 1], 0)));
         let listeners: Vec<Listener> = (0..2)
             .map(|_| Listener {
                 sockets: Sockets::bind(&config, 2).unwrap(),
@@ -172,7 +158,7 @@ mod tests {
                 policy: Policy::default(),
             })
             .collect();
-        let addresses = listeners.iter().map(|listener| listener.sockets.address()).collect();
+        let addresses = listeners.iter().map(|listener| listener.sockets.address().tcp().unwrap()).collect();
         let snapshot = Snapshot {
             revision: 1,
             table: Arc::new(Table::default()),

@@ -3,13 +3,11 @@
 use crate::{
     config::model,
     figures::{BackendFigures, Figures, Standing},
+    net::Address,
 };
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU8, Ordering::Relaxed},
 };
 use xxhash_rust::xxh64::xxh64;
 
@@ -23,7 +21,7 @@ pub struct Backend {
     /// As configured; the address when no name was given.
     pub name: Arc<str>,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
     /// 0 takes no new work.
     pub weight: u32,
     /// Tier, 0 first.
@@ -52,7 +50,7 @@ impl Backend {
             id,
             index,
             name: config.name.as_str().into(),
-            address: config.address,
+            address: config.address.clone(),
             weight: config.weight,
             priority: config.priority,
             zone: config.zone.as_str().into(),

@@ -66,8 +66,8 @@ impl Connections {
 
     /// A new connection to this backend.
     pub async fn connect(self: &Rc<Self>, backend: &Arc<Backend>, timeout: &PoolTimeout) -> Result<Connection, Error> {
-        let stream = connect(backend.address, timeout.connect).await.map_err(|kind| Error::new(kind, false))?;
-        let link = Link::new(stream, backend.id, backend.address, timeout.idle);
+        let stream = connect(&backend.address, timeout.connect).await.map_err(|kind| Error::new(kind, false))?;
+        let link = Link::new(stream, backend.id, backend.address.clone(), timeout.idle);
         Ok(Connection::new(Box::new(link), self.clone()))
     }
 
@@ -104,7 +104,7 @@ impl Connections {
         loop {
             let link = kept.pop(backend.id)?;
             // A backend that kept its name may have moved.
-            if link.is_quiet() && link.address() == backend.address {
+            if link.is_quiet() && *link.address() == backend.address {
                 return Some(link);
             }
         }

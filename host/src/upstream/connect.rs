@@ -1,17 +1,14 @@
-//! A TCP connection to a backend, in time.
+//! A connection to a backend, in time.
 
 use super::error::ErrorKind;
-use std::{net::SocketAddr, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use crate::net::{Address, Socket};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Connects. A dropped future gives the attempt up.
-pub(super) async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, ErrorKind> {
-    match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => {
-            // Heads and short bodies leave at once instead of waiting for the acknowledgement of what went before.
-            stream.set_nodelay(true).map_err(ErrorKind::Connect)?;
-            Ok(stream)
-        }
+pub(super) async fn connect(address: &Address, limit: Duration) -> Result<Socket, ErrorKind> {
+    match timeout(limit, Socket::connect(address)).await {
+        Ok(Ok(socket)) => Ok(socket),
         Ok(Err(error)) => Err(ErrorKind::Connect(error)),
         Err(_) => Err(ErrorKind::ConnectTimeout(limit)),
     }

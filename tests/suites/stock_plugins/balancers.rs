@@ -99,7 +99,7 @@ impl Pool {
             ready.push(Member {
                 id: at.into(),
                 name: format!("backend-{at}").into(),
-                address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8000 + at),
+                address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8000 + at).into(),
                 weight,
                 priority: 0,
                 zone: "".into(),

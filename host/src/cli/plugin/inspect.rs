@@ -173,7 +173,7 @@ fn membership() -> Membership {
         Member {
             id,
             name,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, number)),
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, number)).into(),
             weight: 1,
             priority: 0,
             zone: "".into(),

@@ -1,23 +1,31 @@
 //! Addresses: of listeners, backends, networks and the admin API.
 
 use super::parsed;
-use crate::config::{
-    model::{AdminAddress, Network},
-    read::{Reader, Shape, Value},
+use crate::{
+    config::{
+        model::{AdminAddress, Network},
+        place::SOCKET_PATH_MOST,
+        read::{Reader, Shape, Value},
+    },
+    net::Address,
 };
 use serde_json::{Value as Json, json};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
 
 /// Where a listener listens.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::config) struct ListenAddress(pub(in crate::config) SocketAddr);
+#[derive(Clone, Debug)]
+pub(in crate::config) struct ListenAddress(pub(in crate::config) Address);
 
 impl Shape for ListenAddress {
-    const EXPECTED: &'static str = r#"IP:port such as "0.0.0.0:443" or "[::]:443""#;
+    const EXPECTED: &'static str = r#"IP:port such as "0.0.0.0:443" or "[::]:443", or unix:PATH"#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         parsed(value, reader, |text| match address(text) {
-            Some(address) => Ok(ListenAddress(address)),
+            _ if text.starts_with(UNIX) => unix(text).map(ListenAddress),
+            Some(address) => Ok(ListenAddress(address.into())),
             None => Err(match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
                 Ok(port) => format!("expected IP:port; did you mean \"0.0.0.0:{port}\"?"),
                 Err(_) => format!("expected {}", Self::EXPECTED),
@@ -26,14 +34,15 @@ impl Shape for ListenAddress {
     }
 
     fn schema() -> Json {
-        json!({ "type": "string", "examples": ["0.0.0.0:443", "[::]:443"] })
+        json!({ "type": "string", "examples": ["0.0.0.0:443", "[::]:443", "unix:/run/shop.sock"] })
     }
 }
 
 /// Where a backend listens, and how that was written.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct BackendAddress {
-    pub(in crate::config) address: SocketAddr,
+    pub(in crate::config) address: Address,
+    pub(in crate::config) host: String,
     pub(in crate::config) written: String,
 }
 
@@ -42,15 +51,34 @@ impl Shape for BackendAddress {
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         parsed(value, reader, |text| match address(text) {
+            _ if text.starts_with(UNIX) => unix(text).map(|address| BackendAddress::new(address, text)),
             Some(address) if address.port() == 0 => Err("expected a port from 1 to 65535".into()),
-            Some(address) => Ok(BackendAddress { address, written: text.into() }),
+            Some(address) => Ok(BackendAddress::new(address.into(), text)),
             None => Err(backend_hint(text)),
         })
     }
 
     fn schema() -> Json {
-        json!({ "type": "string", "examples": ["10.0.0.1:8080", "localhost:8080"] })
+        json!({ "type": "string", "examples": ["10.0.0.1:8080", "localhost:8080", "unix:/run/app.sock"] })
     }
+}
+
+impl BackendAddress {
+    fn new(address: Address, written: &str) -> BackendAddress {
+        let host = if written.starts_with("localhost:") { "localhost".into() } else { address.host() };
+        BackendAddress { address, host, written: written.into() }
+    }
+}
+
+/// What a socket file is written with.
+const UNIX: &str = "unix:";
+
+/// `unix:PATH`, or what is expected.
+fn unix(text: &str) -> Result<Address, String> {
+    let path = text.strip_prefix(UNIX).unwrap_or_default();
+    let fits = (1..=SOCKET_PATH_MOST).contains(&path.len()) && !path.contains('\0');
+    let wrong = || format!("expected unix:PATH with a path of 1 to {SOCKET_PATH_MOST} bytes");
+    fits.then(|| Path::new(path).into()).ok_or_else(wrong)
 }
 
 /// What to say of a text that is no backend's address.
@@ -80,12 +108,15 @@ fn address(text: &str) -> Option<SocketAddr> {
 }
 
 impl Shape for Network {
-    const EXPECTED: &'static str = r#"an address or a network such as "10.0.0.0/8""#;
+    const EXPECTED: &'static str = r#"an address, a network such as "10.0.0.0/8", or "unix""#;
     const NOUN: &'static str = "network";
     const LIST: &'static str = r#"a list such as ["10.0.0.0/8"]"#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         let network = |text: &str| {
+            if text == "unix" {
+                return Some(Network::UNIX);
+            }
             let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
             let address: IpAddr = address.parse().ok()?;
             let all = if address.is_ipv4() { 32 } else { 128 };
@@ -95,7 +126,7 @@ impl Shape for Network {
     }
 
     fn schema() -> Json {
-        json!({ "type": "string", "examples": ["10.0.0.0/8", "192.0.2.7"] })
+        json!({ "type": "string", "examples": ["10.0.0.0/8", "192.0.2.7", "unix"] })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Numbers, durations and sizes.
 
+use super::parsed;
 use crate::config::{
     read::{Reader, Shape, Value},
     units,
@@ -84,6 +85,26 @@ impl Shape for Size {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^[0-9]+ ?(B|[kK]B|MB|GB|KiB|MiB|GiB)$" })
+    }
+}
+
+/// The mode of a file, as `chmod` takes it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Mode(pub(in crate::config) u32);
+
+impl Shape for Mode {
+    const EXPECTED: &'static str = r#"a mode in octal digits such as "0660""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        parsed(value, reader, |text| {
+            let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+            let digits = (3..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+            mode.filter(|_| digits).map(Mode).ok_or_else(|| format!("expected {}", Self::EXPECTED))
+        })
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^0?[0-7]{3}$" })
     }
 }
 

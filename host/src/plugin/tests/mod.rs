@@ -34,7 +34,7 @@ fn member(name: &str, standing: Standing) -> Member {
     Member {
         id: xxhash_rust::xxh64::xxh64(name.as_bytes(), 0),
         name: name.into(),
-        address: SocketAddr::from(([127, 0, 0, 1], 80)),
+        address: SocketAddr::from(([127, 0, 0, 1], 80)).into(),
         weight: 1,
         priority: 0,
         zone: "".into(),

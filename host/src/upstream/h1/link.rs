@@ -2,36 +2,35 @@
 //! kept-alive one allocates next to nothing per request.
 
 use crate::net::{
-    Deadline,
+    Address, Deadline, Socket,
     h1::{Inbox, Outbox},
 };
 use std::{
     io,
-    net::SocketAddr,
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::{net::TcpStream, time::Instant};
+use tokio::time::Instant;
 
 /// Room in a new write buffer: an ordinary head.
 const WRITE_FIRST: usize = 1 << 10;
 
-/// A TCP connection, its buffers and its timer.
+/// A connection, its buffers and its timer.
 #[derive(Debug)]
 pub(in crate::upstream) struct Link {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Socket,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) deadline: Deadline,
     pub(super) reused: bool,
     backend: u64,
-    address: SocketAddr,
+    address: Address,
     idle: Duration,
 }
 
 impl Link {
     /// A connection that has not served yet; `idle` says how long it is kept unused.
-    pub(in crate::upstream) fn new(stream: TcpStream, backend: u64, address: SocketAddr, idle: Duration) -> Link {
+    pub(in crate::upstream) fn new(stream: Socket, backend: u64, address: Address, idle: Duration) -> Link {
         Link {
             stream,
             inbox: Inbox::default(),
@@ -50,8 +49,8 @@ impl Link {
     }
 
     /// Where it leads.
-    pub(in crate::upstream) fn address(&self) -> SocketAddr {
-        self.address
+    pub(in crate::upstream) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// How long it is kept unused.

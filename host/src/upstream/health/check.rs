@@ -1,15 +1,15 @@
 //! One check of one backend: a TCP connect, or a `GET` on top of it.
 
+use crate::net::{Address, Socket};
 use crate::upstream::{
     connect::connect,
     error::{ErrorKind, is_ours},
     h1::{AnswerHead, HeadReader},
 };
 use bytes::BytesMut;
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{Instant, timeout},
 };
 
@@ -40,7 +40,7 @@ pub(super) enum Cause {
 }
 
 /// Checks an address; says for people how it went.
-pub(super) async fn check(address: SocketAddr, path: Option<&str>) -> Result<String, Ill> {
+pub(super) async fn check(address: &Address, path: Option<&str>) -> Result<String, Ill> {
     let begun = Instant::now();
     let stream = connect(address, TIMEOUT).await.map_err(unconnected)?;
     let Some(path) = path else { return Ok(format!("connect {}", milliseconds(begun))) };
@@ -57,10 +57,11 @@ pub(super) async fn check(address: SocketAddr, path: Option<&str>) -> Result<Str
 }
 
 /// The head of the answer; the connection is not used again, and nobody reads the body.
-async fn get(mut stream: TcpStream, address: SocketAddr, path: &str) -> Result<AnswerHead, String> {
+async fn get(mut stream: Socket, address: &Address, path: &str) -> Result<AnswerHead, String> {
     let broke = |error: io::Error| error.kind().to_string();
+    let host = address.tcp().map_or_else(|| address.host(), |address| address.to_string());
     let request =
-        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: pointsman-health\r\nconnection: close\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: pointsman-health\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(broke)?;
     let (mut reader, mut buffer) = (HeadReader::new(false), BytesMut::new());
     loop {

@@ -102,7 +102,7 @@ async fn visit(ward: Arc<Ward>, backend: Arc<Backend>, turns: Arc<Semaphore>) {
 async fn look_at(pool: &Pool, backend: &Backend, turns: &Semaphore) -> Result<String, Ill> {
     // The semaphore is never closed.
     let _turn = turns.acquire().await;
-    check(backend.address, pool.health.path.as_deref()).await
+    check(&backend.address, pool.health.path.as_deref()).await
 }
 
 /// The duration, give or take a tenth: checks of many balancers must not fall into step.

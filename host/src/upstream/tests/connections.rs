@@ -182,7 +182,7 @@ async fn a_connection_to_an_old_address_is_not_used() {
     let figures = Figures::default();
     let mut config = model::Backend::new("mover", old.address);
     let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &figures));
-    config.address = new.address;
+    config.address = new.address.into();
     let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &figures));
     assert_eq!(before.id, after.id);
     let connections = Connections::new();

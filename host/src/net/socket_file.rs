@@ -1,0 +1,100 @@
+//! Listening on a socket file: a dead one is replaced, a live one is not, and ours goes when we go.
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind},
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        net::UnixListener,
+    },
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long another process may keep a directory locked: a start holds it for a few system calls.
+const LOCK_MOST: Duration = Duration::from_secs(1);
+/// Between two looks at it.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// A socket file; removed when dropped, unless a successor has put its own there by then.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Device, inode, and when it last changed, for the number of an inode that is gone is used again.
+type Identity = (u64, u64, i64, i64);
+
+impl SocketFile {
+    /// Listens on this path, with this mode and room for so many that wait. A dead socket file is replaced.
+    ///
+    /// # Errors
+    /// `AddrInUse` when somebody answers there, `AlreadyExists` when it is a file of another kind, or what the system says.
+    pub fn listen(path: &Path, mode: u32, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
+        // Two starts at once must not each take the other's new socket for a dead one.
+        let _guard = lock(path)?;
+        match fs::symlink_metadata(path) {
+            Ok(file) if !file.file_type().is_socket() => {
+                return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is there"));
+            }
+            Ok(_) if is_live(path)? => return Err(ErrorKind::AddrInUse.into()),
+            Ok(_) => fs::remove_file(path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Before it listens: nobody gets in while the mode is still the default one.
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+        socket.listen(backlog)?;
+        socket.set_nonblocking(true)?;
+        Ok((socket.into(), file))
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        let _guard = lock(&self.path)?;
+        if identity(&self.path)? == self.identity { fs::remove_file(&self.path) } else { Ok(()) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Nobody is there to be told; the next start replaces a dead socket.
+        let _ = self.remove();
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let there = fs::symlink_metadata(path)?;
+    Ok((there.dev(), there.ino(), there.ctime(), there.ctime_nsec()))
+}
+
+/// Whether somebody listens behind a socket file; one who is too busy to take a call does.
+fn is_live(path: &Path) -> io::Result<bool> {
+    let caller = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    caller.set_nonblocking(true)?;
+    Ok(match caller.connect(&SockAddr::unix(path)?) {
+        Ok(()) => true,
+        Err(error) => error.kind() == ErrorKind::WouldBlock,
+    })
+}
+
+/// Keeps other starts and ends of this program away from the directory of this file until it is dropped.
+fn lock(file: &Path) -> io::Result<File> {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = File::open(directory)?;
+    let end = Instant::now() + LOCK_MOST;
+    loop {
+        match directory.try_lock() {
+            Ok(()) => return Ok(directory),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::park_timeout(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(ErrorKind::AddrInUse.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
