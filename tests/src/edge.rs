@@ -350,8 +350,8 @@ impl Backend for Nginx {
 }
 
 impl Backend for Process {
-    fn address(&self) -> SocketAddr {
-        Process::address(self)
+    fn address(&self) -> Address {
+        Process::address(self).into()
     }
 }
 
