@@ -20,6 +20,7 @@ mod docs;
 mod drain;
 mod examples;
 mod filters;
+mod floods;
 mod framing;
 mod guest_limits;
 mod guests_see;

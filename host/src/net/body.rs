@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// A message's body on its way through, or a short one made here.
@@ -15,9 +15,7 @@ pub enum Body {
     Empty,
     /// These bytes; none once they were taken.
     Full(Option<Bytes>),
-    /// From a client, as hyper reads it.
-    Incoming(hyper::body::Incoming),
-    /// From a backend, or anything else that streams.
+    /// From the other side, or anything else that streams.
     Stream(Pin<Box<dyn Streaming>>),
 }
 
@@ -67,7 +65,7 @@ impl Body {
     pub fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         match self {
             Body::Stream(body) => body.as_mut().go_on(cx),
-            Body::Empty | Body::Full(_) | Body::Incoming(_) => Ok(()),
+            Body::Empty | Body::Full(_) => Ok(()),
         }
     }
 }
@@ -80,14 +78,6 @@ impl http_body::Body for Body {
         match self.get_mut() {
             Body::Empty => Poll::Ready(None),
             Body::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Body::Incoming(body) => match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                Some(frame) => Poll::Ready(Some(frame.map_err(|e| BodyError::new(Side::Downstream, e.to_string())))),
-                // hyper takes a reset without an error for the end of a body. It is none.
-                None if !body.is_end_stream() => {
-                    Poll::Ready(Some(Err(BodyError::new(Side::Downstream, "the stream was reset before its end"))))
-                }
-                None => Poll::Ready(None),
-            },
             Body::Stream(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -96,7 +86,6 @@ impl http_body::Body for Body {
         match self {
             Body::Empty => true,
             Body::Full(bytes) => bytes.is_none(),
-            Body::Incoming(body) => body.is_end_stream(),
             Body::Stream(body) => body.is_end_stream(),
         }
     }
@@ -105,7 +94,6 @@ impl http_body::Body for Body {
         match self {
             Body::Empty => SizeHint::with_exact(0),
             Body::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Body::Incoming(body) => body.size_hint(),
             Body::Stream(body) => body.size_hint(),
         }
     }
@@ -116,7 +104,6 @@ impl std::fmt::Debug for Body {
         f.write_str(match self {
             Body::Empty => "Body::Empty",
             Body::Full(_) => "Body::Full",
-            Body::Incoming(_) => "Body::Incoming",
             Body::Stream(_) => "Body::Stream",
         })
     }

@@ -102,6 +102,15 @@ impl From<Headers> for HeaderMap {
     }
 }
 
+impl IntoIterator for Headers {
+    type Item = (HeaderName, HeaderValue);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.lines.into_iter()
+    }
+}
+
 impl FromIterator<(HeaderName, HeaderValue)> for Headers {
     fn from_iter<I: IntoIterator<Item = (HeaderName, HeaderValue)>>(lines: I) -> Headers {
         Headers { lines: lines.into_iter().collect() }

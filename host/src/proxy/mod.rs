@@ -12,6 +12,7 @@ mod worker;
 
 pub use error::{Error, Kind};
 pub use headers::Policy;
+pub use report::sent_away;
 pub use view::View;
 pub use worker::Worker;
 

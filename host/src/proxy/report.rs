@@ -3,13 +3,14 @@
 
 use super::{Error, Worker};
 use crate::{
-    net::{Body, BodyError, Response, Side, Streaming},
+    net::{Body, BodyError, Connection, Response, Side, Streaming},
     upstream::{Backend, Pool},
 };
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use std::{
+    fmt::Display,
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -58,6 +59,13 @@ pub(super) fn answered(worker: &Worker, error: &Error, status: StatusCode, id: u
         tracing::debug!(%request, pool, backend, "answered {status}: {error}");
     } else if let Some(left_out) = admit(worker) {
         tracing::warn!(%request, pool, backend, left_out, "answered {status}: {error}");
+    }
+}
+
+/// A client's connection was ended, for it did too much of this.
+pub fn sent_away(worker: &Worker, connection: &Connection, why: &dyn Display) {
+    if let Some(left_out) = admit(worker) {
+        tracing::warn!(client = %connection.peer, listener = connection.listener, left_out, "a client was sent away: {why}");
     }
 }
 

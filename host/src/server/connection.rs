@@ -2,11 +2,11 @@
 //! reached, or the process drains.
 
 use super::{
-    h1,
+    h1, h2,
     listener::Entrance,
     pulse::{Pulse, Verdict},
     register::Place,
-    service::{Service, Session, serve},
+    service::{Service, Session},
     stream::{Abort, Kind, Stream},
 };
 use crate::{
@@ -15,8 +15,7 @@ use crate::{
     net::{Connection, Socket},
     proxy::Worker,
 };
-use hyper::{rt::Executor, server::conn::http2, service::service_fn};
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
 use std::{
     fmt::Display,
     future::{Future, poll_fn},
@@ -30,17 +29,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, Sleep, sleep_until},
 };
-
-/// Bytes of a request's head on HTTP/2.
-const HEAD_BYTES_MOST: u32 = 64 << 10;
-/// Requests that one HTTP/2 connection has under way.
-const STREAMS_MOST: u32 = 256;
-/// Bytes that a client may send ahead on one HTTP/2 stream.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// Bytes that a client may send ahead on all streams of a connection.
-const CONNECTION_WINDOW: u32 = 1 << 20;
-/// Bytes of an answer that wait for the client to open one stream's window.
-const STREAM_BUFFER_BYTES_MOST: usize = 128 << 10;
 
 /// Serves one connection to its end. Dropping this future closes it as it stands. While `_live` lives, so does the drain.
 pub(super) async fn run(
@@ -81,16 +69,9 @@ async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, se
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let stream = TokioIo::new(Stream::new(stream, pulse.clone(), Kind::Frames));
-    let (service, of_requests) = (Rc::new(service), pulse.clone());
-    let connection = http2::Builder::new(ThisThread)
-        .max_header_list_size(HEAD_BYTES_MOST)
-        .max_concurrent_streams(STREAMS_MOST)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(STREAM_BUFFER_BYTES_MOST)
-        .serve_connection(stream, service_fn(move |request| serve(service.clone(), of_requests.clone(), request)));
-    drive(connection, |connection| connection.graceful_shutdown(), pulse, limits).await;
+    let stream = Stream::new(stream, pulse.clone(), Kind::Frames);
+    let conversation = h2::Conversation::new(stream, Bytes::new(), service, limits.idle);
+    drive(conversation, |conversation| conversation.get_mut().finish(), pulse, limits).await;
 }
 
 /// Lets a conversation go on until it ends, is told to finish, or is cut off.
@@ -150,16 +131,6 @@ fn poll_limit(
     }
 }
 
-/// Runs the streams of an HTTP/2 connection on the thread that has the connection.
-#[derive(Clone, Copy, Debug)]
-struct ThisThread;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for ThisThread {
-    fn execute(&self, stream: F) {
-        tokio::task::spawn_local(stream);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,7 +138,6 @@ mod tests {
     use bytes::Bytes;
     use http::StatusCode;
     use http_body::Frame;
-    use http_body_util::{BodyExt, Empty};
     use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -253,6 +223,8 @@ mod tests {
             };
             Response::new(status, Body::full(bad.to_string()))
         }
+
+        fn sent_away(&self, _: &dyn Display) {}
     }
 
     /// Two bytes, a pause in which they are sent, and an error.
@@ -446,34 +418,39 @@ mod tests {
         });
     }
 
-    type H2Client = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+    type H2Client = ::h2::client::SendRequest<Bytes>;
 
-    async fn h2(client: DuplexStream) -> (H2Client, JoinHandle<hyper::Result<()>>) {
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(ThisThread, TokioIo::new(client)).await.unwrap();
+    async fn h2(client: DuplexStream) -> (H2Client, JoinHandle<Result<(), ::h2::Error>>) {
+        let (sender, connection) = ::h2::client::handshake(client).await.unwrap();
         (sender, spawn_local(connection))
     }
 
-    async fn get(sender: &mut H2Client, path: &str) -> hyper::Result<Bytes> {
-        let request = http::Request::get(format!("http://a{path}")).body(Empty::new()).unwrap();
-        sender.ready().await?;
-        Ok(sender.send_request(request).await?.into_body().collect().await?.to_bytes())
+    async fn get(sender: &H2Client, path: &str) -> Result<Vec<u8>, ::h2::Error> {
+        let request = http::Request::get(format!("http://a{path}")).body(()).unwrap();
+        let (answer, _) = sender.clone().ready().await?.send_request(request, true)?;
+        let mut body = answer.await?.into_body();
+        let mut all = Vec::new();
+        while let Some(piece) = body.data().await.transpose()? {
+            body.flow_control().release_capacity(piece.len())?;
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
     }
 
     #[test]
     fn http2_is_told_of_a_drain_and_finishes_its_streams() {
         story(async {
             let Client { stream, pulse, served } = Client::new(Kind::Frames);
-            let (mut sender, connection) = h2(stream).await;
-            assert_eq!(get(&mut sender, "/").await.unwrap(), "ok");
-            let mut second = sender.clone();
-            let slow = spawn_local(async move { get(&mut second, "/slow").await });
+            let (sender, connection) = h2(stream).await;
+            assert_eq!(get(&sender, "/").await.unwrap(), b"ok");
+            let second = sender.clone();
+            let slow = spawn_local(async move { get(&second, "/slow").await });
             sleep(Duration::from_secs(1)).await;
             pulse.drain();
-            assert_eq!(slow.await.unwrap().unwrap(), "slow");
+            assert_eq!(slow.await.unwrap().unwrap(), b"slow");
             connection.await.unwrap().unwrap();
             served.await.unwrap();
-            assert!(get(&mut sender, "/").await.is_err());
+            assert!(get(&sender, "/").await.is_err());
         });
     }
 
@@ -481,9 +458,9 @@ mod tests {
     fn an_idle_http2_connection_ends_and_an_answer_that_breaks_off_is_reset() {
         story(async {
             let Client { stream, served, .. } = Client::new(Kind::Frames);
-            let (mut sender, connection) = h2(stream).await;
-            assert!(get(&mut sender, "/breaks").await.is_err());
-            assert_eq!(get(&mut sender, "/").await.unwrap(), "ok");
+            let (sender, connection) = h2(stream).await;
+            assert!(get(&sender, "/breaks").await.is_err());
+            assert_eq!(get(&sender, "/").await.unwrap(), b"ok");
             let start = Instant::now();
             connection.await.unwrap().unwrap();
             served.await.unwrap();

@@ -1,8 +1,10 @@
-//! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 hyper's.
+//! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 stands on a library of frames.
 
 mod connection;
+mod date;
 mod gate;
 mod h1;
+mod h2;
 mod holder;
 mod listener;
 mod pulse;

@@ -1,19 +1,23 @@
 //! HTTP/2 in frames, to say what no library would say.
 
 use super::{Hello, tls};
+use crate::story::within;
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
-use tokio_rustls::client::TlsStream;
 
 /// A connection that speaks frames; its preface and settings are sent.
 pub struct Frames {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Bytes>,
     buffer: Vec<u8>,
 }
+
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Bytes for S {}
 
 /// What came of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,10 @@ pub const PSEUDO: &[(&str, &str)] =
 
 /// The code of a malformed message.
 pub const PROTOCOL_ERROR: u32 = 1;
+/// The code of a stream that nobody needs any more.
+pub const CANCEL: u32 = 8;
+/// The code for a client that sends too much of something.
+pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -52,19 +60,52 @@ impl Frames {
         let hello = Hello::new("shop.test", &["h2"]);
         let (stream, agreed) = tls::handshake_with(address, &hello).await.expect("handshake");
         assert_eq!(agreed.alpn.as_deref(), Some("h2"));
+        Frames::begin(Box::new(stream)).await
+    }
+
+    /// Connects without TLS, and sends the preface.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn plain(address: SocketAddr) -> Frames {
+        Frames::begin(Box::new(within("a connect", TcpStream::connect(address)).await.expect("connect"))).await
+    }
+
+    async fn begin(stream: Box<dyn Bytes>) -> Frames {
         let mut frames = Frames { stream, buffer: Vec::new() };
         frames.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         frames.frame(SETTINGS, 0, 0, &[]).await;
         frames
     }
 
+    /// Sends these bytes, which hold frames, and reads meanwhile, for who is answered and does not read is not listened to.
+    /// With what the server ends the connection; none: it does not.
+    pub async fn flood(&mut self, bytes: &[u8], most: Duration) -> Option<StreamEnd> {
+        let end = Instant::now() + most;
+        let (mut reading, mut writing) = tokio::io::split(&mut self.stream);
+        let buffer = &mut self.buffer;
+        let write = async {
+            // A server that has had enough closes.
+            let _ = writing.write_all(bytes).await;
+            let _ = writing.flush().await;
+            std::future::pending::<()>().await;
+        };
+        let read = async { while reading.read_buf(buffer).await.unwrap_or(0) > 0 {} };
+        let is_closed = tokio::select! {
+            () = write => false,
+            read = timeout_at(end, read) => read.is_ok(),
+        };
+        while let Some((kind, .., payload)) = self.take() {
+            if kind == GOAWAY {
+                return Some(StreamEnd::Gone(Some(number(&payload[4..8]))));
+            }
+        }
+        is_closed.then_some(StreamEnd::Gone(None))
+    }
+
     /// Sends a head: fields as they are, each as a literal.
     pub async fn head(&mut self, stream: u32, fields: &[(&str, &str)], ends: bool) {
-        let mut block = Vec::new();
-        for text in fields.iter().flat_map(|(name, value)| [[0].as_slice(), &literal(name), &literal(value)].concat()) {
-            block.push(text);
-        }
-        self.frame(HEADERS, END_HEADERS | if ends { END_STREAM } else { 0 }, stream, &block).await;
+        self.say(&head(stream, fields, ends)).await;
     }
 
     /// Sends a piece of a body.
@@ -98,15 +139,8 @@ impl Frames {
 
     async fn next(&mut self, end: Instant) -> Option<(u8, u8, u32, Vec<u8>)> {
         loop {
-            if let [a, b, c, kind, flags, stream @ ..] = self.buffer.as_slice()
-                && stream.len() >= 4
-            {
-                let length = number(&[0, *a, *b, *c]) as usize;
-                let frame = (*kind, *flags, number(&stream[..4]) & 0x7fff_ffff);
-                if self.buffer.len() >= 9 + length {
-                    let payload = self.buffer.drain(..9 + length).skip(9).collect();
-                    return Some((frame.0, frame.1, frame.2, payload));
-                }
+            if let Some(frame) = self.take() {
+                return Some(frame);
             }
             let reading = timeout_at(end, self.stream.read_buf(&mut self.buffer));
             let read = reading.await.expect("a frame within the time");
@@ -117,17 +151,40 @@ impl Frames {
         }
     }
 
-    async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        self.say(&[&head, payload].concat()).await;
+    /// A frame that has come: kind, flags, stream and payload.
+    fn take(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let [a, b, c, kind, flags, stream @ ..] = self.buffer.as_slice() else { return None };
+        let length = number(&[0, *a, *b, *c]) as usize;
+        if self.buffer.len() < 9 + length {
+            return None;
+        }
+        let (kind, flags, stream) = (*kind, *flags, number(&stream[..4]) & 0x7fff_ffff);
+        Some((kind, flags, stream, self.buffer.drain(..9 + length).skip(9).collect()))
+    }
+
+    /// Sends one frame.
+    pub async fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        self.say(&frame(kind, flags, stream, payload)).await;
     }
 
     /// A server may have closed already: what it said then is what counts.
-    async fn say(&mut self, bytes: &[u8]) {
+    pub async fn say(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.flush().await;
     }
+}
+
+/// One frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).expect("a short payload").to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A head in one frame: fields as they are, each as a literal.
+pub fn head(stream: u32, fields: &[(&str, &str)], ends: bool) -> Vec<u8> {
+    let block: Vec<u8> =
+        fields.iter().flat_map(|(name, value)| [[0].as_slice(), &literal(name), &literal(value)].concat()).collect();
+    frame(HEADERS, END_HEADERS | if ends { END_STREAM } else { 0 }, stream, &block)
 }
 
 /// A string of HPACK, not compressed; shorter than 127 bytes.

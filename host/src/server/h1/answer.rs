@@ -1,12 +1,12 @@
 //! An answer's way out: its head, and its body as it comes. What is there together leaves together.
 
-use super::{
-    date,
-    wire::{Gone, Wire},
-};
-use crate::net::{
-    Body, BodyError, Headers, Response,
-    h1::{Outbox, last_chunk, write_field},
+use super::wire::{Gone, Wire};
+use crate::{
+    net::{
+        Body, BodyError, Headers, Response,
+        h1::{Outbox, last_chunk, write_field},
+    },
+    server::date,
 };
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
@@ -205,7 +205,7 @@ fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, framing:
     }
     if !is_dated {
         // RFC 9110 §6.6.1: who passes on an answer without a date says when it came.
-        date::with(|date| write_field(out, "date", date));
+        date::with(|date| write_field(out, "date", date.as_bytes()));
     }
     if close {
         write_field(out, "connection", b"close");

@@ -5,7 +5,6 @@
 //! same wire.
 
 mod answer;
-mod date;
 mod head;
 mod incoming;
 mod wire;
