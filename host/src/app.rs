@@ -214,7 +214,8 @@ fn open(config: &Config, options: &Options) -> Result<Vec<server::Listener>, Vec
         match (tls.transpose(), Sockets::bind(listener, config.server.workers)) {
             (Ok(tls), Ok(sockets)) => {
                 let policy = Policy { trusted: listener.trusted_proxies.clone(), forwarded: listener.forwarded };
-                doors.push(server::Listener { sockets, tls, timeout: listener.timeout, policy });
+                let (timeout, tunnels) = (listener.timeout, config.server.tunnels);
+                doors.push(server::Listener { sockets, tls, timeout, policy, tunnels });
             }
             (tls, sockets) => {
                 problems.extend(tls.err().into_iter().flatten());

@@ -37,6 +37,7 @@ pub struct Builder {
     admin: Option<SocketAddr>,
     workers: usize,
     drain: Duration,
+    tunnels: Duration,
     options: Options,
 }
 
@@ -75,6 +76,7 @@ impl Builder {
             admin: None,
             workers: 2,
             drain: Duration::from_secs(5),
+            tunnels: Duration::from_secs(1),
             options,
         }
     }
@@ -171,6 +173,12 @@ impl Builder {
         self
     }
 
+    /// How long tunnels may go on once it stops.
+    pub fn tunnels(mut self, tunnels: Duration) -> Builder {
+        self.tunnels = tunnels;
+        self
+    }
+
     /// The admin API on TCP in place of its socket file. Its token goes to the user's runtime directory: only for a story
     /// that is alone.
     pub fn admin_on_tcp(mut self) -> Builder {
@@ -211,7 +219,12 @@ impl Builder {
             pools: self.pools,
             plugins: self.plugins,
             admin: self.admin.map_or(socket, model::AdminAddress::Tcp),
-            server: model::Server { workers: self.workers, drain: self.drain, zone: String::new() },
+            server: model::Server {
+                workers: self.workers,
+                drain: self.drain,
+                tunnels: self.tunnels,
+                zone: String::new(),
+            },
         };
         let app = aside(|| App::start(config, self.options))?;
         Ok(Edge { app: Some(app), _room: room })

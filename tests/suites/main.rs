@@ -33,4 +33,5 @@ mod routes;
 mod stock_plugins;
 mod tls;
 mod unix;
+mod upgrades;
 mod walls;

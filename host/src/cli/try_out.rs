@@ -122,6 +122,6 @@ fn config(
         routes: vec![Route { listener: None, host: HostMatch::Any, path: "/".into(), pool: 0, filters: Vec::new() }],
         plugins: Plugins { directory: Some(directory), ..Plugins::default() },
         admin,
-        server: Server { drain: DRAIN, ..Server::default() },
+        server: Server { drain: DRAIN, tunnels: DRAIN, ..Server::default() },
     })
 }

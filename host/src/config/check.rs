@@ -8,7 +8,7 @@ use super::{
     },
     place::default_admin,
     read::{At, Reader},
-    shapes::{List, Size, Text, Time},
+    shapes::{List, LongTime, Size, Text, Time},
     units,
 };
 use crate::net::Address;
@@ -37,7 +37,7 @@ pub(super) fn check(file: file::File, base: &Path, reader: &mut Reader) -> Confi
         routes,
         plugins: file.plugins.map(|at| plugins(at.it, base, reader)).unwrap_or_default(),
         admin: file.admin.and_then(|at| at.it.address).map_or_else(default_admin, |at| at.it),
-        server: server(file.server.map(|at| at.it).unwrap_or_default()),
+        server: server(file.server.map(|at| at.it).unwrap_or_default(), reader),
     }
 }
 
@@ -174,6 +174,7 @@ fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
         head: time(&timeout.head).unwrap_or(default.head),
         idle: time(&timeout.idle).unwrap_or(default.idle),
         total: timeout.total.as_ref().map_or(default.total, |at| at.it.0),
+        tunnel: time(&timeout.tunnel).unwrap_or(default.tunnel),
     }
 }
 
@@ -251,20 +252,32 @@ fn plugins(plugins: file::Plugins, base: &Path, reader: &mut Reader) -> Plugins 
     }
 }
 
-fn server(server: file::Server) -> Server {
+fn server(server: file::Server, reader: &mut Reader) -> Server {
     let default = Server::default();
+    let drain = server.drain.map_or(default.drain, |at| at.it.0);
     Server {
         workers: server.workers.map_or(default.workers, |at| at.it.0 as usize),
-        drain: server.drain.map_or(default.drain, |at| at.it.0),
+        drain,
+        tunnels: server.tunnels.map_or(default.tunnels.min(drain), |at| tunnels(&at, drain, reader)),
         zone: server.zone.map_or(default.zone, |at| at.it.0),
     }
+}
+
+/// Behind the drain nothing goes on.
+fn tunnels(tunnels: &At<LongTime>, drain: Duration, reader: &mut Reader) -> Duration {
+    if tunnels.it.0 > drain {
+        let problem = Problem::error(Code::BAD_VALUE, "`tunnels` is longer than `drain`, behind which nothing goes on");
+        let most = format!("expected at most \"{}\"", units::show_duration(drain));
+        reader.tell(problem.at(reader.spot(&tunnels.span), most));
+    }
+    tunnels.it.0
 }
 
 impl Default for Server {
     fn default() -> Self {
         // Where the system does not tell, one worker serves; that is slow and right.
         let workers = available_parallelism().map_or(1, usize::from);
-        Self { workers, drain: Duration::from_secs(30), zone: String::new() }
+        Self { workers, drain: Duration::from_secs(30), tunnels: Duration::from_secs(10), zone: String::new() }
     }
 }
 

@@ -159,6 +159,8 @@ table! {
             idle: Time = "60s",
             /// The whole exchange.
             total: Total = "off",
+            /// Without a byte in either direction of a tunnel: a WebSocket, or another protocol agreed on by an upgrade.
+            tunnel: Time = "1h",
         }
     }
 }
@@ -251,6 +253,8 @@ table! {
             workers: Integer<1, 1024>,
             /// How long running requests may go on after SIGTERM.
             drain: LongTime = "30s",
+            /// How long tunnels, such as WebSockets, may go on after SIGTERM; no longer than `drain`.
+            tunnels: LongTime = "10s",
             /// The zone this process runs in, for balancers that know zones.
             zone: Text,
         }

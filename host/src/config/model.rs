@@ -294,6 +294,8 @@ pub struct PoolTimeout {
     pub idle: Duration,
     /// The whole exchange; none: no end.
     pub total: Option<Duration>,
+    /// Without a byte of a tunnel in either direction.
+    pub tunnel: Duration,
 }
 
 impl Default for PoolTimeout {
@@ -303,6 +305,7 @@ impl Default for PoolTimeout {
             head: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             total: None,
+            tunnel: Duration::from_secs(3600),
         }
     }
 }
@@ -414,6 +417,8 @@ pub struct Server {
     pub workers: usize,
     /// How long running requests may go on after SIGTERM.
     pub drain: Duration,
+    /// How long tunnels may go on after SIGTERM; no longer than `drain`.
+    pub tunnels: Duration,
     /// The zone this process runs in; empty when none was configured.
     pub zone: String,
 }

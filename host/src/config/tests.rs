@@ -131,6 +131,7 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(config.plugins.faults.window, Duration::from_secs(60));
     assert_eq!(config.admin, AdminAddress::Tcp("127.0.0.1:9000".parse().unwrap()));
     assert_eq!((config.server.workers, config.server.drain), (2, Duration::ZERO));
+    assert_eq!((config.server.tunnels, two.timeout.tunnel), (Duration::ZERO, Duration::from_secs(600)));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The one body type of the request path, streaming both ways; nothing here collects a body.
 
+use super::Tunnel;
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -17,6 +19,11 @@ pub enum Body {
     Full(Option<Bytes>),
     /// From the other side, or anything else that streams.
     Stream(Pin<Box<dyn Streaming>>),
+    /// Of a request: none. The client would go on with one of these protocols instead of HTTP, if the backend agrees, and
+    /// what comes behind the head belongs to the tunnel.
+    Upgrade(HeaderValue),
+    /// Of an answer: none. The backend has agreed, and whoever sends the answer carries the tunnel behind its head.
+    Tunnel(Box<Tunnel>),
 }
 
 /// A body that comes piece by piece.
@@ -65,7 +72,7 @@ impl Body {
     pub fn go_on(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
         match self {
             Body::Stream(body) => body.as_mut().go_on(cx),
-            Body::Empty | Body::Full(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -76,7 +83,7 @@ impl http_body::Body for Body {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
-            Body::Empty => Poll::Ready(None),
+            Body::Empty | Body::Upgrade(_) | Body::Tunnel(_) => Poll::Ready(None),
             Body::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Body::Stream(body) => body.as_mut().poll_frame(cx),
         }
@@ -84,7 +91,7 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Empty => true,
+            Body::Empty | Body::Upgrade(_) | Body::Tunnel(_) => true,
             Body::Full(bytes) => bytes.is_none(),
             Body::Stream(body) => body.is_end_stream(),
         }
@@ -92,7 +99,7 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Empty => SizeHint::with_exact(0),
+            Body::Empty | Body::Upgrade(_) | Body::Tunnel(_) => SizeHint::with_exact(0),
             Body::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Body::Stream(body) => body.size_hint(),
         }
@@ -105,6 +112,8 @@ impl std::fmt::Debug for Body {
             Body::Empty => "Body::Empty",
             Body::Full(_) => "Body::Full",
             Body::Stream(_) => "Body::Stream",
+            Body::Upgrade(_) => "Body::Upgrade",
+            Body::Tunnel(_) => "Body::Tunnel",
         })
     }
 }

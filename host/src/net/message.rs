@@ -21,7 +21,7 @@ pub struct Request {
 /// A response, from a backend or made here.
 #[derive(Debug)]
 pub struct Response {
-    /// From 200 on.
+    /// From 200 on; 101 before a tunnel over HTTP/1.1.
     pub status: StatusCode,
     /// All lines but `transfer-encoding`, and what `connection` says of one connection only.
     pub headers: Headers,

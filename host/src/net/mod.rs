@@ -1,8 +1,9 @@
-//! What travels: a request's head and facts, bodies, sockets; and until when.
+//! What travels: a request's head and facts, bodies, what follows them in a tunnel; and until when.
 
 mod address;
 mod body;
 mod deadline;
+mod duplex;
 pub mod h1;
 mod head;
 mod headers;
@@ -10,6 +11,7 @@ mod message;
 pub mod path;
 mod socket;
 mod socket_file;
+mod tunnel;
 
 pub use address::{Address, NOBODY};
 pub use body::{Body, BodyError, Side, Streaming};
@@ -19,3 +21,4 @@ pub use headers::Headers;
 pub use message::{Request, Response};
 pub use socket::Socket;
 pub use socket_file::SocketFile;
+pub use tunnel::{Abort, Tunnel, TunnelEnd};

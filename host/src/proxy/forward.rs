@@ -73,6 +73,7 @@ impl<'a> Sender<'a> {
             head: now + pool.timeout.head,
             idle: pool.timeout.idle,
             end: pool.timeout.total.map(|total| now + total),
+            tunnel: pool.timeout.tunnel,
         };
         Sender { worker, pool, limits, retries: 0 }
     }

@@ -16,9 +16,12 @@ const AUTHORITY_BYTES_MAX: usize = 253 + 6;
 /// Takes a request apart into its head and body, or says why it is refused. The client is the peer, for now.
 pub(super) fn check(request: Request, connection: &Arc<Connection>) -> Result<(Head, Body), Error> {
     let Request { method, uri, version, mut headers, body } = request;
-    if method == Method::CONNECT {
-        return Err(Kind::MethodNotAllowed.into());
-    }
+    let method = match method {
+        // To a protocol instead of to a host (RFC 8441 §4): on HTTP/1.1 it would be an upgrade of GET.
+        Method::CONNECT if version == Version::HTTP_2 && matches!(body, Body::Upgrade(_)) => Method::GET,
+        Method::CONNECT => return Err(Kind::MethodNotAllowed.into()),
+        method => method,
+    };
     let uri = uri.into_parts();
     check_form(&uri)?;
     let authority = take_authority(uri.authority, &mut headers, version)?;

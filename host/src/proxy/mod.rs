@@ -7,6 +7,7 @@ mod framing;
 mod headers;
 mod report;
 mod respond;
+mod upgrade;
 mod view;
 mod worker;
 
@@ -83,6 +84,7 @@ async fn answer(
     // One snapshot for the whole request; it is let go of when this function returns, long before a body may end.
     let view = worker.view();
     let (mut head, body) = framing::check(request, connection)?;
+    let body = upgrade::check(&mut head, body, version, &mut worker.rng())?;
     headers::believe(&mut head, policy);
     let route = view.route(connection.listener, &head.host(), head.target.path()).ok_or(Kind::NotFound)?;
     let balancer = view.balancer(route.pool).ok_or(Kind::NotFound)?;
@@ -94,6 +96,7 @@ async fn answer(
     // After the filters, so that none of them brings back what is stripped here.
     headers::towards_backend(&mut head.headers, version);
     let (mut response, backend) = forward(worker, balancer, &pool, &mut head, body, now).await.map_err(in_pool)?;
+    upgrade::towards_client(&mut response, version);
     headers::towards_client(&mut response.headers);
     Ok(report::watched(worker, &pool, &backend, response))
 }

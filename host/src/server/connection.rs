@@ -7,12 +7,12 @@ use super::{
     pulse::{Pulse, Verdict},
     register::Place,
     service::{Service, Session},
-    stream::{Abort, Kind, Stream},
+    stream::{Kind, Stream},
 };
 use crate::{
     config::model::ListenTimeout,
     drain::Live,
-    net::{Connection, Socket},
+    net::{Abort, Connection, Socket},
     proxy::Worker,
 };
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -45,24 +46,24 @@ pub(super) async fn run(
         Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {
-        return serve_http1(socket, pulse, limits, session(None)).await;
+        return serve_http1(socket, pulse, limits, entrance.tunnels, session(None)).await;
     };
     match tls.accept(socket, limits.handshake).await {
         Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {
             serve_http2(stream, pulse, limits, session(Some(facts))).await;
         }
-        Ok((stream, facts)) => serve_http1(stream, pulse, limits, session(Some(facts))).await,
+        Ok((stream, facts)) => serve_http1(stream, pulse, limits, entrance.tunnels, session(Some(facts))).await,
         Err(error) => tracing::debug!(%peer, %error, "no connection"),
     }
 }
 
-async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Service)
+async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, tunnels: Duration, service: impl Service)
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
     let stream = Stream::new(stream, pulse.clone(), Kind::Requests);
     // The pulse tells it when to end.
-    drive(h1::talk(stream, pulse.clone(), service), |_| {}, pulse, limits).await;
+    drive(h1::talk(stream, pulse.clone(), service, tunnels), |_| {}, pulse, limits).await;
 }
 
 async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Service)
@@ -138,7 +139,6 @@ mod tests {
     use bytes::Bytes;
     use http::StatusCode;
     use http_body::Frame;
-    use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::{JoinHandle, LocalSet, spawn_local},
@@ -150,6 +150,9 @@ mod tests {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
     };
+
+    /// Tunnels after a drain.
+    const TUNNELS: Duration = Duration::from_secs(10);
 
     /// A client of a connection whose service answers by the request's path.
     struct Client {
@@ -165,7 +168,7 @@ mod tests {
             let of_server = pulse.clone();
             let served = spawn_local(async move {
                 match version {
-                    Kind::Requests => serve_http1(server, &of_server, &LIMITS, ByPath).await,
+                    Kind::Requests => serve_http1(server, &of_server, &LIMITS, TUNNELS, ByPath).await,
                     Kind::Frames => serve_http2(server, &of_server, &LIMITS, ByPath).await,
                 }
             });

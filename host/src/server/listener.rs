@@ -32,6 +32,8 @@ pub struct Listener {
     pub timeout: ListenTimeout,
     /// What is believed of the headers, and passed on.
     pub policy: Policy,
+    /// How long tunnels may go on once the process drains.
+    pub tunnels: Duration,
 }
 
 /// What the workers share of a listener.
@@ -42,6 +44,7 @@ pub(super) struct Entrance {
     pub tls: Option<tls::Acceptor>,
     pub timeout: ListenTimeout,
     pub policy: Policy,
+    pub tunnels: Duration,
 }
 
 /// Where the connections of a listener go on one worker.

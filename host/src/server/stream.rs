@@ -2,14 +2,12 @@
 //! answer arrive.
 
 use super::pulse::Pulse;
-use crate::{net::Socket, tls};
-use socket2::SockRef;
+use crate::{net::Abort, tls};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -39,21 +37,6 @@ pub(super) enum Kind {
     Frames,
 }
 
-/// What can be closed so that the other side sees it as an accident.
-pub(super) trait Abort {
-    /// From now on closing resets the connection.
-    fn abort(&self);
-}
-
-impl Abort for Socket {
-    fn abort(&self) {
-        if let Socket::Tcp(stream) = self {
-            // Should the system refuse, the connection is closed as others are.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
 impl<S> Abort for tls::Stream<S> {
     /// Without TLS's own goodbye it is an accident already.
     fn abort(&self) {}
@@ -70,6 +53,11 @@ impl<S> Stream<S> {
         S: Abort,
     {
         self.inner.abort();
+    }
+
+    /// Past the pulse: what is not HTTP has limits of its own.
+    pub(super) fn inner(&mut self) -> &mut S {
+        &mut self.inner
     }
 
     /// Of its connection.
@@ -102,6 +90,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
             this.ended = true;
         } else if this.kind == Kind::Requests {
             this.pulse.bytes_came();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Stream<S> {
+    /// Closes our side; the client's goes on.
+    pub(super) fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.closed {
+            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+            self.closed = true;
         }
         Poll::Ready(Ok(()))
     }
@@ -140,10 +139,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.pulse.closes();
-        if !this.closed {
-            ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-            this.closed = true;
-        }
+        ready!(this.poll_half_close(cx))?;
         this.poll_discard(cx).map(Ok)
     }
 }

@@ -56,8 +56,8 @@ impl Workers {
     ) -> io::Result<Workers> {
         let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (index, listener) in listeners.into_iter().enumerate() {
-            let Listener { sockets: bound, tls, timeout, policy } = listener;
-            let entrance = Arc::new(Entrance { index, tls, timeout, policy });
+            let Listener { sockets: bound, tls, timeout, policy, tunnels } = listener;
+            let entrance = Arc::new(Entrance { index, tls, timeout, policy, tunnels });
             for (of_worker, socket) in sockets.iter_mut().zip(bound.into_workers()) {
                 of_worker.push((socket, entrance.clone()));
             }
@@ -156,6 +156,7 @@ mod tests {
                 tls: None,
                 timeout: config.timeout,
                 policy: Policy::default(),
+                tunnels: Duration::ZERO,
             })
             .collect();
         let addresses = listeners.iter().map(|listener| listener.sockets.address().tcp().unwrap()).collect();

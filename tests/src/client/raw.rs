@@ -122,6 +122,14 @@ impl Raw {
         self.hear_one(Instant::now() + most, true).await
     }
 
+    /// The next so many bytes, whatever they are; fewer when the server closes before, or the time is over.
+    pub async fn bytes(&mut self, count: usize, most: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // What there is of them is given in any case.
+        let _ = self.take(count, &mut bytes, Instant::now() + most).await;
+        bytes
+    }
+
     /// Whether the server closes within the time, having sent nothing more.
     pub async fn ends(&mut self, most: Duration) -> bool {
         let end = Instant::now() + most;

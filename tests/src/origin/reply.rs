@@ -4,7 +4,7 @@ use bytes::Bytes;
 use socket2::SockRef;
 use std::time::Duration;
 use tokio::{
-    io::{AsyncWriteExt, BufReader},
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
     sync::watch,
     time::sleep,
@@ -33,6 +33,8 @@ pub enum Step {
         /// When to stop.
         until: Gate,
     },
+    /// Sends back all that comes, until nothing more comes; then it closes its direction too.
+    Echo,
     /// Closes both directions.
     Close,
     /// Closes its own direction and goes on reading nothing.
@@ -135,6 +137,10 @@ pub(super) async fn send(reply: &Reply, stream: &mut BufReader<TcpStream>) -> bo
             }
             Step::Write(bytes) => stream.write_all(bytes).await.is_ok(),
             Step::Drip { piece, every, until } => drip(piece, *every, until, stream).await,
+            Step::Echo => {
+                echo(stream).await;
+                false
+            }
             Step::Close => false,
             Step::HalfClose => {
                 let _ = stream.shutdown().await;
@@ -151,6 +157,16 @@ pub(super) async fn send(reply: &Reply, stream: &mut BufReader<TcpStream>) -> bo
         }
     }
     true
+}
+
+async fn echo(stream: &mut BufReader<TcpStream>) {
+    let mut piece = vec![0; 16 << 10];
+    while let Ok(read @ 1..) = stream.read(&mut piece).await {
+        if stream.write_all(&piece[..read]).await.is_err() {
+            return;
+        }
+    }
+    let _ = stream.shutdown().await;
 }
 
 async fn drip(piece: &Bytes, every: Duration, until: &Gate, stream: &mut BufReader<TcpStream>) -> bool {

@@ -17,6 +17,8 @@ pub struct Said {
     pub close: bool,
     /// `connection: keep-alive`.
     pub keep_alive: bool,
+    /// `connection: upgrade`.
+    pub upgrade: bool,
 }
 
 /// All lines but `transfer-encoding`, and what `connection` says of one connection only, in a list with room for `room`
@@ -56,6 +58,7 @@ pub fn fields(
             if is_plain_connection(&value) {
                 continue;
             }
+            said.upgrade |= has_token(&value, b"upgrade");
         }
         headers.append(name, value);
     }
@@ -83,7 +86,7 @@ fn content_length(value: &HeaderValue) -> Result<u64, BadMessage> {
 }
 
 /// Whether a list has this element.
-fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
+pub fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
     value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
 }
 

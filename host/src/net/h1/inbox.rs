@@ -1,12 +1,12 @@
 //! What came on a connection and was not taken yet, in a buffer that is used again and again.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use std::{
     io,
     pin::pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 /// What one read asks for at first: an ordinary message comes in one.
 const READ_FIRST: usize = 8 << 10;
@@ -42,6 +42,14 @@ impl Inbox {
             self.expect(self.read_size * 2);
         }
         Poll::Ready(Ok(n))
+    }
+
+    /// Gives what came to someone who reads bytes, as much as there is room for; whether there was anything.
+    pub fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let n = self.bytes.len().min(buffer.remaining());
+        buffer.put_slice(&self.bytes[..n]);
+        self.bytes.advance(n);
+        n > 0
     }
 
     /// So many bytes are still to come: the next reads are sized accordingly.

@@ -15,7 +15,7 @@ mod trailers;
 pub use block::{Block, FIELDS_MOST, complaint};
 pub use body::{Decoder, Piece};
 pub use encode::{last_chunk, write_field};
-pub use fields::{Said, fields};
+pub use fields::{Said, fields, has_token};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
 

@@ -3,7 +3,7 @@
 use super::wire::{Gone, Wire};
 use crate::{
     net::{
-        Body, BodyError, Headers, Response,
+        Body, BodyError, Response, Tunnel,
         h1::{Outbox, last_chunk, write_field},
     },
     server::date,
@@ -43,7 +43,8 @@ pub(super) enum Framing {
 impl Framing {
     /// RFC 9112 §6.3, as seen by who writes.
     pub(super) fn of(response: &Response, asked: Asked) -> Framing {
-        if asked.for_head || matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        let has_none = matches!(response.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if asked.for_head || has_none || matches!(response.body, Body::Tunnel(_)) {
             return Framing::None;
         }
         match response.body.size_hint().exact() {
@@ -73,6 +74,17 @@ impl From<Gone> for Broken {
     }
 }
 
+/// What follows an answer.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// Another request may.
+    Request,
+    /// Another protocol does.
+    Tunnel(Box<Tunnel>),
+    /// Nothing.
+    End,
+}
+
 /// An answer under way.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -86,15 +98,19 @@ pub(super) struct Answer {
 impl Answer {
     /// Writes the head. With `close`, or where the answer needs it, the connection ends behind it.
     pub(super) fn begin(out: &mut Vec<u8>, response: Response, framing: Framing, asked: Asked, close: bool) -> Answer {
-        let Response { status, headers, body } = response;
-        let close = close || framing == Framing::UntilClose || headers.contains(&header::CONNECTION);
-        write_head(out, status, &headers, framing, asked, close);
+        let close = close || framing == Framing::UntilClose || response.headers.contains(&header::CONNECTION);
+        write_head(out, &response, framing, asked, close);
+        let body = response.body;
         Answer { body, framing, ended: framing == Framing::None, close, broken: None }
     }
 
-    /// Whether the connection ends behind it.
-    pub(super) fn closes(&self) -> bool {
-        self.close
+    /// What follows it once it went out.
+    pub(super) fn next(self) -> Next {
+        match self.body {
+            Body::Tunnel(tunnel) => Next::Tunnel(tunnel),
+            _ if self.close => Next::End,
+            _ => Next::Request,
+        }
     }
 
     /// Sends what can be sent; ready when all of it went out.
@@ -174,7 +190,9 @@ impl Answer {
     }
 }
 
-fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, framing: Framing, asked: Asked, close: bool) {
+fn write_head(out: &mut Vec<u8>, response: &Response, framing: Framing, asked: Asked, close: bool) {
+    let Response { status, headers, body } = response;
+    let status = *status;
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
@@ -207,7 +225,10 @@ fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &Headers, framing:
         // RFC 9110 §6.6.1: who passes on an answer without a date says when it came.
         date::with(|date| write_field(out, "date", date.as_bytes()));
     }
-    if close {
+    if let Body::Tunnel(tunnel) = body {
+        write_field(out, "connection", b"upgrade");
+        write_field(out, "upgrade", tunnel.protocol.as_bytes());
+    } else if close {
         write_field(out, "connection", b"close");
     } else if asked.is_http_1_0 {
         write_field(out, "connection", b"keep-alive");
@@ -260,10 +281,10 @@ mod tests {
         assert_eq!(head, "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: now\r\ncontent-length: 5\r\n\r\n");
         let (head, answer) = begun(200, &lies, streaming(), GET);
         assert_eq!(head, "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n");
-        assert!(!answer.closes());
+        assert!(matches!(answer.next(), Next::Request));
         let (head, answer) = begun(200, &lies, streaming(), OLD);
         assert_eq!(head, "HTTP/1.1 200 OK\r\nx-a: 1\r\ndate: now\r\nconnection: close\r\n\r\n");
-        assert!(answer.closes());
+        assert!(matches!(answer.next(), Next::End));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::net::{
     h1::{BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, complaint, fields},
 };
 use bytes::{Buf, Bytes, BytesMut};
-use http::{Method, Uri, Version, header};
+use http::{HeaderValue, Method, Uri, Version, header};
 use std::mem::MaybeUninit;
 
 /// The first byte of a TLS record that begins a handshake.
@@ -18,7 +18,7 @@ const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// A request's head.
 #[derive(Debug)]
 pub(super) struct Head {
-    /// Without its body.
+    /// Without its body; what it would go on with stands there.
     pub(super) request: Request,
     /// Reads the body.
     pub(super) body: Decoder,
@@ -119,8 +119,10 @@ fn parse(block: Bytes) -> Result<Head, BadMessage> {
         if said.chunked { Decoder::Chunked(Default::default()) } else { Decoder::Exact(said.length.unwrap_or(0)) };
     let expects = version > 0 && !matches!(body, Decoder::Exact(0)) && waits_for_continue(&headers);
     let keep = !said.close && (version > 0 || said.keep_alive);
+    let upgrade = version > 0 && said.upgrade && matches!(body, Decoder::Exact(0));
+    let asked = if upgrade { protocols(&headers).map_or(Body::Empty, Body::Upgrade) } else { Body::Empty };
     let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-    Ok(Head { request: Request { method, uri, version, headers, body: Body::Empty }, body, keep, expects })
+    Ok(Head { request: Request { method, uri, version, headers, body: asked }, body, keep, expects })
 }
 
 /// Room for what the proxy adds to a request's headers, so that the list does not grow.
@@ -132,6 +134,12 @@ fn uri(block: &Bytes, target: &str) -> Result<Uri, BadMessage> {
         return Err(BadMessage::RequestLine);
     }
     Uri::from_maybe_shared(block.slice_ref(target.as_bytes())).map_err(|_| BadMessage::RequestLine)
+}
+
+/// What the client would go on with; none where it says so twice, for backends may read either.
+fn protocols(headers: &Headers) -> Option<HeaderValue> {
+    let mut lines = headers.all(&header::UPGRADE);
+    lines.next().filter(|line| lines.next().is_none() && !line.is_empty()).cloned()
 }
 
 fn waits_for_continue(headers: &Headers) -> bool {

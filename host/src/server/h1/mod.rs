@@ -2,21 +2,22 @@
 //! be refused, and one task per connection without a channel in between.
 //!
 //! A [`head`] is read from the [`wire`], its body [`incoming`] while the service makes the [`answer`], which goes out on the
-//! same wire.
+//! same wire; behind an answer that switches protocols the wire is one end of a [`tunnel`].
 
 mod answer;
 mod head;
 mod incoming;
+mod tunnel;
 mod wire;
 
 use super::{
     pulse::{Pulse, UnderWay},
     service::Service,
-    stream::{Abort, Stream},
+    stream::Stream,
 };
-use crate::net::{Body, Request, Response};
+use crate::net::{Abort, Body, Request, Response};
 pub(super) use answer::Broken;
-use answer::{Answer, Asked, Framing};
+use answer::{Answer, Asked, Framing, Next};
 use head::{Head, Refusal};
 use http::{Method, Version};
 use incoming::Incoming;
@@ -26,12 +27,23 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Poll,
+    time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::sleep,
+};
+use tunnel::Client;
 use wire::Wire;
 
 /// Serves requests, one after the other, until the connection ends. Dropping this future closes it as it stands.
-pub(super) async fn talk<S>(stream: Stream<S>, pulse: Rc<Pulse>, service: impl Service) -> Result<(), Broken>
+/// Tunnels end so long after a drain has begun.
+pub(super) async fn talk<S>(
+    stream: Stream<S>,
+    pulse: Rc<Pulse>,
+    service: impl Service,
+    tunnels: Duration,
+) -> Result<(), Broken>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
@@ -45,7 +57,7 @@ where
             }
             None => break,
         };
-        if !serve(&wire, &pulse, &service, head).await? {
+        if !serve(&wire, &pulse, &service, head, tunnels).await? {
             break;
         }
         wire.borrow_mut().rest();
@@ -60,6 +72,7 @@ async fn serve<S>(
     pulse: &Rc<Pulse>,
     service: &impl Service,
     head: Head,
+    tunnels: Duration,
 ) -> Result<bool, Broken>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
@@ -78,7 +91,14 @@ where
         .await?
     };
     let close = !keep || under_way.is_draining() || pulse.is_closing();
-    let goes_on = send(wire, response, asked, close).await?;
+    let goes_on = match send(wire, response, asked, close).await? {
+        Next::Tunnel(tunnel) => {
+            tunnel.carry(&mut Client(wire.clone()), drained(&under_way, tunnels)).await;
+            false
+        }
+        Next::Request => true,
+        Next::End => false,
+    };
     // What is left of the body is waited for no longer than for the next request.
     drop(under_way);
     Ok(goes_on && (wire.borrow().is_done(number) || poll_fn(|cx| wire.borrow_mut().poll_discard(cx)).await))
@@ -94,8 +114,14 @@ where
     request
 }
 
-/// Sends an answer; whether the connection may go on behind it.
-async fn send<S>(wire: &RefCell<Wire<S>>, response: Response, asked: Asked, close: bool) -> Result<bool, Broken>
+/// Ready so long after a drain has begun. Only as part of the connection's task, which hears of it.
+async fn drained(under_way: &UnderWay, tunnels: Duration) {
+    poll_fn(|_| if under_way.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
+    sleep(tunnels).await;
+}
+
+/// Sends an answer, and says what may follow it.
+async fn send<S>(wire: &RefCell<Wire<S>>, response: Response, asked: Asked, close: bool) -> Result<Next, Broken>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin,
 {
@@ -111,7 +137,7 @@ where
     if sent.is_err() && framing == Framing::UntilClose {
         wire.borrow_mut().abort();
     }
-    sent.map(|()| !answer.closes())
+    sent.map(|()| answer.next())
 }
 
 /// Says what is wrong, to a client that speaks HTTP.

@@ -4,10 +4,10 @@
 use super::head::{Head, HeadReader, Refusal};
 use crate::{
     net::{
-        BodyError, Side,
+        Abort, BodyError, Side,
         h1::{BadMessage, Decoder, HEAD_MOST, Inbox, Outbox, Piece},
     },
-    server::stream::{Abort, Stream},
+    server::stream::Stream,
 };
 use bytes::Bytes;
 use http_body::Frame;
@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What a client may have sent of a body that nobody read, and still be listened to afterwards.
 const DISCARDED_MOST: u64 = 64 << 10;
@@ -232,6 +232,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             ready!(self.outbox.poll_write(&mut self.stream, cx))?;
         }
         Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Reads bytes that are no HTTP, beginning with those that came already.
+    pub(super) fn poll_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.inbox.give(buffer) { Poll::Ready(Ok(())) } else { Pin::new(&mut self.stream).poll_read(cx, buffer) }
+    }
+
+    /// Where bytes go that are no HTTP. Only while nothing waits.
+    pub(super) fn past_http(&mut self) -> &mut S {
+        self.stream.inner()
+    }
+
+    /// Closes our side; the client's goes on.
+    pub(super) fn poll_half_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_half_close(cx)
     }
 
     /// Between two requests: buffers that grew are not kept.

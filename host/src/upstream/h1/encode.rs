@@ -2,7 +2,7 @@
 
 use super::Outgoing;
 use crate::net::{Body, h1::write_field};
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use http_body::Body as _;
 
 /// How a request's body is framed.
@@ -32,9 +32,9 @@ impl Framing {
     }
 }
 
-/// Writes a head. `host` and what frames the body come from here and nowhere else: a copy among the headers, whoever put
+/// Writes a head. `host`, what frames the body and what asks for an upgrade come from here and nowhere else: a copy among the headers, whoever put
 /// it there, would let the backend see another end of the request than we do.
-pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) {
+pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing, upgrade: Option<&HeaderValue>) {
     out.extend_from_slice(request.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(request.target.as_str().as_bytes());
@@ -50,6 +50,10 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) 
         Framing::Length(length) => write_field(out, "content-length", itoa::Buffer::new().format(length).as_bytes()),
         Framing::Chunked => write_field(out, "transfer-encoding", b"chunked"),
     }
+    if let Some(protocols) = upgrade {
+        write_field(out, "connection", b"upgrade");
+        write_field(out, "upgrade", protocols.as_bytes());
+    }
     out.extend_from_slice(b"\r\n");
 }
 
@@ -57,7 +61,7 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing) 
 mod tests {
     use super::*;
     use crate::net::Headers;
-    use http::{HeaderValue, uri::PathAndQuery};
+    use http::uri::PathAndQuery;
 
     fn encoded(method: &Method, headers: &[(&str, &str)], body: &Body) -> String {
         let mut map = Headers::default();
@@ -68,7 +72,7 @@ mod tests {
         let authority = HeaderValue::from_static("shop.example:8080");
         let request = Outgoing { method, target: &target, authority: &authority, headers: &map };
         let mut out = Vec::new();
-        head(&mut out, &request, Framing::of(method, body));
+        head(&mut out, &request, Framing::of(method, body), None);
         String::from_utf8(out).unwrap()
     }
 

@@ -7,17 +7,18 @@ use super::{
     encode::{self, Framing},
     head::{AnswerHead, HeadReader},
     link::Link,
+    tunnel::Switched,
     upload::Upload,
 };
 use crate::{
     figures::{Attempt, Outcome},
-    net::{Body, BodyError, Response, Side},
+    net::{Body, BodyError, Headers, Response, Side, Tunnel, h1::BadMessage},
     upstream::{
         conn_cache::Connections,
         error::{Error, ErrorKind, ExchangeError},
     },
 };
-use http::Method;
+use http::{Method, StatusCode, header};
 use std::{
     rc::Rc,
     task::{Context, Poll, ready},
@@ -59,7 +60,12 @@ impl Exchange {
     ) -> Exchange {
         let Connection { mut link, home } = connection;
         let framing = Framing::of(request.method, &body);
-        encode::head(link.outbox.text(), &request, framing);
+        let mut head = HeadReader::new(*request.method == Method::HEAD);
+        let upgrade = if let Body::Upgrade(protocols) = &body { Some(protocols) } else { None };
+        encode::head(link.outbox.text(), &request, framing, upgrade);
+        if let Some(protocols) = upgrade {
+            head.may_switch_to(protocols.clone());
+        }
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
         Exchange {
             link,
@@ -69,7 +75,7 @@ impl Exchange {
             patience: has_body.then(|| limits.head.saturating_duration_since(Instant::now())),
             limits,
             still_until: None,
-            head: HeadReader::new(*request.method == Method::HEAD),
+            head,
             answered: false,
         }
     }
@@ -84,7 +90,10 @@ impl Exchange {
                 Err(error) => return Poll::Ready(Err(ErrorKind::Broken(error))),
             }
             if let Some(head) = self.head.take(&mut self.link.inbox.bytes).map_err(ErrorKind::BadAnswer)? {
-                return Poll::Ready(Ok(head));
+                // Whoever switches before the request is whole has not read it.
+                let is_hasty = head.status == StatusCode::SWITCHING_PROTOCOLS && !self.upload.is_sent();
+                let hasty = ErrorKind::BadAnswer(BadMessage::SwitchedProtocols);
+                return Poll::Ready(if is_hasty { Err(hasty) } else { Ok(head) });
             }
         }
         if !self.upload.is_under_way() {
@@ -153,6 +162,7 @@ impl Exchange {
         self.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
         self.patience = None;
         let body = match head.decoder.whole(&mut self.link.inbox.bytes) {
+            _ if head.status == StatusCode::SWITCHING_PROTOCOLS => self.into_tunnel(&head.headers),
             Some(bytes) => {
                 self.finish(head.keep);
                 Body::full(bytes)
@@ -160,6 +170,14 @@ impl Exchange {
             None => Body::Stream(Box::pin(Answer::new(self, head.decoder, head.keep))),
         };
         Response { status: head.status, headers: head.headers, body }
+    }
+
+    /// The connection speaks another protocol from now on.
+    fn into_tunnel(self, headers: &Headers) -> Body {
+        // The head's reader has seen to it that there is one.
+        let Some(protocol) = headers.get(&header::UPGRADE).cloned() else { return Body::Empty };
+        let backend = Box::new(Switched::new(self.link, self.attempt));
+        Body::Tunnel(Box::new(Tunnel { protocol, backend, idle: self.limits.tunnel }))
     }
 
     /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.

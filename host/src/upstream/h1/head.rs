@@ -2,10 +2,10 @@
 
 use crate::net::{
     Headers,
-    h1::{BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields},
+    h1::{BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields, has_token},
 };
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use std::mem::MaybeUninit;
 
 /// An answer's head.
@@ -29,12 +29,19 @@ pub(in crate::upstream) struct HeadReader {
     block: Block,
     interims: usize,
     asked_for_head: bool,
+    /// What the request would go on with.
+    protocols: Option<HeaderValue>,
 }
 
 impl HeadReader {
     /// `asked_for_head`: the request is `HEAD`, its answer has no body.
     pub(in crate::upstream) fn new(asked_for_head: bool) -> HeadReader {
-        HeadReader { block: Block::default(), interims: 0, asked_for_head }
+        HeadReader { block: Block::default(), interims: 0, asked_for_head, protocols: None }
+    }
+
+    /// The request would go on with one of these protocols: 101 is an answer to it.
+    pub(super) fn may_switch_to(&mut self, protocols: HeaderValue) {
+        self.protocols = Some(protocols);
     }
 
     /// Takes the head when all of it is there. Interim answers before it are read over: nobody waits for them.
@@ -42,7 +49,7 @@ impl HeadReader {
         loop {
             begins_well(buffer)?;
             let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else { return Ok(None) };
-            if let Some(head) = parse(block, self.asked_for_head)? {
+            if let Some(head) = self.parse(block)? {
                 return Ok(Some(head));
             }
             self.interims += 1;
@@ -51,6 +58,42 @@ impl HeadReader {
             }
         }
     }
+
+    /// Reads a head; none when it is an interim one.
+    fn parse(&self, block: Bytes) -> Result<Option<AnswerHead>, BadMessage> {
+        let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
+        let mut parsed = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        match parser.parse_response_with_uninit_headers(&mut parsed, &block, &mut lines).map_err(complaint)? {
+            httparse::Status::Complete(read) if read == block.len() => {}
+            // The parser skips empty lines before a head; we do not.
+            _ => return Err(BadMessage::NotHttp),
+        }
+        let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(BadMessage::NotHttp) };
+        let status = StatusCode::from_u16(code).map_err(|_| BadMessage::Status)?;
+
+        let (headers, mut said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
+        said.close |= version == 0;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switched(status, headers, said.upgrade && version > 0).map(Some);
+        }
+        if status.is_informational() {
+            return Ok(None);
+        }
+        Ok(Some(finish(status, headers, said, self.asked_for_head)))
+    }
+
+    /// What the backend goes on with; it must have been asked for.
+    fn switched(&self, status: StatusCode, mut headers: Headers, upgrade: bool) -> Result<AnswerHead, BadMessage> {
+        let is_asked_for = |protocol: &HeaderValue| {
+            upgrade && self.protocols.as_ref().is_some_and(|asked| has_token(asked, protocol.as_bytes()))
+        };
+        if !headers.get(&header::UPGRADE).is_some_and(is_asked_for) {
+            return Err(BadMessage::SwitchedProtocols);
+        }
+        headers.remove(&header::CONTENT_LENGTH);
+        Ok(AnswerHead { status, headers, decoder: Decoder::Exact(0), keep: false })
+    }
 }
 
 /// Another protocol is known by its first bytes, and not waited for.
@@ -58,30 +101,6 @@ fn begins_well(buffer: &[u8]) -> Result<(), BadMessage> {
     const BEGIN: &[u8] = b"HTTP/1.";
     let n = buffer.len().min(BEGIN.len());
     if buffer[..n] == BEGIN[..n] { Ok(()) } else { Err(BadMessage::NotHttp) }
-}
-
-/// Reads a head; none when it is an interim one.
-fn parse(block: Bytes, asked_for_head: bool) -> Result<Option<AnswerHead>, BadMessage> {
-    let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
-    let mut parsed = httparse::Response::new(&mut []);
-    let parser = httparse::ParserConfig::default();
-    match parser.parse_response_with_uninit_headers(&mut parsed, &block, &mut lines).map_err(complaint)? {
-        httparse::Status::Complete(read) if read == block.len() => {}
-        // The parser skips empty lines before a head; we do not.
-        _ => return Err(BadMessage::NotHttp),
-    }
-    let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(BadMessage::NotHttp) };
-    let status = StatusCode::from_u16(code).map_err(|_| BadMessage::Status)?;
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(BadMessage::SwitchedProtocols);
-    }
-
-    let (headers, mut said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
-    said.close |= version == 0;
-    if status.is_informational() {
-        return Ok(None);
-    }
-    Ok(Some(finish(status, headers, said, asked_for_head)))
 }
 
 /// RFC 9112 §6.3: where the body ends, and whether the connection is good for another one.

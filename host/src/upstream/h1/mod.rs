@@ -2,13 +2,14 @@
 //! makes a proxied request several microseconds cheaper than a client library with both.
 //!
 //! An [`exchange`] begins with a head that [`encode`] writes, goes out through [`upload`], is answered by a [`head`],
-//! and goes on as the [`answer`]'s body until the connection, a [`link`], is given back.
+//! and goes on as the [`answer`]'s body until the connection, a [`link`], is given back; or as a [`tunnel`].
 
 mod answer;
 mod encode;
 mod exchange;
 mod head;
 mod link;
+mod tunnel;
 mod upload;
 
 pub(super) use head::{AnswerHead, HeadReader};
@@ -46,8 +47,10 @@ pub struct Limits {
     pub head: Instant,
     /// Without a byte of a body in either direction.
     pub idle: Duration,
-    /// When the answer's last byte must be there.
+    /// When the answer's last byte must be there. Not of a tunnel.
     pub end: Option<Instant>,
+    /// Without a byte of a tunnel in either direction.
+    pub tunnel: Duration,
 }
 
 /// A connection to a backend, for one exchange.

@@ -179,8 +179,9 @@ impl Scene {
             authority: &HeaderValue::from_static("shop.example"),
             headers: &headers,
         };
-        let limits =
-            Limits { head: now + self.head, idle: self.pool.timeout.idle, end: self.total.map(|total| now + total) };
+        let timeout = self.pool.timeout;
+        let end = self.total.map(|total| now + total);
+        let limits = Limits { head: now + self.head, idle: timeout.idle, end, tunnel: timeout.tunnel };
         within(connection.exchange(outgoing, ask.body, attempt, limits)).await
     }
 
