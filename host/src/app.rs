@@ -1,6 +1,7 @@
 //! Wires the rooms from a configuration: start and shutdown. What a lower room needs from a higher one is handed down
 //! here, as a reader or a channel.
 
+mod metrics;
 mod rehearsal;
 mod status;
 
@@ -27,6 +28,7 @@ use crate::{
 use status::StatusSource;
 use std::{
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -105,16 +107,17 @@ impl App {
     /// # Errors
     /// Everything that keeps it from starting, at once: addresses (PM02xx), certificates, and with `strict` plugins too.
     pub fn start(config: Config, options: Options) -> Result<App, Vec<Problem>> {
-        let doors = open(&config, &options);
-        let admin = admin::bind(&config.admin).map_err(|problem| vec![problem]);
+        let workers = config.server.workers;
+        let figures = Arc::new(Figures::new(workers));
+        let doors = open(&config, &options, &figures);
+        let admin = admin::bind(&config.admin, config.metrics);
         let (doors, admin) = both(doors, admin)?;
         let bound = config.listeners.iter().zip(&doors);
         let listeners: Vec<_> =
             bound.map(|(config, door)| (config.name.clone(), door.sockets.address().clone())).collect();
 
         let side = side_runtime().map_err(cannot_start)?;
-        let workers = config.server.workers;
-        let Prepared { pools, applier, loader, amiss } = prepare(&config, &options, workers, &side)?;
+        let Prepared { pools, applier, loader, amiss } = prepare(&config, &options, &figures, &side)?;
         if options.strict && !amiss.is_empty() {
             return Err(amiss);
         }
@@ -129,7 +132,7 @@ impl App {
         let serving = Workers::start(doors, workers, applier.cell(), Instant::now(), &live).map_err(cannot_start)?;
         let admin = {
             let _within = side.enter();
-            admin::Server::start(admin, status.sources(&rescan), live.clone()).map_err(cannot_start)?
+            admin::Server::start(admin, status.sources(figures, &rescan), live.clone()).map_err(cannot_start)?
         };
         follow_directory(loader, applier, rescan, side.handle())?;
         Ok(App { drain, grace: config.server.drain, workers: serving, admin, listeners, status, side })
@@ -143,6 +146,11 @@ impl App {
     /// Where the admin API answers.
     pub fn admin(&self) -> &AdminAddress {
         self.admin.address()
+    }
+
+    /// Where metrics are read, beside the admin API.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.admin.metrics()
     }
 
     /// What the admin API would say.
@@ -184,12 +192,13 @@ struct Prepared {
 fn prepare(
     config: &Config,
     options: &Options,
-    workers: usize,
+    figures: &Figures,
     side: &tokio::runtime::Runtime,
 ) -> Result<Prepared, Vec<Problem>> {
+    let workers = figures.workers();
     let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
         .map_err(|problem| vec![problem])?;
-    let plan = Arc::new(Plan::new(config, &Figures::default()));
+    let plan = Arc::new(Plan::new(config, figures));
     let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
@@ -203,7 +212,7 @@ fn prepare(
 }
 
 /// Certificates read and addresses bound, or everything that is wrong with either.
-fn open(config: &Config, options: &Options) -> Result<Vec<server::Listener>, Vec<Problem>> {
+fn open(config: &Config, options: &Options, figures: &Figures) -> Result<Vec<server::Listener>, Vec<Problem>> {
     let mut doors = Vec::new();
     let mut problems = Vec::new();
     for listener in &config.listeners {
@@ -213,7 +222,11 @@ fn open(config: &Config, options: &Options) -> Result<Vec<server::Listener>, Vec
         });
         match (tls.transpose(), Sockets::bind(listener, config.server.workers)) {
             (Ok(tls), Ok(sockets)) => {
-                let policy = Policy { trusted: listener.trusted_proxies.clone(), forwarded: listener.forwarded };
+                let policy = Policy {
+                    trusted: listener.trusted_proxies.clone(),
+                    forwarded: listener.forwarded,
+                    figures: figures.listener(&listener.name),
+                };
                 let (timeout, tunnels) = (listener.timeout, config.server.tunnels);
                 doors.push(server::Listener { sockets, tls, timeout, policy, tunnels });
             }

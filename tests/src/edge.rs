@@ -35,6 +35,7 @@ pub struct Builder {
     routes: Vec<Route>,
     plugins: model::Plugins,
     admin: Option<SocketAddr>,
+    metrics: bool,
     workers: usize,
     drain: Duration,
     tunnels: Duration,
@@ -74,6 +75,7 @@ impl Builder {
             routes: Vec::new(),
             plugins: model::Plugins::default(),
             admin: None,
+            metrics: false,
             workers: 2,
             drain: Duration::from_secs(5),
             tunnels: Duration::from_secs(1),
@@ -186,6 +188,12 @@ impl Builder {
         self
     }
 
+    /// Metrics on an address of their own too.
+    pub fn metrics(mut self) -> Builder {
+        self.metrics = true;
+        self
+    }
+
     /// Changes what is no configuration.
     pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Builder {
         change(&mut self.options);
@@ -219,6 +227,7 @@ impl Builder {
             pools: self.pools,
             plugins: self.plugins,
             admin: self.admin.map_or(socket, model::AdminAddress::Tcp),
+            metrics: self.metrics.then(|| (Ipv4Addr::LOCALHOST, 0).into()),
             server: model::Server {
                 workers: self.workers,
                 drain: self.drain,
@@ -335,6 +344,14 @@ impl Edge {
             model::AdminAddress::Tcp(address) => address.port(),
             model::AdminAddress::Unix(path) => panic!("the API is at {}", path.display()),
         }
+    }
+
+    /// Where metrics are read, beside the admin API.
+    ///
+    /// # Panics
+    /// When they have no address of their own.
+    pub fn metrics(&self) -> SocketAddr {
+        self.app().metrics().expect("an address for metrics")
     }
 
     fn app(&self) -> &App {

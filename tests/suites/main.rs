@@ -29,6 +29,7 @@ mod headers;
 mod hotswap;
 mod http1;
 mod http2;
+mod metrics;
 mod routes;
 mod stock_plugins;
 mod tls;

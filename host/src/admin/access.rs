@@ -15,6 +15,9 @@ use std::{
     path::Path,
 };
 
+/// The one path that has an address of its own.
+const METRICS: &str = "/metrics";
+
 /// What a caller has to show.
 #[derive(Debug)]
 pub(super) enum Access {
@@ -22,6 +25,8 @@ pub(super) enum Access {
     Socket,
     /// A loopback host, no origin, and this token for changes.
     Loopback { token: String },
+    /// Nothing: metrics alone are read, by whoever reaches the address.
+    Metrics,
 }
 
 impl Access {
@@ -37,8 +42,18 @@ impl Access {
     }
 
     /// Whether the call may be made; if not, the status and why.
-    pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
-        let Access::Loopback { token } = self else { return Ok(()) };
+    pub(super) fn check(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<(), (StatusCode, &'static str)> {
+        let token = match self {
+            Access::Socket => return Ok(()),
+            Access::Metrics if path == METRICS => return Ok(()),
+            Access::Metrics => return Err((StatusCode::NOT_FOUND, "only /metrics is here")),
+            Access::Loopback { token } => token,
+        };
         // A page whose host name was pointed at this machine names itself here; two names are one too many.
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
@@ -100,7 +115,9 @@ mod tests {
     #[test]
     fn on_tcp_only_local_programs_may_call_and_changes_need_the_token() {
         let access = Access::Loopback { token: "secret".into() };
-        let check = |method, list: &[_]| access.check(&method, &headers(list)).map_err(|(status, _)| status.as_u16());
+        let check = |method, list: &[_]| {
+            access.check(&method, "/v1/status", &headers(list)).map_err(|(status, _)| status.as_u16())
+        };
         let host = ("host", "localhost");
         assert_eq!(check(Method::GET, &[host]), Ok(()));
         assert_eq!(check(Method::GET, &[("host", "127.0.0.1:9000")]), Ok(()));
@@ -112,5 +129,11 @@ mod tests {
         assert_eq!(check(Method::POST, &[host]), Err(401));
         assert_eq!(check(Method::POST, &[host, ("authorization", "Bearer secreT")]), Err(401));
         assert_eq!(check(Method::POST, &[host, ("authorization", "Bearer secret")]), Ok(()));
+    }
+
+    #[test]
+    fn where_metrics_are_read_nothing_else_is() {
+        let check = |path| Access::Metrics.check(&Method::GET, path, &headers(&[("host", "evil.example")])).is_ok();
+        assert!(check("/metrics") && !check("/v1/status") && !check("/"));
     }
 }

@@ -5,6 +5,7 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/plugins` | a list of [`Plugin`] |
 //! | `GET /v1/plugins/NAME/log` | a list of [`LogLine`] |
+//! | `GET /metrics` | OpenMetrics text: counts and levels, see the manual's page on metrics |
 //! | `POST /v1/plugins/rescan` | nothing, 202: the plugin directory is looked at |
 
 use crate::problem::Report;

@@ -22,6 +22,7 @@ pub struct Bound {
     pub(super) address: AdminAddress,
     pub(super) socket: Socket,
     pub(super) access: Access,
+    pub(super) metrics: Option<TcpListener>,
 }
 
 #[derive(Debug)]
@@ -30,14 +31,17 @@ pub(super) enum Socket {
     Tcp(TcpListener),
 }
 
-/// Binds the admin address. A dead socket file is replaced.
+/// Binds the admin address, and that of the metrics. A dead socket file is replaced.
 ///
 /// # Errors
-/// PM0201 when somebody answers there, or it cannot be bound.
-pub fn bind(address: &AdminAddress) -> Result<Bound, Problem> {
-    let (socket, address) = open(address)?;
-    let access = Access::new(&address)?;
-    Ok(Bound { address, socket, access })
+/// PM0201 for each where somebody answers, or that cannot be bound.
+pub fn bind(address: &AdminAddress, metrics: Option<SocketAddr>) -> Result<Bound, Vec<Problem>> {
+    let metrics = metrics.map(open_metrics).transpose();
+    let opened = open(address).and_then(|(socket, address)| Ok((socket, Access::new(&address)?, address)));
+    match (opened, metrics) {
+        (Ok((socket, access, address)), Ok(metrics)) => Ok(Bound { address, socket, access, metrics }),
+        (opened, metrics) => Err(opened.err().into_iter().chain(metrics.err()).collect()),
+    }
 }
 
 /// Whether [`bind`] could have the address; nobody is let in.
@@ -46,6 +50,25 @@ pub fn bind(address: &AdminAddress) -> Result<Bound, Problem> {
 /// As there.
 pub fn try_bind(address: &AdminAddress) -> Result<(), Problem> {
     open(address).map(drop)
+}
+
+/// Whether [`bind`] could have this address for metrics.
+///
+/// # Errors
+/// As there.
+pub fn try_bind_metrics(address: SocketAddr) -> Result<(), Problem> {
+    open_metrics(address).map(drop)
+}
+
+fn open_metrics(address: SocketAddr) -> Result<TcpListener, Problem> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| {
+        Problem::error(Code::ADDRESS_TAKEN, format!("cannot listen on {address} for metrics: {error}"))
+            .note("choose another `metrics` under [admin]")
+    })
 }
 
 fn open(address: &AdminAddress) -> Result<(Socket, AdminAddress), Problem> {
@@ -90,14 +113,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/admin.sock");
         let address = AdminAddress::Unix(path.clone());
-        let first = bind(&address).unwrap();
+        let first = bind(&address, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(bind(&address).unwrap_err().headline.contains("address in use"));
+        assert!(bind(&address, None).unwrap_err()[0].headline.contains("address in use"));
         let Socket::Unix(listener, file) = first.socket else { panic!("a unix socket") };
         drop(listener);
         // Its process died without removing it.
         std::mem::forget(file);
-        bind(&address).unwrap();
+        bind(&address, None).unwrap();
         assert!(!path.exists(), "removed when dropped");
     }
 
@@ -105,12 +128,12 @@ mod tests {
     fn who_ends_late_leaves_the_successors_socket_alone() {
         let directory = tempfile::tempdir().unwrap();
         let address = AdminAddress::Unix(directory.path().join("admin.sock"));
-        let Socket::Unix(listener, file) = bind(&address).unwrap().socket else { panic!("a unix socket") };
+        let Socket::Unix(listener, file) = bind(&address, None).unwrap().socket else { panic!("a unix socket") };
         // It drains: nobody answers behind its socket any more.
         drop(listener);
-        let successor = bind(&address).unwrap();
+        let successor = bind(&address, None).unwrap();
         drop(file);
-        assert!(bind(&address).unwrap_err().headline.contains("address in use"));
+        assert!(bind(&address, None).unwrap_err()[0].headline.contains("address in use"));
         drop(successor);
         assert!(!directory.path().join("admin.sock").exists());
     }
@@ -127,7 +150,7 @@ mod tests {
             let all_begin = std::sync::Barrier::new(4);
             let start = || {
                 all_begin.wait();
-                bind(&address)
+                bind(&address, None)
             };
             let bound: Vec<_> = std::thread::scope(|scope| {
                 let starts = [(); 4].map(|()| scope.spawn(start));
@@ -142,7 +165,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("precious");
         fs::write(&path, "data").unwrap();
-        assert!(bind(&AdminAddress::Unix(path.clone())).is_err());
+        assert!(bind(&AdminAddress::Unix(path.clone()), None).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"data");
     }
 }

@@ -1,4 +1,5 @@
-//! The JSON API that the commands talk to: on a unix socket that only its user may open, or on loopback.
+//! The JSON API that the commands talk to: on a unix socket that only its user may open, or on loopback. Metrics may be
+//! read from an address of their own.
 
 mod access;
 pub mod api;
@@ -7,6 +8,6 @@ mod directory;
 mod server;
 
 pub use api::Status;
-pub use bind::{Bound, bind, try_bind};
+pub use bind::{Bound, bind, try_bind, try_bind_metrics};
 pub use directory::check_for;
 pub use server::{Server, Sources};

@@ -5,13 +5,13 @@ use super::{
     api::{LogLine, Status},
     bind::{Bound, Socket},
 };
-use crate::{config::model::AdminAddress, drain::Live, net::SocketFile};
+use crate::{config::model::AdminAddress, drain::Live, net::SocketFile, telemetry::metrics::CONTENT_TYPE};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -36,6 +36,8 @@ pub struct Sources {
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
     /// A plugin's log; none when there is no such plugin.
     pub log: LogOf,
+    /// The page of metrics.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Has the plugin directory looked at.
     pub rescan: Arc<Notify>,
 }
@@ -50,6 +52,7 @@ impl fmt::Debug for Sources {
 #[derive(Debug)]
 pub struct Server {
     address: AdminAddress,
+    metrics: Option<SocketAddr>,
     _file: Option<SocketFile>,
 }
 
@@ -59,6 +62,13 @@ impl Server {
     /// # Errors
     /// When the runtime cannot take the socket.
     pub fn start(bound: Bound, sources: Arc<Sources>, live: Live) -> io::Result<Server> {
+        let metrics = match bound.metrics {
+            Some(listener) => {
+                let calls = Calls { sources: sources.clone(), access: Arc::new(Access::Metrics) };
+                Some(serve_tcp(listener, calls, live.clone())?)
+            }
+            None => None,
+        };
         let calls = Calls { sources, access: Arc::new(bound.access) };
         let file = match bound.socket {
             Socket::Unix(listener, file) => {
@@ -68,19 +78,31 @@ impl Server {
                 Some(file)
             }
             Socket::Tcp(listener) => {
-                let listener = TcpListener::from_std(listener)?;
-                let accept = async move || Ok(listener.accept().await?.0);
-                tokio::spawn(serve(accept, calls, live));
+                serve_tcp(listener, calls, live)?;
                 None
             }
         };
-        Ok(Server { address: bound.address, _file: file })
+        Ok(Server { address: bound.address, metrics, _file: file })
     }
 
     /// Where it answers; with the port that the system gave, where 0 was asked for.
     pub fn address(&self) -> &AdminAddress {
         &self.address
     }
+
+    /// Where metrics are read beside it.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
+    }
+}
+
+/// Serves on TCP; says where.
+fn serve_tcp(listener: std::net::TcpListener, calls: Calls, live: Live) -> io::Result<SocketAddr> {
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let accept = async move || Ok(listener.accept().await?.0);
+    tokio::spawn(serve(accept, calls, live));
+    Ok(address)
 }
 
 async fn serve<S>(accept: impl AsyncFn() -> io::Result<S>, calls: Calls, mut live: Live)
@@ -128,10 +150,11 @@ impl Calls {
 
     /// Bodies of calls mean nothing and are not read.
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if let Err((status, why)) = self.access.check(request.method(), request.headers()) {
+        let path = request.uri().path();
+        if let Err((status, why)) = self.access.check(request.method(), path, request.headers()) {
             return text(status, why);
         }
-        let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+        let path: Vec<&str> = path.trim_matches('/').split('/').collect();
         match (request.method(), path.as_slice()) {
             (&Method::GET, ["v1", "status"]) => json(&(self.sources.status)()),
             (&Method::GET, ["v1", "plugins"]) => json(&(self.sources.status)().plugins),
@@ -139,6 +162,7 @@ impl Calls {
                 Some(lines) => json(&lines),
                 None => text(StatusCode::NOT_FOUND, "no such plugin"),
             },
+            (&Method::GET, ["metrics"]) => respond(StatusCode::OK, CONTENT_TYPE, (self.sources.metrics)().into()),
             (&Method::POST, ["v1", "plugins", "rescan"]) => {
                 self.sources.rescan.notify_one();
                 text(StatusCode::ACCEPTED, "the plugin directory is looked at")

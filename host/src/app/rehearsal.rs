@@ -5,12 +5,13 @@ use super::{Options, cannot_start, prepare, side_runtime, status};
 use crate::{
     admin::{self, api},
     config::model::Config,
+    figures::Figures,
     net::Address,
     problem::Problem,
     server::Sockets,
     tls::Certificate,
 };
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 /// What a start would find.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Rehearsal {
     pub ports: Vec<(Address, Result<(), Problem>)>,
     /// Whether the admin address could be listened on.
     pub admin: Result<(), Problem>,
+    /// The address for metrics, if one is configured, and whether it could be listened on.
+    pub metrics: Option<(SocketAddr, Result<(), Problem>)>,
     /// Every plugin that was admitted or refused.
     pub plugins: Vec<api::Plugin>,
     /// What is wrong with plugins; with `strict` a start would be refused for it.
@@ -44,10 +47,11 @@ impl Rehearsal {
             config.listeners.iter().map(|listener| (listener.address.clone(), Sockets::bind(listener, 1))).collect();
         let ports = ports.into_iter().map(|(address, bound)| (address, bound.map(drop))).collect();
         let admin = admin::try_bind(&config.admin);
+        let metrics = config.metrics.map(|address| (address, admin::try_bind_metrics(address)));
 
         let side = side_runtime().map_err(cannot_start)?;
-        let prepared = prepare(config, options, 1, &side)?;
+        let prepared = prepare(config, options, &Figures::new(1), &side)?;
         let (pools, plugins) = status::told(&prepared.applier.cell().load(), &prepared.applier.board().entries());
-        Ok(Rehearsal { certificates, ports, admin, plugins, amiss: prepared.amiss, pools })
+        Ok(Rehearsal { certificates, ports, admin, metrics, plugins, amiss: prepared.amiss, pools })
     }
 }

@@ -1,5 +1,6 @@
 //! What the process says about itself, gathered from what the rooms show.
 
+use super::metrics::Numbers;
 use crate::{
     admin::{
         Sources,
@@ -7,9 +8,11 @@ use crate::{
     },
     balance,
     config::model::{Config, Fallback},
+    figures::Figures,
     net::Address,
     plugin::{FaultKind, Generation, Origin},
     state::{Applier, Board, Cell, Entry, Snapshot},
+    telemetry::metrics::Page,
     upstream::Backend,
 };
 use std::{
@@ -47,11 +50,13 @@ impl StatusSource {
     }
 
     /// The API's reading side.
-    pub(super) fn sources(self: &Arc<Self>, rescan: &Arc<Notify>) -> Arc<Sources> {
+    pub(super) fn sources(self: &Arc<Self>, figures: Arc<Figures>, rescan: &Arc<Notify>) -> Arc<Sources> {
+        let page = Page::new(Numbers { status: self.clone(), figures });
         let (status, log) = (self.clone(), self.clone());
         Arc::new(Sources {
             status: Box::new(move || status.read()),
             log: Box::new(move |name| log.log(name)),
+            metrics: Box::new(move || page.text()),
             rescan: rescan.clone(),
         })
     }
@@ -71,6 +76,26 @@ impl StatusSource {
             pools,
             plugins,
         }
+    }
+
+    /// The snapshot in force.
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.cell.load()
+    }
+
+    /// Since the start.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The names of the listeners, in the order of the configuration.
+    pub(super) fn listeners(&self) -> Vec<String> {
+        self.listeners.iter().map(|listener| listener.name.clone()).collect()
+    }
+
+    /// The generation that was admitted last of each plugin.
+    pub(super) fn generations(&self) -> Vec<Arc<Generation>> {
+        self.board.entries().into_iter().filter_map(|entry| Some(entry.generation?.0)).collect()
     }
 
     fn log(&self, name: &str) -> Option<Vec<api::LogLine>> {

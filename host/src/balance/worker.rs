@@ -95,8 +95,12 @@ impl Balancer {
             self.refresh();
             let turn = Turn { now_us: self.micros(now), random: rng.bits(), key, attempt };
             let Some(live) = self.live.as_mut().filter(|live| live.roster.ready > 0) else { return Answer::Fallback };
-            live.instance.generation().costs().called(self.worker);
-            match live.pick(head, turn, &tried_ids) {
+            let begun = live.instance.generation().costs().called(self.worker).then(Instant::now);
+            let picked = live.pick(head, turn, &tried_ids);
+            if let Some(begun) = begun {
+                live.instance.generation().costs().took(self.worker, begun.elapsed());
+            }
+            match picked {
                 Ok(Decision::Choose(position)) => match live.roster.backends.get(position as usize) {
                     Some(backend) if may_be_chosen(backend, tried) => {
                         return Answer::Pick(Pick::Backend(backend.clone()));

@@ -39,7 +39,10 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     for (address, bound) in rehearsal.ports {
         port(&address, bound, &mut running, &mut list)?;
     }
-    admin(&config, rehearsal.admin, &mut running, &mut list)?;
+    admin(&config, &format!("admin {}", config.admin), rehearsal.admin, &mut running, &mut list)?;
+    if let Some((address, bound)) = rehearsal.metrics {
+        admin(&config, &format!("metrics {address}"), bound, &mut running, &mut list)?;
+    }
     plugins(&rehearsal.plugins, &rehearsal.amiss, &mut list)?;
     for pool in &rehearsal.pools {
         backends(pool, &mut list)?;
@@ -137,11 +140,17 @@ fn port(address: &Address, bound: Result<(), Problem>, running: &mut Running, li
     free_or_held(&what, bound, || running.holder(address), list)
 }
 
-/// A Pointsman behind the admin address is this configuration's own if it serves one of its listeners; any other would
-/// keep `run` from starting.
-fn admin(config: &Config, bound: Result<(), Problem>, running: &mut Running, list: &mut List<'_>) -> io::Result<()> {
+/// A Pointsman behind the admin address, or that of the metrics, is this configuration's own if it serves one of its
+/// listeners; any other would keep `run` from starting.
+fn admin(
+    config: &Config,
+    what: &str,
+    bound: Result<(), Problem>,
+    running: &mut Running,
+    list: &mut List<'_>,
+) -> io::Result<()> {
     let own = || config.listeners.iter().find_map(|listener| running.holder(&listener.address));
-    free_or_held(&format!("admin {}", config.admin), bound, own, list)
+    free_or_held(what, bound, own, list)
 }
 
 /// A restart gets what the Pointsman that runs already holds.

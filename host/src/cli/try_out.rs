@@ -122,6 +122,7 @@ fn config(
         routes: vec![Route { listener: None, host: HostMatch::Any, path: "/".into(), pool: 0, filters: Vec::new() }],
         plugins: Plugins { directory: Some(directory), ..Plugins::default() },
         admin,
+        metrics: None,
         server: Server { drain: DRAIN, tunnels: DRAIN, ..Server::default() },
     })
 }

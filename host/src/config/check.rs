@@ -31,12 +31,14 @@ pub(super) fn check(file: file::File, base: &Path, reader: &mut Reader) -> Confi
     let listeners = listeners(file.listen, base, reader);
     let (pool_names, pools) = pools(file.pool, base, reader);
     let routes = routes(file.route, &listeners, &pool_names, reader);
+    let admin = file.admin.map(|at| at.it).unwrap_or_default();
     Config {
         listeners,
         pools,
         routes,
         plugins: file.plugins.map(|at| plugins(at.it, base, reader)).unwrap_or_default(),
-        admin: file.admin.and_then(|at| at.it.address).map_or_else(default_admin, |at| at.it),
+        admin: admin.address.map_or_else(default_admin, |at| at.it),
+        metrics: admin.metrics.map(|at| at.it),
         server: server(file.server.map(|at| at.it).unwrap_or_default(), reader),
     }
 }

@@ -12,6 +12,7 @@ use super::{
     table::table,
 };
 use serde_json::{Value as Json, json};
+use std::net::SocketAddr;
 
 table! {
     /// What one Pointsman serves.
@@ -240,6 +241,8 @@ table! {
         optional {
             /// unix:PATH, or a loopback IP:port. Absent: a socket in the user's runtime directory.
             address: AdminAddress,
+            /// IP:port where metrics are read, and nothing else. Absent: on the admin API alone, at /metrics.
+            metrics: SocketAddr,
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// Where the admin API listens.
     pub admin: AdminAddress,
+    /// Where metrics are read, beside the admin API.
+    pub metrics: Option<SocketAddr>,
     /// The process itself.
     pub server: Server,
 }

@@ -1,10 +1,18 @@
-//! Live figures of backends: atomics, keyed by the backend's id, owned by the process. They outlive reloads, membership
-//! changes and plugin swaps.
+//! Live figures of backends, and what is counted of pools and listeners: atomics, keyed by id or name, owned by the
+//! process. They outlive reloads, membership changes and plugin swaps.
 
 mod backend;
+mod count;
+mod histogram;
+mod listener;
+mod pool;
 mod standing;
 
 pub use backend::{Attempt, BackendFigures, Outcome};
+pub use count::{Classes, Count, PerWorker};
+pub use histogram::{Durations, Histogram};
+pub use listener::{ListenerCounts, ListenerFigures};
+pub use pool::{Failure, PoolCounts, PoolFigures};
 pub use standing::Standing;
 
 use std::{
@@ -18,16 +26,46 @@ pub fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The figures of every backend this process has known.
+/// The figures of everything this process has known.
 #[derive(Debug, Default)]
 pub struct Figures {
-    by_id: Mutex<HashMap<u64, Arc<BackendFigures>>>,
+    workers: usize,
+    backends: Mutex<HashMap<u64, Arc<BackendFigures>>>,
+    pools: ByName<PoolCounts>,
+    listeners: ByName<ListenerCounts>,
 }
 
+type ByName<T> = Mutex<HashMap<String, Arc<PerWorker<T>>>>;
+
 impl Figures {
+    /// None yet, for so many workers.
+    pub fn new(workers: usize) -> Figures {
+        Figures { workers, ..Figures::default() }
+    }
+
+    /// For how many workers.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
     /// The figures of this backend; new ones when the id was never seen. Off the request path only.
     pub fn of(&self, id: u64) -> Arc<BackendFigures> {
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
         by_id.entry(id).or_default().clone()
+    }
+
+    /// The counts of the pool of this name; new ones when it was never seen. Off the request path only.
+    pub fn pool(&self, name: &str) -> Arc<PoolFigures> {
+        self.named(&self.pools, name)
+    }
+
+    /// The counts of the listener of this name; new ones when it was never seen. Off the request path only.
+    pub fn listener(&self, name: &str) -> Arc<ListenerFigures> {
+        self.named(&self.listeners, name)
+    }
+
+    fn named<T: Default>(&self, all: &ByName<T>, name: &str) -> Arc<PerWorker<T>> {
+        let mut by_name = all.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.entry(name.into()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
     }
 }

@@ -17,6 +17,10 @@ pub enum Standing {
 }
 
 impl Standing {
+    /// Each at the place of its number.
+    pub const ALL: [Standing; 5] =
+        [Standing::Ready, Standing::Warming, Standing::Draining, Standing::Unhealthy, Standing::Standby];
+
     /// The word that people and JSON see.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use http::Response;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What becomes of the request.
 #[derive(Debug)]
@@ -57,8 +58,12 @@ impl Filter {
             generation.costs().fell_back(self.worker);
             return Verdict::Unavailable;
         }
-        generation.costs().called(self.worker);
-        match live.on_request(head, turn) {
+        let begun = generation.costs().called(self.worker).then(Instant::now);
+        let verdict = live.on_request(head, turn);
+        if let Some(begun) = begun {
+            generation.costs().took(self.worker, begun.elapsed());
+        }
+        match verdict {
             Ok(FilterVerdict::Next) => Verdict::Next,
             Ok(FilterVerdict::Respond(response)) => Verdict::Respond(response),
             Err(fault) => {

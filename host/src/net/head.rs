@@ -50,6 +50,8 @@ pub struct TlsFacts {
     pub sni: Option<Box<str>>,
     /// The protocol agreed on.
     pub alpn: Option<Box<str>>,
+    /// Whether it took up an earlier session.
+    pub resumed: bool,
 }
 
 /// How the client came.

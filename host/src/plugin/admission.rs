@@ -142,7 +142,7 @@ fn head(number: u64) -> Head {
             header("cookie", b"session=0123456789abcdef");
             target = "/a/%20%FF/b?x=1&x=2&=&y";
         }
-        3 => tls = Some(TlsFacts { sni: Some("dry.example".into()), alpn: Some("h2".into()) }),
+        3 => tls = Some(TlsFacts { sni: Some("dry.example".into()), alpn: Some("h2".into()), ..TlsFacts::default() }),
         4 => {
             (0..64).for_each(|_| header("x-many", &[b'm'; 512]));
             target = "/?";

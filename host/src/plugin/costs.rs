@@ -1,21 +1,34 @@
 //! What a generation did and what it cost: counters that each worker writes on cache lines of its own.
 
 use super::FaultKind;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::figures::{Count, Durations, Histogram, PerWorker};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// One call in so many is timed: reading the clock twice costs as much as a small pick.
+const TIMED_ONE_IN: u64 = 64;
 
 /// The counters of one generation.
 #[derive(Debug)]
 pub struct Costs {
-    workers: Box<[Worker]>,
+    workers: PerWorker<Worker>,
     faults: [AtomicU64; FaultKind::ALL.len()],
 }
 
-/// One worker's share. Only that worker writes it, so a load and a store do for an addition.
-#[derive(Debug, Default)]
-#[repr(align(128))]
+/// One worker's share.
+#[derive(Debug)]
 struct Worker {
-    calls: AtomicU64,
-    fallbacks: AtomicU64,
+    calls: Count,
+    fallbacks: Count,
+    took: Histogram,
+}
+
+impl Default for Worker {
+    fn default() -> Worker {
+        Worker { calls: Count::default(), fallbacks: Count::default(), took: Histogram::of_picks() }
+    }
 }
 
 /// All workers' shares together.
@@ -31,21 +44,24 @@ pub struct Totals {
 
 impl Costs {
     pub(super) fn new(workers: usize) -> Costs {
-        Costs { workers: (0..workers).map(|_| Worker::default()).collect(), faults: Default::default() }
+        Costs { workers: PerWorker::new(workers), faults: Default::default() }
     }
 
-    /// Counts one call. `worker` is the number of the calling thread's worker.
-    pub fn called(&self, worker: usize) {
-        if let Some(worker) = self.workers.get(worker) {
-            worker.calls.store(worker.calls.load(Relaxed) + 1, Relaxed);
-        }
+    /// Counts one call, and says whether it is one to be timed. `worker` is the number of the calling thread's worker.
+    pub fn called(&self, worker: usize) -> bool {
+        let calls = &self.workers.of(worker).calls;
+        calls.up();
+        calls.get() % TIMED_ONE_IN == 1
+    }
+
+    /// A call that was to be timed took so long. `worker` is the number of the calling thread's worker.
+    pub fn took(&self, worker: usize, time: Duration) {
+        self.workers.of(worker).took.took(time);
     }
 
     /// Counts one request that was decided without this plugin. `worker` is the number of the calling thread's worker.
     pub fn fell_back(&self, worker: usize) {
-        if let Some(worker) = self.workers.get(worker) {
-            worker.fallbacks.store(worker.fallbacks.load(Relaxed) + 1, Relaxed);
-        }
+        self.workers.of(worker).fallbacks.up();
     }
 
     pub(super) fn faulted(&self, kind: FaultKind) {
@@ -54,12 +70,16 @@ impl Costs {
 
     /// The sums as they stand now.
     pub fn totals(&self) -> Totals {
-        let sum = |of: fn(&Worker) -> &AtomicU64| self.workers.iter().map(|w| of(w).load(Relaxed)).sum();
         Totals {
-            calls: sum(|w| &w.calls),
-            fallbacks: sum(|w| &w.fallbacks),
+            calls: self.workers.sum(|w| w.calls.get()),
+            fallbacks: self.workers.sum(|w| w.fallbacks.get()),
             faults: self.faults.each_ref().map(|n| n.load(Relaxed)),
         }
+    }
+
+    /// How long the calls took that were timed.
+    pub fn durations(&self) -> Durations {
+        Histogram::together(self.workers.each().map(|w| &w.took))
     }
 }
 
@@ -82,15 +102,13 @@ mod tests {
     #[test]
     fn workers_count_apart_and_are_summed() {
         let costs = Costs::new(2);
-        costs.called(0);
-        costs.called(1);
-        costs.called(1);
+        assert_eq!([0, 1, 1].map(|worker| costs.called(worker)), [true, true, false], "one in many is timed");
+        costs.took(1, Duration::from_micros(1));
         costs.fell_back(1);
-        costs.called(7); // no such worker: nothing to count on
         costs.faulted(FaultKind::Deadline);
         let totals = costs.totals();
         assert_eq!((totals.calls, totals.fallbacks, totals.all_faults()), (3, 1, 1));
-        assert_eq!(totals.faults_of(FaultKind::Deadline), 1);
+        assert_eq!((totals.faults_of(FaultKind::Deadline), costs.durations().count()), (1, 1));
     }
 
     #[test]

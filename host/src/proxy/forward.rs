@@ -4,7 +4,7 @@ use super::{Error, Kind, Worker};
 use crate::{
     balance::{Balancer, Pick},
     config::model::PoolTimeout,
-    figures::{Attempt, Outcome},
+    figures::{Attempt, Outcome, PoolCounts},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Pool, Retry},
 };
@@ -41,6 +41,7 @@ pub(super) async fn forward(
             Ok(response) => return Ok((response, backend)),
             Err(lost) => lost,
         };
+        sender.counts().failed(lost.error.failure());
         let may_repeat = sender.may_repeat(head, &lost);
         body = match lost.body {
             Some(body) if may_repeat => body,
@@ -99,6 +100,7 @@ impl<'a> Sender<'a> {
             return Err(first);
         }
         let Some(body) = first.body.take() else { return Err(first) };
+        self.counts().failed(first.error.failure());
         let now = Instant::now();
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
         match connections.connect(backend, &self.timeout(now)).await {
@@ -136,6 +138,11 @@ impl<'a> Sender<'a> {
     /// It goes to another backend after this.
     fn repeats(&mut self, after: &upstream::Error) {
         self.retries += u32::from(after.sent);
+        self.counts().retries.add(u64::from(after.sent));
+    }
+
+    fn counts(&self) -> &PoolCounts {
+        self.pool.figures.of(self.worker.index())
     }
 
     /// When the answer's head must be there.

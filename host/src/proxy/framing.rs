@@ -122,7 +122,7 @@ mod tests {
     use http::HeaderName;
 
     fn connection() -> Arc<Connection> {
-        let tls = TlsFacts { sni: None, alpn: None };
+        let tls = TlsFacts::default();
         Arc::new(Connection::new(0, "192.0.2.7:5000".parse().unwrap(), Some(tls)))
     }
 

@@ -3,11 +3,12 @@
 
 use crate::{
     config::model::{Forwarded, Network},
+    figures::ListenerFigures,
     net::{Head, Headers, NOBODY},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
-use std::{io::Write, net::IpAddr};
+use std::{io::Write, net::IpAddr, sync::Arc};
 
 /// What a listener believes and passes on about the way a request came.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Policy {
     pub trusted: Vec<Network>,
     /// Which forwarding headers the backends get.
     pub forwarded: Forwarded,
+    /// What is counted of the listener.
+    pub figures: Arc<ListenerFigures>,
 }
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -254,7 +257,7 @@ mod tests {
 
     fn policy(trusted: bool, forwarded: Forwarded) -> Policy {
         let network = Network::new("10.0.0.0".parse().unwrap(), 8).unwrap();
-        Policy { trusted: if trusted { vec![network] } else { Vec::new() }, forwarded }
+        Policy { trusted: if trusted { vec![network] } else { Vec::new() }, forwarded, ..Policy::default() }
     }
 
     fn believed(policy: &Policy, headers: &[(&str, &str)]) -> (String, Vec<String>) {

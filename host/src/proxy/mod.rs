@@ -1,6 +1,7 @@
 //! One request's way, readable as a list. Branches are here, the work is in the leaves; an error of any step becomes a
 //! response in [`respond`], and nowhere else.
 
+mod context;
 mod error;
 mod forward;
 mod framing;
@@ -25,6 +26,7 @@ use crate::{
     state::RouteEntry,
 };
 use bytes::Bytes;
+use context::Context;
 use forward::forward;
 use http::{Method, StatusCode, Version, header};
 use http_body::Body as _;
@@ -37,7 +39,8 @@ use tokio::time::Instant;
 pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connection>, request: Request) -> Response {
     let version = request.version;
     let is_head = request.method == Method::HEAD;
-    let mut response = match answer(worker, policy, connection, request).await {
+    let context = Context::new(worker, policy);
+    let mut response = match answer(worker, policy, connection, request, &context).await {
         Ok(response) => response,
         Err(error) => {
             let id = worker.rng().bits();
@@ -47,6 +50,7 @@ pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connec
         }
     };
     end_with_head(&mut response, is_head);
+    context.answered(response.status);
     response
 }
 
@@ -66,10 +70,12 @@ fn end_with_head(response: &mut Response, is_head: bool) {
 }
 
 /// What a client gets whose message is none: no request came of it.
-pub fn refuse(worker: &Worker, bad: BadMessage) -> Response {
+pub fn refuse(worker: &Worker, policy: &Policy, bad: BadMessage) -> Response {
+    let context = Context::new(worker, policy);
     let (error, id) = (Error::from(Kind::from(bad)), worker.rng().bits());
     let response = respond(&error, Version::HTTP_11, id);
     report::answered(worker, &error, response.status, id);
+    context.answered(response.status);
     response
 }
 
@@ -78,8 +84,9 @@ async fn answer(
     policy: &Policy,
     connection: &Arc<Connection>,
     request: Request,
+    context: &Context<'_>,
 ) -> Result<Response, Error> {
-    let now = Instant::now();
+    let now = context.began;
     let version = request.version;
     // One snapshot for the whole request; it is let go of when this function returns, long before a body may end.
     let view = worker.view();
@@ -88,17 +95,17 @@ async fn answer(
     headers::believe(&mut head, policy);
     let route = view.route(connection.listener, &head.host(), head.target.path()).ok_or(Kind::NotFound)?;
     let balancer = view.balancer(route.pool).ok_or(Kind::NotFound)?;
-    let pool = balancer.borrow().assignment().pool.clone();
+    let pool = context.goes_to(balancer.borrow().assignment().pool.clone());
     let in_pool = |error| Error { pool: Some(pool.name.clone()), ..error };
     if let Some(response) = run_filters(worker, &view, route, &mut head, now).map_err(in_pool)? {
         return Ok(response);
     }
     // After the filters, so that none of them brings back what is stripped here.
     headers::towards_backend(&mut head.headers, version);
-    let (mut response, backend) = forward(worker, balancer, &pool, &mut head, body, now).await.map_err(in_pool)?;
+    let (mut response, backend) = forward(worker, balancer, pool, &mut head, body, now).await.map_err(in_pool)?;
     upgrade::towards_client(&mut response, version);
     headers::towards_client(&mut response.headers);
-    Ok(report::watched(worker, &pool, &backend, response))
+    Ok(report::watched(worker, pool, &backend, response))
 }
 
 /// Shows the request to the route's filters, in order, until one answers it.

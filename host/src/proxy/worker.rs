@@ -44,6 +44,11 @@ impl Worker {
         self.view.replace(Rc::new(next));
     }
 
+    /// Its number, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
     /// Its connections to the backends.
     pub fn connections(&self) -> &Rc<Connections> {
         &self.connections

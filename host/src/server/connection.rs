@@ -40,7 +40,7 @@ pub(super) async fn run(
     place: Place,
     _live: Live,
 ) {
-    let (pulse, limits) = (&place.pulse, &entrance.timeout);
+    let (pulse, limits, number) = (&place.pulse, &entrance.timeout, worker.index());
     let session = |tls| {
         let connection = Arc::new(Connection::new(entrance.index, peer, tls));
         Session { worker, entrance: entrance.clone(), connection }
@@ -48,7 +48,9 @@ pub(super) async fn run(
     let Some(tls) = &entrance.tls else {
         return serve_http1(socket, pulse, limits, entrance.tunnels, session(None)).await;
     };
-    match tls.accept(socket, limits.handshake).await {
+    let handshake = tls.accept(socket, limits.handshake).await;
+    entrance.shook(number, &handshake);
+    match handshake {
         Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {
             serve_http2(stream, pulse, limits, session(Some(facts))).await;
         }

@@ -4,7 +4,8 @@ use super::{Sockets, connection, gate::Gate, register::Register};
 use crate::{
     config::model::ListenTimeout,
     drain::Live,
-    net::Socket,
+    figures::ListenerCounts,
+    net::{Socket, TlsFacts},
     proxy::{Policy, Worker},
     tls,
 };
@@ -47,6 +48,18 @@ pub(super) struct Entrance {
     pub tunnels: Duration,
 }
 
+impl Entrance {
+    /// Counts a handshake on a worker by how it went.
+    pub(super) fn shook<S>(&self, worker: usize, handshake: &Result<(S, TlsFacts), tls::HandshakeError>) {
+        let counts = self.policy.figures.of(worker);
+        match handshake {
+            Ok((_, facts)) if facts.resumed => counts.handshakes_resumed.up(),
+            Ok(_) => counts.handshakes_full.up(),
+            Err(_) => counts.handshakes_failed.up(),
+        }
+    }
+}
+
 /// Where the connections of a listener go on one worker.
 #[derive(Debug)]
 pub(super) struct Reception {
@@ -54,6 +67,31 @@ pub(super) struct Reception {
     pub worker: Rc<Worker>,
     pub register: Rc<Register>,
     pub live: Live,
+}
+
+/// A connection that is counted as open until this is dropped.
+#[derive(Debug)]
+pub(super) struct Open {
+    entrance: Arc<Entrance>,
+    worker: usize,
+}
+
+impl Open {
+    fn new(entrance: &Arc<Entrance>, worker: usize) -> Open {
+        let open = Open { entrance: entrance.clone(), worker };
+        open.counts().accepted.up();
+        open
+    }
+
+    fn counts(&self) -> &ListenerCounts {
+        self.entrance.policy.figures.of(self.worker)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counts().closed.up();
+    }
 }
 
 impl Reception {
@@ -98,7 +136,11 @@ impl Reception {
 
     fn admit(&self, connection: Socket, peer: SocketAddr) {
         let (entrance, worker) = (self.entrance.clone(), self.worker.clone());
-        let place = self.register.enter();
-        spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone()));
+        let open = Open::new(&self.entrance, self.worker.index());
+        let run = connection::run(connection, peer, entrance, worker, self.register.enter(), self.live.clone());
+        spawn_local(async move {
+            run.await;
+            drop(open);
+        });
     }
 }

@@ -19,6 +19,14 @@ const LINES_MOST: usize = 4096;
 /// How long the end of the process waits for the last lines.
 const FLUSH_MOST: Duration = Duration::from_secs(1);
 
+/// Lines that were dropped since the start of the process.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines of this process's log that were dropped so far.
+pub fn lines_dropped() -> u64 {
+    DROPPED.load(Relaxed)
+}
+
 /// The target of plugins' own lines.
 const PLUGINS: &str = "plugin";
 
@@ -127,6 +135,7 @@ impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.queue.try_send(Message::Line(line.to_vec())).is_err() {
             self.dropped.fetch_add(1, Relaxed);
+            DROPPED.fetch_add(1, Relaxed);
         }
         Ok(line.len())
     }

@@ -1,5 +1,6 @@
-//! What the process tells while it runs: the log.
+//! What the process tells while it runs: the log, which stops nobody, and the page of metrics.
 
 mod log;
+pub mod metrics;
 
-pub use log::{Log, Verbosity, start};
+pub use log::{Log, Verbosity, lines_dropped, start};

@@ -3,7 +3,7 @@
 use super::Store;
 use crate::net::TlsFacts;
 use rustls::{
-    ServerConfig,
+    HandshakeKind, ServerConfig,
     crypto::aws_lc_rs::{self, Ticketer},
     server::NoServerSessionStorage,
     version::{TLS12, TLS13},
@@ -65,6 +65,7 @@ impl Acceptor {
         let facts = TlsFacts {
             sni: session.server_name().map(Into::into),
             alpn: session.alpn_protocol().and_then(|name| std::str::from_utf8(name).ok()).map(Into::into),
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         };
         Ok((stream, facts))
     }

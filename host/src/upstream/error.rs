@@ -1,7 +1,9 @@
 //! What can go wrong between the request and the last byte of its answer's head: what, whose side, may it be tried again.
 
-use crate::net::h1::BadMessage;
-use crate::net::{Body, BodyError, Side};
+use crate::{
+    figures::Failure,
+    net::{Body, BodyError, Side, h1::BadMessage},
+};
 use rustix::io::Errno;
 use std::{io, time::Duration};
 
@@ -78,6 +80,19 @@ impl Error {
             | ErrorKind::BadAnswer(_)
             | ErrorKind::RequestBody(_)
             | ErrorKind::RequestTimeout(_) => Retry::No,
+        }
+    }
+
+    /// As it is counted.
+    pub fn failure(&self) -> Failure {
+        match self.kind {
+            ErrorKind::Connect(_) => Failure::Connect,
+            ErrorKind::ConnectTimeout(_) => Failure::ConnectTimeout,
+            ErrorKind::Closed | ErrorKind::Broken(_) => Failure::Closed,
+            ErrorKind::HeadTimeout => Failure::HeadTimeout,
+            ErrorKind::SendTimeout(_) => Failure::SendTimeout,
+            ErrorKind::BadAnswer(_) => Failure::BadAnswer,
+            ErrorKind::RequestBody(_) | ErrorKind::RequestTimeout(_) => Failure::Client,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::Backend;
 use crate::{
     config::model,
-    figures::{Figures, Standing},
+    figures::{Figures, PoolFigures, Standing},
 };
 use std::sync::{
     Arc,
@@ -25,6 +25,8 @@ pub struct Pool {
     pub timeout: model::PoolTimeout,
     /// Who chooses while the plugin cannot.
     pub fallback: model::Fallback,
+    /// What is counted; it outlives this record.
+    pub figures: Arc<PoolFigures>,
     version: AtomicU64,
 }
 
@@ -40,6 +42,7 @@ impl Pool {
             health: config.health.clone(),
             timeout: config.timeout,
             fallback: config.fallback,
+            figures: figures.pool(&config.name),
             version: AtomicU64::new(1),
         })
     }

@@ -33,7 +33,8 @@ pub(super) const ROOMS: &[Room] = &[
 pub(super) const GROUND: &[Room] = &[
     // A problem is what a wrong configuration turns into; a route's path has the form that requests' paths are brought to.
     room("config", &["problem", "net"]),
-    room("telemetry", &[]),
+    // Durations as they were counted.
+    room("telemetry", &["figures"]),
     room("net", &[]),
     room("drain", &[]),
     room("rng", &[]),
@@ -92,6 +93,11 @@ pub(super) const DOORS: &[Door] = &[
         packages: &["h2"],
         rooms: &["host/src/server/h2/", "host/src/server/connection.rs"],
         reason: "the pipeline works on `http` types, and would not notice another library of frames",
+    },
+    Door {
+        packages: &["prometheus_client"],
+        rooms: &["host/src/telemetry/"],
+        reason: "numbers live where they are counted; what a page of them looks like is known in one place",
     },
     Door {
         packages: &["notify"],

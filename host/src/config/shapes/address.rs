@@ -38,6 +38,18 @@ impl Shape for ListenAddress {
     }
 }
 
+impl Shape for SocketAddr {
+    const EXPECTED: &'static str = r#"IP:port such as "0.0.0.0:9464""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        parsed(value, reader, |text| address(text).ok_or_else(|| format!("expected {}", Self::EXPECTED)))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "examples": ["0.0.0.0:9464", "127.0.0.1:9464"] })
+    }
+}
+
 /// Where a backend listens, and how that was written.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct BackendAddress {

@@ -58,7 +58,7 @@ pub(crate) fn head() -> Head {
     let line = |value| (HeaderName::from_static("x-name"), HeaderValue::from_static(value));
     let headers = [line("first"), line("second")].into_iter().collect();
     let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let tls = TlsFacts { sni: Some("shop.example".into()), alpn: None };
+    let tls = TlsFacts { sni: Some("shop.example".into()), ..TlsFacts::default() };
     Head {
         method: Method::GET,
         target: PathAndQuery::from_static("/cart?x=1"),

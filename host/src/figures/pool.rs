@@ -1,0 +1,102 @@
+//! What is counted of a pool.
+
+use super::{Classes, Count, Histogram, PerWorker};
+
+/// The counts of one pool. They outlive reloads.
+pub type PoolFigures = PerWorker<PoolCounts>;
+
+/// What one worker counts of one pool. A new count is a field here, a line in `app/metrics.rs` and a line of the manual's
+/// page on metrics.
+#[derive(Debug)]
+pub struct PoolCounts {
+    /// Requests by their answer, errors answered here among them.
+    pub answers: Classes,
+    /// From a request's head to its answer's.
+    pub took: Histogram,
+    /// Requests given to another backend after one may have seen them.
+    pub retries: Count,
+    /// Attempts without an answer, by what happened.
+    failures: [Count; Failure::ALL.len()],
+}
+
+impl Default for PoolCounts {
+    fn default() -> PoolCounts {
+        PoolCounts {
+            answers: Classes::default(),
+            took: Histogram::of_requests(),
+            retries: Count::default(),
+            failures: Default::default(),
+        }
+    }
+}
+
+impl PoolCounts {
+    /// One more attempt without an answer.
+    pub fn failed(&self, failure: Failure) {
+        if let Some(count) = self.failures.get(failure as usize) {
+            count.up();
+        }
+    }
+
+    /// Attempts without an answer for this reason.
+    pub fn failures(&self, failure: Failure) -> u64 {
+        self.failures.get(failure as usize).map_or(0, Count::get)
+    }
+}
+
+/// Why an attempt had no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no connection.
+    Connect,
+    /// There was none in time.
+    ConnectTimeout,
+    /// The connection ended or broke before the answer's head.
+    Closed,
+    /// The answer's head did not come in time.
+    HeadTimeout,
+    /// The backend took no byte of the request.
+    SendTimeout,
+    /// What came is no answer.
+    BadAnswer,
+    /// The client's body broke off or did not come in time.
+    Client,
+}
+
+impl Failure {
+    /// Each at the place of its number.
+    pub const ALL: [Failure; 7] = [
+        Failure::Connect,
+        Failure::ConnectTimeout,
+        Failure::Closed,
+        Failure::HeadTimeout,
+        Failure::SendTimeout,
+        Failure::BadAnswer,
+        Failure::Client,
+    ];
+
+    /// As metrics name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Failure::Connect => "connect",
+            Failure::ConnectTimeout => "connect-timeout",
+            Failure::Closed => "closed",
+            Failure::HeadTimeout => "head-timeout",
+            Failure::SendTimeout => "send-timeout",
+            Failure::BadAnswer => "bad-answer",
+            Failure::Client => "client",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_the_place_of_its_number() {
+        for (number, failure) in Failure::ALL.into_iter().enumerate() {
+            assert_eq!(failure as usize, number, "{}", failure.as_str());
+        }
+    }
+}
