@@ -13,6 +13,7 @@
 //! | [`plugins`] | a plugin directory, and whoever writes files into it |
 //! | [`guests`] | components to put there: the stock ones, and those that misbehave |
 //! | [`certs`] | an authority that the clients trust |
+//! | [`judges`] | programs that somebody else wrote, to hold ours against |
 //! | [`memory`] | what the system says a process holds |
 //! | [`alone`] | a process for a story that looks at its whole process |
 //! | [`story`] | patience: waiting for something, with an end |
@@ -26,6 +27,7 @@ pub mod cli;
 pub mod client;
 pub mod edge;
 pub mod guests;
+pub mod judges;
 pub mod load;
 pub mod memory;
 pub mod nginx;

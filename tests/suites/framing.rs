@@ -313,6 +313,11 @@ fn cases() -> Vec<Case> {
     [lengths(), codings(), heads(), lines(), chunks(), conversations()].into_iter().flatten().collect()
 }
 
+/// The bytes of each, for who reads them without a socket.
+pub(super) fn bytes_of_cases() -> Vec<(String, Vec<u8>)> {
+    cases().into_iter().map(|(number, name, bytes, _)| (format!("case {number}, {name}"), bytes)).collect()
+}
+
 /// What came of a case: the answers up to the connection's end or to silence, and what the backend heard.
 struct Outcome {
     statuses: Vec<u16>,

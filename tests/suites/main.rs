@@ -14,6 +14,7 @@ mod availability;
 mod balance;
 mod chaos;
 mod cli;
+mod codecs;
 mod config;
 mod directory;
 mod docs;

@@ -14,6 +14,7 @@ mod socket;
 mod stream;
 mod worker;
 
+pub use h1::read_requests;
 pub use listener::Listener;
 pub use socket::Sockets;
 pub use worker::Workers;

@@ -13,5 +13,5 @@ mod tests;
 pub use backend::{Backend, backend_id};
 pub use conn_cache::Connections;
 pub use error::{Error, ErrorKind, ExchangeError, Retry};
-pub use h1::{Connection, Limits, Outgoing};
+pub use h1::{Connection, Limits, Outgoing, read_answers};
 pub use pool::Pool;

@@ -3,8 +3,9 @@
 
 mod cargo;
 mod cases;
+mod debian;
 mod guests;
-mod nginx;
+mod judges;
 mod soak;
 mod stock;
 mod test;

@@ -2,7 +2,7 @@
 
 use crate::{
     cargo::{cargo, command, run as run_command},
-    guests, nginx, stock,
+    debian, guests, stock,
 };
 use anyhow::{Context, Result, bail};
 
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     cargo(["build", "--quiet", "--workspace", "--all-targets"])?;
     let mut story =
         command(["test", "--quiet", "--workspace", "--test", "suites", "--", "--exact", STORY, "--nocapture"]);
-    story.env("POINTSMAN_SOAK_MINUTES", minutes.to_string()).env("PATH", nginx::with_its_folder()?);
+    story.env("POINTSMAN_SOAK_MINUTES", minutes.to_string()).env("PATH", debian::with_their_folder()?);
     run_command(story.envs(seed.map(|seed| ("POINTSMAN_SOAK_SEED", seed.to_string()))))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     cargo::{WASM, cargo, command, root, run as run_command, target},
-    cases, guests, nginx, stock,
+    cases, debian, guests, judges, stock,
 };
 use anyhow::{Result, bail};
 use std::{
@@ -15,7 +15,8 @@ use std::{
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let mut steps = Steps::default();
     steps.take("stock plugins", stock::build)?;
-    steps.take("nginx, as a backend", nginx::ensure)?;
+    steps.take("programs from Debian", debian::ensure)?;
+    steps.take("other judges", judges::ensure)?;
     steps.take("guests of the tests", guests::build)?;
     // All at once: the binary alone would choose other features of its dependencies, and have them built twice.
     steps.take("building", || cargo(["build", "--workspace", "--all-targets"]))?;
@@ -28,7 +29,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// Gives what became of the cases; tells it at once where something failed.
 fn tests(args: &[String]) -> Result<cases::Cases> {
     let mut tests = command(["test", "--workspace"]);
-    let (passed, cases) = cases::read_along(tests.args(args).env("PATH", nginx::with_its_folder()?))?;
+    let (passed, cases) = cases::read_along(tests.args(args).env("PATH", debian::with_their_folder()?))?;
     if !passed {
         cases.tell(false)?;
         bail!("not all tests passed");

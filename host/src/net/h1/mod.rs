@@ -8,6 +8,7 @@ mod encode;
 mod fields;
 mod inbox;
 mod outbox;
+pub mod reading;
 #[cfg(test)]
 pub mod testing;
 mod trailers;

@@ -2,7 +2,10 @@
 
 use crate::net::{
     Body, Headers, Request,
-    h1::{BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, complaint, fields},
+    h1::{
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, complaint, fields,
+        reading::{self, Message, Reading, lines},
+    },
 };
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderValue, Method, Uri, Version, header};
@@ -144,6 +147,23 @@ fn protocols(headers: &Headers) -> Option<HeaderValue> {
 
 fn waits_for_continue(headers: &Headers) -> bool {
     headers.all(&header::EXPECT).any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// What is read out of a client's bytes that come in these pieces.
+pub fn read_requests<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Reading {
+    let mut reader = HeadReader::default();
+    reading::read(pieces, |buffer| {
+        let head = match reader.take(buffer) {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(None),
+            Err(Refusal::Foreign) => return Err(None),
+            Err(Refusal::Bad(why)) => return Err(Some(why)),
+        };
+        let request = head.request;
+        let first = format!("{} {}", request.method, request.uri);
+        let message = Message { first, headers: lines(&request.headers), ..Message::default() };
+        Ok(Some((message, head.body, head.keep)))
+    })
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::{
 use crate::net::{Abort, Body, Request, Response};
 pub(super) use answer::Broken;
 use answer::{Answer, Asked, Framing, Next};
+pub use head::read_requests;
 use head::{Head, Refusal};
 use http::{Method, Version};
 use incoming::Incoming;

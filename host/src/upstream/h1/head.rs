@@ -2,7 +2,10 @@
 
 use crate::net::{
     Headers,
-    h1::{BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields, has_token},
+    h1::{
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields, has_token,
+        reading::{self, Message, Reading, lines},
+    },
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header};
@@ -121,6 +124,18 @@ fn finish(status: StatusCode, mut headers: Headers, said: Said, asked_for_head: 
     };
     let keep = !said.close && !matches!(decoder, Decoder::UntilClose);
     AnswerHead { status, headers, decoder, keep }
+}
+
+/// What is read out of a backend's bytes that come in these pieces, as answers to GET.
+pub fn read_answers<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Reading {
+    let mut reader = HeadReader::new(false);
+    reading::read(pieces, |buffer| {
+        let Some(head) = reader.take(buffer).map_err(Some)? else { return Ok(None) };
+        reader = HeadReader::new(false);
+        let message =
+            Message { first: head.status.as_str().to_owned(), headers: lines(&head.headers), ..Message::default() };
+        Ok(Some((message, head.decoder, head.keep)))
+    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod link;
 mod tunnel;
 mod upload;
 
+pub use head::read_answers;
 pub(super) use head::{AnswerHead, HeadReader};
 pub(super) use link::Link;
 

@@ -1,4 +1,4 @@
-//! nginx, which one suite uses as a backend that somebody else wrote.
+//! Programs from Debian: nginx as a backend that somebody else wrote, clients and attackers as judges.
 
 use crate::cargo::run;
 use anyhow::{Context, Result};
@@ -11,40 +11,55 @@ use std::{
     process::Command,
 };
 
-/// Debian's package with the program and nothing to configure.
-const PACKAGE: &str = "nginx-core";
-/// Where Debian puts it.
+/// The programs, and the packages that have them.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("nginx", "nginx-core"),
+    ("curl", "curl"),
+    ("nghttp", "nghttp2-client"),
+    ("h2load", "nghttp2-client"),
+    ("slowhttptest", "slowhttptest"),
+    ("testssl", "testssl.sh"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+];
+/// Where Debian puts services.
 const SERVICES: &str = "/usr/sbin";
 /// Debian asks this program before it starts a service; 101 forbids it.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const FORBID: &str = "#!/bin/sh\nexit 101\n";
 
-/// Installs it where that is possible, and says so where it is not: the suite that needs it then fails and says so too.
+/// Installs what is missing where that is possible, and says so where it is not: the stories that need it then fail and
+/// say so too.
 pub(crate) fn ensure() -> Result<()> {
-    if installed() {
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !installed(program)).map(|(_, package)| *package).collect();
+    missing.dedup();
+    if missing.is_empty() {
         return Ok(());
     }
+    let packages = missing.join(" ");
     if !(is_root()? && in_path("apt-get")) {
         eprintln!(
-            "warning: nginx is missing, and only root on Debian can have it installed from here; install {PACKAGE}"
+            "warning: some programs are missing, and only root on Debian can have them installed from here; install \
+             {packages}"
         );
         return Ok(());
     }
-    eprintln!("installing {PACKAGE}, without starting its service");
+    eprintln!("installing {packages}, without starting a service");
     let policy = Policy::forbid_services()?;
-    let installed = install();
+    let installed = install(&missing);
     drop(policy);
     installed
 }
 
 /// The search path with Debian's place for services at its end: only root has it there anyway.
-pub(crate) fn with_its_folder() -> Result<OsString> {
+pub(crate) fn with_their_folder() -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     Ok(env::join_paths(env::split_paths(&path).chain([SERVICES.into()]))?)
 }
 
-fn installed() -> bool {
-    in_path("nginx") || Path::new(SERVICES).join("nginx").exists()
+fn installed(program: &str) -> bool {
+    in_path(program) || Path::new(SERVICES).join(program).exists()
 }
 
 fn in_path(program: &str) -> bool {
@@ -57,10 +72,10 @@ fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("who runs this?")?.uid() == 0)
 }
 
-fn install() -> Result<()> {
+fn install(packages: &[&str]) -> Result<()> {
     let apt =
         |arguments: &[&str]| run(Command::new("apt-get").args(arguments).env("DEBIAN_FRONTEND", "noninteractive"));
-    let install = ["install", "--yes", "--quiet=2", "--no-install-recommends", PACKAGE];
+    let install = [&["install", "--yes", "--quiet=2", "--no-install-recommends"], packages].concat();
     // The lists of a fresh image are empty, those of another may be old.
     apt(&install).or_else(|_| apt(&["update", "--quiet=2"]).and_then(|()| apt(&install)))
 }
