@@ -104,6 +104,12 @@ impl Target {
         Target { way: Way::H2, ..Target::plain(address) }
     }
 
+    /// For this path.
+    pub fn asking(mut self, path: &str) -> Target {
+        *self.request.uri_mut() = path.parse().expect("a path");
+        self
+    }
+
     /// With this method, and a body of so many bytes.
     pub fn sending(mut self, method: Method, length: usize) -> Target {
         *self.request.method_mut() = method;

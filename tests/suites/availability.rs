@@ -6,6 +6,7 @@ use pointsman_tests::{
     client::{self, Client},
     edge::{self, Edge},
     load::{Load, Pace, Target},
+    nginx::Nginx,
     origin::{self, Origin, Reply},
     sockets::{Deaf, Place},
     story::{PATIENCE, eventually},
@@ -41,6 +42,22 @@ async fn case_54_one_of_three_dies_and_no_request_fails() {
     let report = load.stop().await;
     report.assert_all_answered();
     assert!(report.rate() > f64::from(RATE) * 0.9, "the load was not what it should be: {}/s", report.rate());
+}
+
+/// Processes of their own, and no kept connection ends before the last byte of its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn case_54_kill_9_of_one_of_three_processes_fails_no_request() {
+    let mut backends = [Nginx::start("a", &[]).await, Nginx::start("b", &[]).await, Nginx::start("c", &[]).await];
+    let [a, b, c] = &backends;
+    let edge = edge::plain().pool("shop", &[a, b, c]).start();
+    let load = Load::start(Target::plain(edge.address()).asking("/name"), Pace::PerSecond(RATE));
+    let had = |name: &str| load.so_far().bodies.get(name).copied().unwrap_or(0);
+    eventually("all three serve", async || ["a", "b", "c"].iter().all(|name| had(name) > 100)).await;
+    backends[1].kill();
+    let before = had("a");
+    eventually("the others serve on", async || had("a") > before + 300 && load.so_far().sent >= 1000).await;
+    load.stop().await.assert_all_answered();
+    assert_eq!(standings(&edge)[1], "unhealthy");
 }
 
 #[tokio::test(flavor = "multi_thread")]

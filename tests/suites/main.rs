@@ -31,6 +31,7 @@ mod hotswap;
 mod http1;
 mod http2;
 mod metrics;
+mod retries;
 mod routes;
 mod stock_plugins;
 mod tls;

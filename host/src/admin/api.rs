@@ -55,6 +55,10 @@ pub struct Pool {
     pub fallback: String,
     /// `plugin` or `fallback`.
     pub serving: String,
+    /// Requests that were sent once more.
+    pub retries: u64,
+    /// Requests that might have been, but for the budget.
+    pub retries_refused: u64,
     /// In the order of the configuration.
     pub backends: Vec<Backend>,
 }

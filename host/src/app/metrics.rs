@@ -124,6 +124,8 @@ fn pools(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {
         })
     };
     counter(to, "pool_retries", "Requests sent once more after a backend may have seen them", |p| p.retries.get())?;
+    let refused = "Requests not sent once more for want of retry budget";
+    counter(to, "pool_retries_refused", refused, |p| p.retries_refused.get())?;
     to.counter("pool_failures", "Attempts without an answer, by what happened", |rows| {
         for pool in all() {
             for failure in Failure::ALL {

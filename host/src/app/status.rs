@@ -130,6 +130,8 @@ fn pool(assignment: &balance::Assignment) -> api::Pool {
         }
         .into(),
         serving: if plugin_serves { "plugin" } else { "fallback" }.into(),
+        retries: assignment.pool.figures.sum(|counts| counts.retries.get()),
+        retries_refused: assignment.pool.figures.sum(|counts| counts.retries_refused.get()),
         backends: assignment.pool.backends.iter().map(|b| backend(b)).collect(),
     }
 }

@@ -201,6 +201,8 @@ mod tests {
                     balancer: Some(balancer),
                     fallback: "round-robin".into(),
                     serving: "plugin".into(),
+                    retries: 0,
+                    retries_refused: 0,
                     backends: vec![backend("a", "ready", 1_900), backend("b", "unhealthy", 0)],
                 },
                 Pool {
@@ -208,6 +210,8 @@ mod tests {
                     balancer: None,
                     fallback: "reject".into(),
                     serving: "fallback".into(),
+                    retries: 0,
+                    retries_refused: 0,
                     backends: vec![backend("c", "ready", 850)],
                 },
             ],

@@ -4,7 +4,7 @@ use super::{
     file,
     model::{
         Backend, BalancerChoice, CertificateSource, Config, DEFAULT_BALANCER, DEFAULT_MODE, FilterUse, Health,
-        HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Route, Server, Tls,
+        HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server, Tls,
     },
     place::default_admin,
     read::{At, Reader},
@@ -23,6 +23,8 @@ const MEMORY: (u64, u64) = (64 << 10, 4 << 30);
 const FILE_SIZE: (u64, u64) = (1 << 10, 1 << 30);
 /// Faults are remembered one by one within it.
 const FAULT_WINDOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+/// Every request under way may hold so much.
+const REPLAY: (u64, u64) = (0, 16 << 20);
 /// Faster checks would be load, not checks.
 const HEALTH_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
 
@@ -134,6 +136,7 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         hash: pool.hash.map(|at| at.it),
         health: pool.health.map(|at| health(at.it, reader)).unwrap_or_default(),
         timeout: pool.timeout.map(|at| pool_timeout(&at.it.0)).unwrap_or_default(),
+        retry: pool.retry.map(|at| retry(&at.it, reader)).unwrap_or_default(),
         name: name.it,
     }
 }
@@ -174,9 +177,21 @@ fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
     PoolTimeout {
         connect: time(&timeout.connect).unwrap_or(default.connect),
         head: time(&timeout.head).unwrap_or(default.head),
+        per_try: timeout.per_try.as_ref().map_or(default.per_try, |at| at.it.0),
         idle: time(&timeout.idle).unwrap_or(default.idle),
         total: timeout.total.as_ref().map_or(default.total, |at| at.it.0),
         tunnel: time(&timeout.tunnel).unwrap_or(default.tunnel),
+    }
+}
+
+fn retry(retry: &file::Retry, reader: &mut Reader) -> Retry {
+    let default = Retry::default();
+    let replay = size_within(&retry.replay, "replay", REPLAY, reader);
+    Retry {
+        most: retry.most.as_ref().map_or(default.most, |at| at.it.0),
+        budget: retry.budget.as_ref().map_or(default.budget, |at| at.it.0),
+        replay: replay.map_or(default.replay, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        backoff: retry.backoff.as_ref().map_or(default.backoff, |at| at.it.0),
     }
 }
 

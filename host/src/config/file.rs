@@ -7,7 +7,7 @@ use super::{
     schema::described,
     shapes::{
         BackendAddress, Backends, HealthPath, HostPattern, Integer, List, ListenAddress, LongTime, Mode, Named,
-        OneOrMany, PathPrefix, PluginName, Settings, Size, Text, Texts, Time, Timeouts, Total,
+        OneOrMany, PathPrefix, Percent, PluginName, Settings, Size, Text, Texts, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -108,6 +108,8 @@ table! {
             health: Health,
             /// Limits of one request. A single duration is the limit of `head`.
             timeout: Timeouts,
+            /// What is sent once more when its answer was lost.
+            retry: Retry,
         }
     }
 }
@@ -156,12 +158,31 @@ table! {
             connect: Time = "1s",
             /// From the request to the last byte of the answer's head, all attempts together.
             head: Time = "30s",
+            /// The same of one attempt; "off": each has what is left of `head`.
+            per_try: Total = "off",
             /// Without a byte of a body in either direction, and how long an unused connection is kept.
             idle: Time = "60s",
             /// The whole exchange.
             total: Total = "off",
             /// Without a byte in either direction of a tunnel: a WebSocket, or another protocol agreed on by an upgrade.
             tunnel: Time = "1h",
+        }
+    }
+}
+
+table! {
+    /// What is sent once more when its answer was lost.
+    "retry" Retry {
+        required {}
+        optional {
+            /// How often one request that a backend may have seen, and that may be repeated.
+            most: Integer<0, 10> = 1,
+            /// The share of the pool's requests that may be retries. Ten a second always may.
+            budget: Percent = "20%",
+            /// Bytes of a request's body that are kept to be sent again.
+            replay: Size = "64KiB",
+            /// Before the first retry, twice as long before each further one; up to half of it is left out by chance.
+            backoff: LongTime = "25ms",
         }
     }
 }

@@ -179,6 +179,8 @@ pub struct Pool {
     pub health: Health,
     /// Limits of one request.
     pub timeout: PoolTimeout,
+    /// What is sent once more.
+    pub retry: Retry,
 }
 
 impl Pool {
@@ -194,6 +196,7 @@ impl Pool {
             hash: None,
             health: Health::default(),
             timeout: PoolTimeout::default(),
+            retry: Retry::default(),
         }
     }
 }
@@ -292,6 +295,8 @@ pub struct PoolTimeout {
     pub connect: Duration,
     /// From the request to the last byte of the answer's head, all attempts together.
     pub head: Duration,
+    /// The same of one attempt; none: each has what is left of `head`.
+    pub per_try: Option<Duration>,
     /// Without a byte of a body in either direction, and how long an unused connection is kept.
     pub idle: Duration,
     /// The whole exchange; none: no end.
@@ -305,10 +310,30 @@ impl Default for PoolTimeout {
         Self {
             connect: Duration::from_secs(1),
             head: Duration::from_secs(30),
+            per_try: None,
             idle: Duration::from_secs(60),
             total: None,
             tunnel: Duration::from_secs(3600),
         }
+    }
+}
+
+/// What is sent once more when its answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Of one request, when a backend may have seen it.
+    pub most: u32,
+    /// Share of the pool's requests that may be retries, in per cent.
+    pub budget: u32,
+    /// Bytes of a request's body that are kept to be sent again.
+    pub replay: usize,
+    /// Before the first retry; twice as long before each further one.
+    pub backoff: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { most: 1, budget: 20, replay: 64 << 10, backoff: Duration::from_millis(25) }
     }
 }
 

@@ -113,6 +113,9 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!((other.name.as_str(), two.name.as_str()), ("other", "two words"), "in the order of their names");
     assert_eq!(other.timeout.head, Duration::from_secs(3));
     assert_eq!((two.timeout.connect, two.timeout.total), (Duration::from_millis(100), Some(Duration::from_secs(7200))));
+    assert_eq!(two.timeout.per_try, Some(Duration::from_secs(5)));
+    let retry = model::Retry { most: 3, budget: 50, replay: 1 << 20, backoff: Duration::ZERO };
+    assert_eq!((two.retry, other.retry), (retry, model::Retry::default()));
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
@@ -165,7 +168,7 @@ fn defaults_in_the_schema_are_those_in_force() {
     let pool = "/properties/pool/additionalProperties/properties";
     let spelled_out = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n{}[listen.timeout]\n{}\
-         [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\n{}\
+         [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\n{}[pool.app.retry]\n{}\
          [[pool.app.backends]]\naddress = \"10.0.0.1:80\"\n{}\
          [[route]]\npool = \"app\"\n{}[[route.filters]]\nplugin = \"x\"\n{}\
          [plugins]\n{}[plugins.faults]\n{}[server]\n{}",
@@ -174,6 +177,7 @@ fn defaults_in_the_schema_are_those_in_force() {
         table(pool),
         table(&format!("{pool}/timeout/anyOf/1/properties")),
         table(&format!("{pool}/health/properties")),
+        table(&format!("{pool}/retry/properties")),
         table(&format!("{pool}/backends/items/anyOf/1/properties")),
         table("/properties/route/items/properties"),
         table("/properties/route/items/properties/filters/items/properties"),

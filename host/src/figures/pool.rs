@@ -15,6 +15,8 @@ pub struct PoolCounts {
     pub took: Histogram,
     /// Requests given to another backend after one may have seen them.
     pub retries: Count,
+    /// Requests that might have been, but for the budget.
+    pub retries_refused: Count,
     /// Attempts without an answer, by what happened.
     failures: [Count; Failure::ALL.len()],
 }
@@ -25,6 +27,7 @@ impl Default for PoolCounts {
             answers: Classes::default(),
             took: Histogram::of_requests(),
             retries: Count::default(),
+            retries_refused: Count::default(),
             failures: Default::default(),
         }
     }

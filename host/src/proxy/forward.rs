@@ -1,19 +1,14 @@
 //! Picks a backend and has it answer; where that fails before anything was lost, picks another.
 
-use super::{Error, Kind, Worker};
+use super::{Error, Kind, Worker, replay::Replay, retry::Retries};
 use crate::{
     balance::{Balancer, Pick},
-    config::model::PoolTimeout,
     figures::{Attempt, Outcome, PoolCounts},
     net::{Body, Head, Response},
-    upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Pool, Retry},
+    upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Pool},
 };
 use std::{cell::RefCell, sync::Arc};
-use tokio::time::Instant;
-
-/// To how many other backends a request goes that may have reached one. A connect that fails sends nothing and costs no
-/// retry.
-const RETRIES_MOST: u32 = 1;
+use tokio::time::{Instant, sleep};
 
 /// The answer of one of the pool's backends, and whose it is.
 pub(super) async fn forward(
@@ -21,38 +16,73 @@ pub(super) async fn forward(
     balancer: &RefCell<Balancer>,
     pool: &Pool,
     head: &mut Head,
-    mut body: Body,
+    body: Body,
     now: Instant,
 ) -> Result<(Response, Arc<Backend>), Error> {
-    let mut sender = Sender::new(worker, pool, now);
-    let mut tried: Vec<Arc<Backend>> = Vec::new();
-    let mut last: Option<(upstream::Error, Arc<Backend>)> = None;
-    let mut attempt_begins = now;
+    let counts = pool.figures.of(worker.index());
+    let replay = Replay::new(body, pool.retry.replay);
+    let mut retries = Retries::new(pool, &head.method, now);
+    let mut trail = Trail::default();
+    let mut begins = now;
     loop {
-        let attempt = u32::try_from(tried.len()).unwrap_or(u32::MAX);
-        let pick = balancer.borrow_mut().pick(head, attempt_begins, &mut worker.rng(), attempt, &tried);
-        let backend = match pick {
-            Pick::Backend(backend) => backend,
-            Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
-            // What the last one did says more than that nobody is left.
-            Pick::Nobody => return Err(last.map_or_else(|| Kind::NobodyReady.into(), |(error, by)| failed(error, &by))),
-        };
-        let lost = match sender.send(&backend, head, body).await {
+        let backend = trail.pick(worker, balancer, head, begins)?;
+        let sender = Sender { worker, counts, replay: &replay, retries: &retries };
+        let lost = match sender.send(&backend, head).await {
             Ok(response) => return Ok((response, backend)),
             Err(lost) => lost,
         };
-        sender.counts().failed(lost.error.failure());
-        let may_repeat = sender.may_repeat(head, &lost);
-        body = match lost.body {
-            Some(body) if may_repeat => body,
-            _ => return Err(failed(lost.error, &backend)),
-        };
-        sender.repeats(&lost.error);
-        tracing::debug!(backend = %backend.name, error = %lost.error, "the request goes to another backend");
-        tried.push(backend.clone());
+        counts.failed(lost.error.failure());
+        let pause = if replay.is_whole() { retries.goes_on(&lost, counts, &mut worker.rng()) } else { None };
+        let Some(pause) = pause else { return Err(failed(lost.error, &backend)) };
+        tracing::debug!(backend = %backend.name, error = %lost.error, ?pause, "the request goes to another backend");
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        trail.lost(lost.error, backend);
+        begins = Instant::now();
+    }
+}
+
+/// Where a request has been.
+#[derive(Default)]
+struct Trail {
+    attempts: u32,
+    /// Who may not be chosen again.
+    tried: Vec<Arc<Backend>>,
+    /// What the client is told of when nobody is left.
+    told: Option<(upstream::Error, Arc<Backend>)>,
+    /// The last backend may have seen it: a retry was paid for, and is not lost for want of another backend.
+    may_return: bool,
+}
+
+impl Trail {
+    /// Who is asked next: another backend when there is one.
+    fn pick(
+        &mut self,
+        worker: &Worker,
+        balancer: &RefCell<Balancer>,
+        head: &mut Head,
+        now: Instant,
+    ) -> Result<Arc<Backend>, Error> {
+        loop {
+            match balancer.borrow_mut().pick(head, now, &mut worker.rng(), self.attempts, &self.tried) {
+                Pick::Backend(backend) => return Ok(backend),
+                Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
+                Pick::Nobody if std::mem::take(&mut self.may_return) => self.tried.clear(),
+                // What the last one did says more than that nobody is left.
+                Pick::Nobody => {
+                    return Err(self.told.take().map_or(Kind::NobodyReady.into(), |(error, by)| failed(error, &by)));
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, error: upstream::Error, by: Arc<Backend>) {
+        self.attempts += 1;
+        self.tried.push(by.clone());
+        self.may_return = error.sent;
         // That a request was sent weighs more than that nobody else could be reached.
-        last = last.filter(|(before, _)| before.sent).or(Some((lost.error, backend)));
-        attempt_begins = Instant::now();
+        self.told = self.told.take().filter(|(before, _)| before.sent).or(Some((error, by)));
     }
 }
 
@@ -60,55 +90,44 @@ fn failed(error: upstream::Error, by: &Backend) -> Error {
     Error { backend: Some(by.name.clone()), ..Kind::Upstream(error).into() }
 }
 
-/// Sends one request until a backend answers it, and counts how often it may have arrived.
+/// Sends one request to one backend.
 struct Sender<'a> {
     worker: &'a Worker,
-    pool: &'a Pool,
-    limits: Limits,
-    retries: u32,
+    counts: &'a PoolCounts,
+    replay: &'a Replay,
+    retries: &'a Retries<'a>,
 }
 
-impl<'a> Sender<'a> {
-    fn new(worker: &'a Worker, pool: &'a Pool, now: Instant) -> Sender<'a> {
-        let limits = Limits {
-            head: now + pool.timeout.head,
-            idle: pool.timeout.idle,
-            end: pool.timeout.total.map(|total| now + total),
-            tunnel: pool.timeout.tunnel,
-        };
-        Sender { worker, pool, limits, retries: 0 }
-    }
-
-    /// One attempt at one backend. A kept connection that died unused says nothing about the backend, so at the first
-    /// backend a new one is tried before another backend is: it costs no retry, for a backend that is dying loses both.
-    async fn send(&mut self, backend: &Arc<Backend>, head: &Head, body: Body) -> Result<Response, ExchangeError> {
+impl Sender<'_> {
+    /// One attempt.
+    async fn send(&self, backend: &Arc<Backend>, head: &Head) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
         let now = Instant::now();
+        let limits = self.retries.limits(now);
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
-        let connection = match connections.checkout(backend, &self.timeout(now)).await {
+        let connection = match connections.checkout(backend, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => connection,
             Err(error) => {
                 ticket.ended(blame(&error), Instant::now());
-                return Err(ExchangeError { error, body: Some(body), answered: false, reused: false });
+                return Err(ExchangeError { error, answered: false, reused: false });
             }
         };
-        let mut first = match self.exchange(connection, head, body, ticket).await {
+        let lost = match self.exchange(connection, head, ticket, limits).await {
             Ok(response) => return Ok(response),
-            Err(first) => first,
+            Err(lost) => lost,
         };
-        if !first.reused || self.retries > 0 || !self.may_repeat(head, &first) {
-            return Err(first);
+        if !self.retries.may_reconnect(&lost) || !self.replay.is_whole() {
+            return Err(lost);
         }
-        let Some(body) = first.body.take() else { return Err(first) };
-        self.counts().failed(first.error.failure());
+        self.counts.failed(lost.error.failure());
         let now = Instant::now();
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
-        match connections.connect(backend, &self.timeout(now)).await {
-            Ok(connection) => self.exchange(connection, head, body, ticket).await,
+        match connections.connect(backend, &self.retries.timeout(&limits, now)).await {
+            Ok(connection) => self.exchange(connection, head, ticket, limits).await,
             // The first failure decides what may follow: the request may have been sent then.
             Err(error) => {
                 ticket.ended(blame(&error), Instant::now());
-                Err(ExchangeError { body: Some(body), ..first })
+                Err(lost)
             }
         }
     }
@@ -117,44 +136,12 @@ impl<'a> Sender<'a> {
         &self,
         connection: Connection,
         head: &Head,
-        body: Body,
         ticket: Attempt,
+        limits: Limits,
     ) -> Result<Response, ExchangeError> {
         let request =
             Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
-        connection.exchange(request, body, ticket, self.limits).await
-    }
-
-    /// Whether the request may be sent once more after this.
-    fn may_repeat(&self, head: &Head, lost: &ExchangeError) -> bool {
-        let may = match lost.error.retry() {
-            Retry::Unsent => true,
-            Retry::Idempotent => self.retries < RETRIES_MOST && head.method.is_idempotent() && !lost.answered,
-            Retry::No => false,
-        };
-        may && Instant::now() < self.until()
-    }
-
-    /// It goes to another backend after this.
-    fn repeats(&mut self, after: &upstream::Error) {
-        self.retries += u32::from(after.sent);
-        self.counts().retries.add(u64::from(after.sent));
-    }
-
-    fn counts(&self) -> &PoolCounts {
-        self.pool.figures.of(self.worker.index())
-    }
-
-    /// When the answer's head must be there.
-    fn until(&self) -> Instant {
-        self.limits.end.map_or(self.limits.head, |end| end.min(self.limits.head))
-    }
-
-    /// The pool's limits; a connect has no more time than the request has left.
-    fn timeout(&self, now: Instant) -> PoolTimeout {
-        let left = self.until().saturating_duration_since(now);
-        let timeout = self.pool.timeout;
-        PoolTimeout { connect: timeout.connect.min(left), ..timeout }
+        connection.exchange(request, self.replay.play(), ticket, limits).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     figures::Failure,
-    net::{Body, BodyError, Side, h1::BadMessage},
+    net::{BodyError, Side, h1::BadMessage},
 };
 use rustix::io::Errno;
 use std::{io, time::Duration};
@@ -73,10 +73,10 @@ impl Error {
             _ if self.is_ours() => Retry::No,
             ErrorKind::Connect(_) | ErrorKind::ConnectTimeout(_) => Retry::Unsent,
             ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
-            ErrorKind::Closed | ErrorKind::Broken(_) => Retry::Idempotent,
-            // Time is up, the answer would be bad again, or there is nobody left to answer.
-            ErrorKind::HeadTimeout
-            | ErrorKind::SendTimeout(_)
+            // After a timeout there may be time for another attempt, where each has its own.
+            ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::HeadTimeout => Retry::Idempotent,
+            // The answer would be bad again, or there is nobody left to answer.
+            ErrorKind::SendTimeout(_)
             | ErrorKind::BadAnswer(_)
             | ErrorKind::RequestBody(_)
             | ErrorKind::RequestTimeout(_) => Retry::No,
@@ -128,8 +128,6 @@ pub struct ExchangeError {
     /// Why.
     #[source]
     pub error: Error,
-    /// The request's body, unless a frame of it was taken.
-    pub body: Option<Body>,
     /// Whether any byte of an answer came.
     pub answered: bool,
     /// Whether the connection had served before: then it may have died of old age, and says nothing about the backend.

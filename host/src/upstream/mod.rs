@@ -1,6 +1,7 @@
 //! Towards the backends: pools and their backends, health, connections, the HTTP/1.1 codec.
 
 mod backend;
+mod budget;
 mod conn_cache;
 mod connect;
 mod error;

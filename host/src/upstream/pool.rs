@@ -1,6 +1,6 @@
 //! A named group of backends, with a number that grows whenever a backend's standing changes.
 
-use super::Backend;
+use super::{Backend, budget::Budget};
 use crate::{
     config::model,
     figures::{Figures, PoolFigures, Standing},
@@ -9,6 +9,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
+use tokio::time::Instant;
 
 /// A named group of backends; shared by all workers.
 #[derive(Debug)]
@@ -25,8 +26,11 @@ pub struct Pool {
     pub timeout: model::PoolTimeout,
     /// Who chooses while the plugin cannot.
     pub fallback: model::Fallback,
+    /// What is sent once more.
+    pub retry: model::Retry,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
+    budget: Budget,
     version: AtomicU64,
 }
 
@@ -34,8 +38,11 @@ impl Pool {
     /// All backends warming; health checks or [`Pool::stands`] make them ready.
     pub fn new(config: &model::Pool, figures: &Figures) -> Arc<Pool> {
         let backends = config.backends.iter().enumerate();
-        let backends = backends.map(|(index, b)| Arc::new(Backend::new(&config.name, index, b, figures))).collect();
+        let backends: Vec<_> =
+            backends.map(|(index, b)| Arc::new(Backend::new(&config.name, index, b, figures))).collect();
         Arc::new(Pool {
+            budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
+            retry: config.retry,
             name: config.name.as_str().into(),
             backends,
             hash: config.hash.clone(),
@@ -52,6 +59,11 @@ impl Pool {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Whether the budget has a retry left, which is then paid for.
+    pub fn pays_for_retry(&self, now: Instant) -> bool {
+        self.budget.pay(attempts(&self.backends), now)
+    }
+
     /// Sets a backend's standing and says why; true when it changed.
     pub fn stands(&self, backend: &Backend, standing: Standing, why: impl Into<String>) -> bool {
         let changed = backend.stands(standing, why.into());
@@ -60,4 +72,9 @@ impl Pool {
         }
         changed
     }
+}
+
+/// All that were ever begun.
+fn attempts(backends: &[Arc<Backend>]) -> u64 {
+    backends.iter().map(|backend| backend.figures.attempts()).sum()
 }

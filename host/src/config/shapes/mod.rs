@@ -8,7 +8,7 @@ mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress};
 pub(super) use many::{Backends, List, Named, OneOrMany, Timeouts};
-pub(super) use number::{Integer, LongTime, Mode, Size, Time, Total};
+pub(super) use number::{Integer, LongTime, Mode, Percent, Size, Time, Total};
 pub(super) use request::{HealthPath, HostPattern, PathPrefix};
 pub use text::{PLUGIN_NAME_MOST, is_plugin_name};
 pub(super) use text::{PluginName, Settings, Text, Texts};

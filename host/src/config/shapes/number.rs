@@ -108,6 +108,26 @@ impl Shape for Mode {
     }
 }
 
+/// A share, in per cent.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Percent(pub(in crate::config) u32);
+
+impl Shape for Percent {
+    const EXPECTED: &'static str = r#"a share such as "20%", at most "100%""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        parsed(value, reader, |text| {
+            let number = text.strip_suffix('%').map(str::trim_end).filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+            let share = number.and_then(|number| number.parse().ok()).filter(|share| *share <= 100);
+            share.map(Percent).ok_or_else(|| format!("expected {}", Self::EXPECTED))
+        })
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$" })
+    }
+}
+
 /// A whole number in a range.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct Integer<const LEAST: u32, const MOST: u32>(pub(in crate::config) u32);

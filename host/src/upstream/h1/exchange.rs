@@ -192,13 +192,13 @@ impl Exchange {
     pub(super) fn fail(mut self, kind: ErrorKind) -> ExchangeError {
         let reused = self.link.reused;
         let sent = self.upload.sent;
-        let (body, refused) = self.upload.into_parts();
+        let refused = self.upload.into_refusal();
         let error =
             Error::new(refused.filter(|_| matches!(kind, ErrorKind::Closed)).map_or(kind, ErrorKind::Broken), sent);
         let died_of_age = reused && !self.answered && matches!(error.kind, ErrorKind::Closed | ErrorKind::Broken(_));
         let outcome =
             if died_of_age || error.side() == Side::Downstream { Outcome::Abandoned } else { Outcome::Failed };
         self.attempt.ended(outcome, Instant::now());
-        ExchangeError { error, body, answered: self.answered, reused }
+        ExchangeError { error, answered: self.answered, reused }
     }
 }

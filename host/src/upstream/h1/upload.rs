@@ -28,8 +28,6 @@ pub(super) struct Upload {
     moved: bool,
     /// The next piece has to come from the client first.
     pub(super) starved: bool,
-    /// A frame of the body was taken, so it cannot be given back.
-    touched: bool,
     /// A byte went out.
     pub(super) sent: bool,
 }
@@ -57,7 +55,6 @@ impl Upload {
             stage: if ended { Stage::Ended } else { Stage::Open },
             moved: false,
             starved: false,
-            touched: false,
             sent: false,
         }
     }
@@ -77,13 +74,12 @@ impl Upload {
         std::mem::take(&mut self.moved)
     }
 
-    /// What is left of it when there will be no answer: the body if it is still whole, and why the backend refused.
-    pub(super) fn into_parts(self) -> (Option<Body>, Option<io::Error>) {
-        let refused = match self.stage {
+    /// Why the backend takes no more.
+    pub(super) fn into_refusal(self) -> Option<io::Error> {
+        match self.stage {
             Stage::Refused(error) => Some(error),
             Stage::Open | Stage::Ended | Stage::Sent => None,
-        };
-        ((!self.touched).then_some(self.body), refused)
+        }
     }
 
     /// Sends what can be sent. An error is the client's: its body broke off, and what was sent must not look complete.
@@ -124,7 +120,6 @@ impl Upload {
         let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)?) else {
             return Poll::Ready(self.end(outbox, HeaderMap::new()));
         };
-        self.touched = true;
         self.moved = true;
         let frame = match frame.into_data() {
             Ok(data) => return Poll::Ready(self.piece(data, outbox)),

@@ -1,0 +1,167 @@
+//! What is sent once more, what never is, and how much of it a pool bears.
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use pointsman_tests::{
+    certs,
+    client::{self, Client, Raw},
+    edge::{self, Edge},
+    origin::{Origin, Reply, Seen, Step},
+    story::PATIENCE,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Reads each request to its end and closes without an answer.
+fn rude() -> Origin {
+    Origin::new(|_| Reply::default().then(Step::Close))
+}
+
+/// Reads each request to its end and never answers.
+fn hanging() -> Origin {
+    Origin::new(|_| Reply::silence())
+}
+
+/// No health check comes in between.
+fn unchecked(builder: edge::Builder) -> edge::Builder {
+    builder.with(|pool| pool.health.interval = Duration::from_secs(3600))
+}
+
+/// Requests of a story, without health checks.
+fn asked(origins: &[&Origin]) -> u64 {
+    origins.iter().map(|origin| origin.requests()).sum()
+}
+
+fn put(body: impl Into<Bytes>) -> http::Request<http_body_util::Full<Bytes>> {
+    let mut request = client::body("/", body);
+    *request.method_mut() = Method::PUT;
+    request
+}
+
+/// Asks until the first of the two was met first.
+async fn meet(edge: &Edge, first: &Origin, mut ask: impl AsyncFnMut(&Edge)) {
+    first.forget();
+    for _ in 0..4 {
+        ask(edge).await;
+        if first.requests() > 0 {
+            return;
+        }
+    }
+    panic!("it was never asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_54_a_body_in_the_replay_buffer_goes_whole_to_another_backend() {
+    let (rude, well) = (rude(), Origin::named("well"));
+    let edge = unchecked(edge::plain().workers(1).pool("shop", &[&rude, &well]).listen("tls", Some(certs::shop())));
+    let edge = edge.start();
+    // As long as the buffer is; by length, over HTTP/2, and in chunks with trailers.
+    let long = "x".repeat(64 << 10);
+    meet(&edge, &rude, async |edge| {
+        let answer = Client::plain(edge.address()).await.send(put(long.clone())).await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, "well"));
+    })
+    .await;
+    meet(&edge, &rude, async |edge| {
+        let answer = Client::h2(edge.listener("tls")).await.send(put(long.clone())).await.unwrap();
+        assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, "well"));
+    })
+    .await;
+    assert!(well.seen().iter().all(|seen| seen.complete && seen.body == long.as_bytes()), "each came whole");
+    well.forget();
+    meet(&edge, &rude, async |edge| {
+        let mut client = Raw::plain(edge.address()).await;
+        client.say(b"PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+        client.say(b"6\r\n, you!\r\n0\r\nX-Sum: 7\r\n\r\n").await;
+        assert_eq!(client.hear(PATIENCE).await.answer().status, 200);
+    })
+    .await;
+    let as_sent = |seen: &Seen| seen.complete && seen.body == b"hello, you!" && seen.trailers.len() == 1;
+    assert!(well.seen().iter().all(as_sent), "{:?}", well.seen());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_54_a_body_beyond_the_replay_buffer_reaches_one_backend() {
+    let (rude, other) = (rude(), self::rude());
+    let edge = unchecked(edge::plain().workers(1).pool("shop", &[&rude, &other]));
+    let edge = edge.with(|pool| pool.retry.replay = 100).start();
+    for (length, backends) in [(100, 2), (101, 1), (1 << 20, 1)] {
+        let before = asked(&[&rude, &other]);
+        let answer = Client::plain(edge.address()).await.send(put(vec![b'x'; length])).await.unwrap();
+        assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{length}");
+        assert_eq!(asked(&[&rude, &other]) - before, backends, "{length}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_retries_as_configured_each_at_another_backend() {
+    let origins = [(); 4].map(|()| rude());
+    let [a, b, c, d] = &origins;
+    for most in [0, 2, 3] {
+        let edge = unchecked(edge::plain().workers(1).pool("shop", &[a, b, c, d]));
+        let edge = edge.with(|pool| pool.retry.most = most).start();
+        origins.iter().for_each(Origin::forget);
+        assert_eq!(Client::plain(edge.address()).await.get("/").await.status, StatusCode::BAD_GATEWAY);
+        let mut asked = origins.each_ref().map(Origin::requests);
+        asked.sort_unstable();
+        assert_eq!(asked.iter().sum::<u64>(), u64::from(most) + 1);
+        assert_eq!(asked[3], 1, "nobody twice: {asked:?}");
+        assert_eq!(edge.pool("shop").retries, u64::from(most));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_one_backend_it_is_asked_again() {
+    let moody = Origin::new({
+        let asked = std::sync::atomic::AtomicU64::new(0);
+        move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 {
+            0 => Reply::default().then(Step::Close),
+            _ => Reply::named("well"),
+        }
+    });
+    let edge = unchecked(edge::plain().workers(1).pool("shop", &[&moody])).start();
+    assert_eq!(Client::plain(edge.address()).await.get("/").await.text(), "well");
+    assert_eq!(Client::plain(edge.address()).await.send(client::body("/", "")).await.unwrap().status, 502);
+    assert_eq!(moody.requests(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_in_trouble_is_not_met_by_twice_the_load() {
+    let (a, b) = (rude(), rude());
+    let edge = unchecked(edge::plain().workers(2).pool("shop", &[&a, &b]));
+    let edge = edge.with(|pool| (pool.retry.budget, pool.retry.backoff) = (0, Duration::ZERO)).start();
+    let begun = Instant::now();
+    const REQUESTS: u64 = 400;
+    let mut client = Client::plain(edge.address()).await;
+    for _ in 0..REQUESTS {
+        assert_eq!(client.get("/").await.status, StatusCode::BAD_GATEWAY);
+    }
+    // Ten a second, and what those of ten seconds are at the start.
+    let most = 100 + 10 * (begun.elapsed().as_secs() + 1);
+    let pool = edge.pool("shop");
+    assert!(pool.retries <= most, "{} of {most}", pool.retries);
+    assert_eq!((pool.retries + pool.retries_refused, asked(&[&a, &b])), (REQUESTS, REQUESTS + pool.retries));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_53_a_backend_that_hangs_costs_one_attempt_s_time_and_then_another_answers() {
+    let (hanging, well) = (hanging(), Origin::named("well"));
+    let edge = unchecked(edge::plain().workers(1).pool("shop", &[&hanging, &well]));
+    let edge = edge.with(|pool| pool.timeout.per_try = Some(Duration::from_millis(200))).start();
+    meet(&edge, &hanging, async |edge| {
+        let begun = Instant::now();
+        let answer = Client::plain(edge.address()).await.get("/").await;
+        assert_eq!((answer.status, answer.text().as_str()), (StatusCode::OK, "well"));
+        assert!(begun.elapsed() < PATIENCE / 2);
+    })
+    .await;
+    // What may not be done twice is told that its time is up.
+    hanging.forget();
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let answer = Client::plain(edge.address()).await.send(client::body("/", "buy")).await.unwrap();
+        statuses.push(answer.status.as_u16());
+    }
+    statuses.sort_unstable();
+    assert_eq!((statuses, hanging.requests()), (vec![200, 504], 1));
+}
