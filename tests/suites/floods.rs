@@ -59,6 +59,8 @@ async fn case_62_a_rapid_reset_is_ended_and_asks_the_backend_for_little() {
     assert_eq!(end, Some(StreamEnd::Gone(Some(ENHANCE_YOUR_CALM))));
     eventually("the backend has done with it", async || origin.open_requests() == 0).await;
     assert!(origin.requests() < u64::from(MANY) / 10, "{}", origin.requests());
+    let metrics = edge.admin().await.get("/metrics").await.text();
+    assert!(metrics.contains("pointsman_listener_connections_sent_away_total{listener=\"tls\"} 1\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

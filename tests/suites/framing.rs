@@ -295,12 +295,6 @@ fn conversations() -> Vec<Case> {
             RefusedOrClosed(BAD),
         ),
         (
-            41,
-            "HTTP/2 on the plain port",
-            bytes(&format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SMUGGLED}")),
-            RefusedOrClosed(BAD_VERSION),
-        ),
-        (
             0,
             "an expectation that nobody knows",
             post("Expect: 200-maybe\r\nContent-Length: 2\r\n", "ab"),
@@ -394,7 +388,7 @@ fn fault(expect: &Expect, outcome: &Outcome) -> Option<String> {
 async fn all_cases(tls: bool) {
     let mut faults = Vec::new();
     for (number, name, case, expect) in cases() {
-        if tls && matches!(number, 40 | 41) {
+        if tls && number == 40 {
             continue;
         }
         // Each has its own backend: one may hear of a broken request later than the client hears of its end.

@@ -1,10 +1,11 @@
 //! HTTP/2 in, HTTP/1.1 out: many streams on one connection, each for itself. The numbers are those of the acceptance list.
 
 use http::{Method, Request, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use pointsman::config::model::OnFault;
 use pointsman_tests::{
-    client::{self, Client, Frames, PROTOCOL_ERROR, PSEUDO, StreamEnd},
+    certs,
+    client::{self, Client, Frames, PROTOCOL_ERROR, PSEUDO, Raw, StreamEnd},
     edge, guests,
     origin::{Gate, Origin, Reply},
     plugins::Plugins,
@@ -199,4 +200,102 @@ async fn what_concerns_http_1_only_is_not_told_to_an_h2_client() {
     for gone in ["connection", "keep-alive", "transfer-encoding"] {
         assert!(!answer.headers.contains_key(gone), "{gone}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_41_http2_is_served_on_a_plain_port_to_who_knows_it() {
+    let origin = Origin::named("a");
+    let edge = edge::plain().listen("tls", Some(certs::shop())).pool("shop", &[&origin]).start();
+    let plain = [PSEUDO[0], (":scheme", "http"), PSEUDO[2], PSEUDO[3]];
+    let mut client = Frames::plain(edge.listener("plain")).await;
+    for stream in [1, 3] {
+        client.head(stream, &plain, true).await;
+        assert_eq!(client.end_of(stream, PATIENCE).await, StreamEnd::Answered(200));
+    }
+    assert_eq!(origin.requests(), 2);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Behind a request of HTTP/1.1, or where TLS has agreed on that, it is nothing.
+    let mut late = Raw::plain(edge.listener("plain")).await;
+    late.say(b"GET / HTTP/1.1\r\nhost: shop.test\r\n\r\n").await;
+    assert_eq!(late.hear(PATIENCE).await.status(), Some(200));
+    let mut agreed = Raw::tls(edge.listener("tls")).await;
+    for client in [&mut late, &mut agreed] {
+        client.say(preface).await;
+        assert!(client.ends(PATIENCE).await);
+    }
+    // Who goes on with HTTP/1.1 has said no request.
+    let mut mixed = Raw::plain(edge.listener("plain")).await;
+    mixed.say(&[preface, &b"GET /smuggled HTTP/1.1\r\nhost: shop.test\r\n\r\n"[..]].concat()).await;
+    mixed.drain(PATIENCE).await;
+    assert_eq!(origin.requests(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_nobody_wants_is_declined_behind_its_answer() {
+    const NO_ERROR: u32 = 0;
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).route("/served", "shop").start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, PSEUDO, false).await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(404));
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Reset(NO_ERROR));
+    // What was on its way already does no harm.
+    client.data(1, b"abc", true).await;
+    client.head(3, &[PSEUDO[0], PSEUDO[1], (":path", "/served"), PSEUDO[3]], true).await;
+    assert_eq!(client.end_of(3, PATIENCE).await, StreamEnd::Answered(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_to_be_asked_for_its_body_is_asked() {
+    let origin =
+        Origin::new(|seen| Reply::bytes([b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", &seen.body[..]].concat()));
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, &[PSEUDO, &[("expect", "100-continue"), ("content-length", "3")]].concat(), false).await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(100));
+    client.data(1, b"abc", true).await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(200));
+    assert_eq!(client.pieces(1, 3, PATIENCE).await, b"abc");
+    assert!(!origin.only().has("expect"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_go_both_ways() {
+    const HEADERS: u8 = 1;
+    const ENDS: u8 = 5;
+    let origin = Origin::new(|_| {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        Reply::bytes(format!("{head}3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n"))
+    });
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, PSEUDO, false).await;
+    client.data(1, b"abc", false).await;
+    client.frame(HEADERS, ENDS, 1, b"\0\x05x-end\x03all").await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(200));
+    assert_eq!(origin.only().trailers, [("x-end".to_owned(), "all".to_owned())]);
+    let mut client = Client::h2(edge.address()).await;
+    let answer = client.open(client::request(Method::GET, "/")).await.unwrap();
+    let collected = answer.0.into_body().collect().await.unwrap();
+    assert_eq!(collected.trailers().unwrap()["x-sum"], "6");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_61_a_client_is_told_twice_to_go_away_and_its_streams_end_well() {
+    let gate = Gate::default();
+    let open = gate.clone();
+    let origin = Origin::new(move |_| Reply::open_until(&open, Duration::from_millis(20)));
+    let edge = edge::tls().pool("shop", &[&origin]).drain(PATIENCE).start();
+    let mut client = Frames::connect(edge.address()).await;
+    for stream in [1, 3] {
+        client.head(stream, PSEUDO, true).await;
+        assert_eq!(client.end_of(stream, PATIENCE).await, StreamEnd::Answered(200));
+    }
+    let stopping = tokio::spawn(edge.stop());
+    assert_eq!(client.end_of(5, PATIENCE).await, StreamEnd::Gone(Some(0)), "it is told");
+    gate.open();
+    let (said, mut well) = client.goodbyes(PATIENCE).await;
+    well.sort_unstable();
+    assert_eq!((said.first(), well), (Some(&(3, 0)), vec![1, 3]), "no stream but these two: {said:?}");
+    assert_eq!(tokio::time::timeout(PATIENCE, stopping).await.expect("it ends").unwrap().cut_off, 0);
 }

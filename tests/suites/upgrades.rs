@@ -3,7 +3,7 @@
 
 use pointsman_tests::{
     certs,
-    client::{Raw, RawAnswer},
+    client::{CANCEL, Frames, Raw, RawAnswer, StreamEnd},
     edge::{self, Edge},
     guests,
     origin::{Origin, Reply, Step},
@@ -211,4 +211,77 @@ async fn case_57_a_tunnel_survives_swaps() {
         eventually("the new generation serves", async || edge.plugin("ours").generation == Some(generation)).await;
         echoes(&mut client, b"still there").await;
     }
+}
+
+/// An extended CONNECT of HTTP/2 (RFC 8441).
+const CONNECT: &[(&str, &str)] = &[
+    (":method", "CONNECT"),
+    (":protocol", "websocket"),
+    (":scheme", "https"),
+    (":path", "/chat"),
+    (":authority", "shop.test"),
+    ("sec-websocket-version", "13"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_over_http_2_becomes_a_tunnel_to_an_upgrade() {
+    let origin = willing();
+    let edge = edge::tls().workers(1).pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    for stream in [1, 3] {
+        client.head(stream, CONNECT, false).await;
+        assert_eq!(client.end_of(stream, PATIENCE).await, StreamEnd::Answered(200));
+    }
+    assert_eq!(in_flight(&edge), 2);
+    let large: Vec<u8> = (0..50_000_u32).map(|n| (n * 7 % 251) as u8).collect();
+    for round in 0..20_usize {
+        let stream = [1, 3][round % 2];
+        for piece in large.chunks(10_000) {
+            client.data(stream, piece, false).await;
+        }
+        assert!(client.pieces(stream, large.len(), PATIENCE).await == large, "round {round}");
+    }
+    client.data(1, b"the last", true).await;
+    assert_eq!(client.pieces(1, usize::MAX, PATIENCE).await, b"the last", "and then it ends");
+    client.reset(3, CANCEL).await;
+    eventually("the backend is let go", async || in_flight(&edge) == 0).await;
+    for seen in origin.seen() {
+        assert_eq!((seen.all("connection"), seen.all("upgrade")), (vec!["upgrade"], vec!["websocket"]));
+        assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/chat"));
+        assert_eq!(seen.all("sec-websocket-key").len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_answer_to_a_websocket_over_http_2_is_no_tunnel() {
+    let origin = Origin::new(|seen| if seen.target == "/no" { Reply::status(403, "no") } else { Reply::named("a") });
+    let edge = edge::tls().workers(1).pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    let path = |path| [&CONNECT[..3], &[(":path", path)], &CONNECT[4..]].concat();
+    for (stream, fields, status) in [
+        (1, path("/yes"), 502),
+        (3, path("/no"), 403),
+        (5, [&[CONNECT[0], (":protocol", "h2c")], &CONNECT[2..]].concat(), 400),
+    ] {
+        client.head(stream, &fields, false).await;
+        assert_eq!(client.end_of(stream, PATIENCE).await, StreamEnd::Answered(status), "{fields:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_61_tunnels_over_http_2_have_the_same_limit_at_a_drain() {
+    let origin = willing();
+    let edge = edge::tls().pool("shop", &[&origin]).drain(PATIENCE).tunnels(Duration::from_millis(300)).start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, CONNECT, false).await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(200));
+    let stopping = tokio::spawn(edge.stop());
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Gone(Some(0)), "it is told");
+    let begun = Instant::now();
+    client.data(1, b"still there", false).await;
+    assert_eq!(client.pieces(1, 11, PATIENCE).await, b"still there");
+    let (_, well) = client.goodbyes(PATIENCE).await;
+    assert!(well.is_empty(), "it was cut");
+    assert!(begun.elapsed() < PATIENCE / 2);
+    assert_eq!(tokio::time::timeout(PATIENCE, stopping).await.expect("it ends").unwrap().cut_off, 0);
 }

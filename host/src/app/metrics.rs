@@ -77,6 +77,11 @@ impl Numbers {
             "Connections closed at the door, for there were too many",
             |rows| each(rows, "", &[("", |l| l.refused.get())]),
         )?;
+        to.counter(
+            "listener_connections_sent_away",
+            "HTTP/2 connections ended with ENHANCE_YOUR_CALM, for their clients sent far too much of what brings nothing",
+            |rows| each(rows, "", &[("", |l| l.sent_away.get())]),
+        )?;
         to.counter("listener_handshakes", "TLS handshakes by how they went", |rows| {
             let columns: &[Column<ListenerCounts>] = &[
                 ("full", |l| l.handshakes_full.get()),

@@ -15,6 +15,8 @@ pub struct ListenerCounts {
     pub closed: Count,
     /// Connections closed at the door: there were too many.
     pub refused: Count,
+    /// HTTP/2 connections ended with `ENHANCE_YOUR_CALM`.
+    pub sent_away: Count,
     /// TLS handshakes from the beginning.
     pub handshakes_full: Count,
     /// TLS handshakes that took up an earlier session.

@@ -45,6 +45,9 @@ pub enum Kind {
     /// No backend may be chosen.
     #[error("no backend available")]
     NobodyReady,
+    /// The client would speak another protocol from here on, and nobody behind agreed.
+    #[error("the backend does not speak that protocol")]
+    NotSwitched,
     /// The backend, or the way to it, failed.
     #[error("{0}")]
     Upstream(#[source] upstream::Error),
@@ -74,7 +77,7 @@ impl Error {
             | Kind::HeadTooLarge(_)
             | Kind::MethodNotAllowed
             | Kind::NotFound => Some(Side::Downstream),
-            Kind::NobodyReady => Some(Side::Upstream),
+            Kind::NobodyReady | Kind::NotSwitched => Some(Side::Upstream),
             Kind::Upstream(error) => Some(error.side()),
             Kind::Rejected(_) | Kind::FilterUnavailable => None,
         }

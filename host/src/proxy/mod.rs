@@ -41,8 +41,10 @@ use tokio::time::Instant;
 pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connection>, request: Request) -> Response {
     let version = request.version;
     let is_head = request.method == Method::HEAD;
+    let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
     let context = Context::new(worker, policy);
-    let mut response = match answer(worker, policy, connection, request, &context).await {
+    let answer = answer(worker, policy, connection, request, &context).await;
+    let mut response = match answer.and_then(|response| upgrade::agreed(response, is_connect)) {
         Ok(response) => response,
         Err(error) => {
             let id = worker.rng().bits();

@@ -1,7 +1,7 @@
 //! What fails is told to the log, once, where an error has become a response or has broken one off; and no more often
 //! than somebody can read.
 
-use super::{Error, Worker};
+use super::{Error, Policy, Worker};
 use crate::{
     net::{Body, BodyError, Connection, Response, Side, Streaming},
     upstream::{Backend, Pool},
@@ -62,8 +62,9 @@ pub(super) fn answered(worker: &Worker, error: &Error, status: StatusCode, id: u
     }
 }
 
-/// A client's connection was ended, for it did too much of this.
-pub fn sent_away(worker: &Worker, connection: &Connection, why: &dyn Display) {
+/// A client's connection was ended, for it did too much of this. Counted, and told no more often than anything else.
+pub fn sent_away(worker: &Worker, policy: &Policy, connection: &Connection, why: &dyn Display) {
+    policy.figures.of(worker.index()).sent_away.up();
     if let Some(left_out) = admit(worker) {
         tracing::warn!(client = %connection.peer, listener = connection.listener, left_out, "a client was sent away: {why}");
     }

@@ -52,7 +52,7 @@ fn status(kind: &Kind) -> StatusCode {
         // Nothing was sent to anybody: come back when one of them listens again.
         Kind::Upstream(error) if error.retry() == Retry::Unsent || error.is_ours() => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
-        Kind::Upstream(_) => StatusCode::BAD_GATEWAY,
+        Kind::Upstream(_) | Kind::NotSwitched => StatusCode::BAD_GATEWAY,
     }
 }
 

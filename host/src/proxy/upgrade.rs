@@ -32,6 +32,13 @@ pub(super) fn towards_client(response: &mut Response, version: Version) {
     }
 }
 
+/// To a CONNECT of HTTP/2, success means that what follows is the other protocol: a backend, or a filter, that answers
+/// otherwise has not agreed.
+pub(super) fn agreed(response: Response, is_connect: bool) -> Result<Response, Error> {
+    let is_tunnel = matches!(response.body, Body::Tunnel(_));
+    if is_connect && !is_tunnel && response.status.is_success() { Err(Kind::NotSwitched.into()) } else { Ok(response) }
+}
+
 /// A name of HTTP's own, or of what would bring it under cover, with any version.
 fn is_http(protocol: &[u8]) -> bool {
     let name = protocol.split(|&byte| byte == b'/').next().unwrap_or_default().trim_ascii();

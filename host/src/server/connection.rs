@@ -7,7 +7,7 @@ use super::{
     pulse::{Pulse, Verdict},
     register::Place,
     service::{Service, Session},
-    stream::{Kind, Stream},
+    stream::Stream,
 };
 use crate::{
     config::model::ListenTimeout,
@@ -40,47 +40,86 @@ pub(super) async fn run(
     place: Place,
     _live: Live,
 ) {
-    let (pulse, limits, number) = (&place.pulse, &entrance.timeout, worker.index());
+    let (pulse, number) = (&place.pulse, worker.index());
+    let limits = Limits { listen: &entrance.timeout, tunnels: entrance.tunnels };
     let session = |tls| {
         let connection = Arc::new(Connection::new(entrance.index, peer, tls));
         Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {
-        return serve_http1(socket, pulse, limits, entrance.tunnels, session(None)).await;
+        return serve_either(socket, pulse, limits, session(None)).await;
     };
-    let handshake = tls.accept(socket, limits.handshake).await;
+    let handshake = tls.accept(socket, limits.listen.handshake).await;
     entrance.shook(number, &handshake);
     match handshake {
         Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {
             serve_http2(stream, pulse, limits, session(Some(facts))).await;
         }
-        Ok((stream, facts)) => serve_http1(stream, pulse, limits, entrance.tunnels, session(Some(facts))).await,
+        // Without an agreement on it there is no HTTP/2 (RFC 9113 §3.2).
+        Ok((stream, facts)) => drop(serve_http1(stream, pulse, limits, &session(Some(facts))).await),
         Err(error) => tracing::debug!(%peer, %error, "no connection"),
     }
 }
 
-async fn serve_http1<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, tunnels: Duration, service: impl Service)
+/// How long what may take.
+#[derive(Clone, Copy)]
+struct Limits<'a> {
+    listen: &'a ListenTimeout,
+    /// Tunnels, from the begin of a drain on.
+    tunnels: Duration,
+}
+
+/// Without TLS there is nothing to agree with: who begins with the words of HTTP/2 knows that it is understood.
+async fn serve_either<S>(stream: S, pulse: &Rc<Pulse>, limits: Limits<'_>, service: impl Service)
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
-    let stream = Stream::new(stream, pulse.clone(), Kind::Requests);
-    // The pulse tells it when to end.
-    drive(h1::talk(stream, pulse.clone(), service, tunnels), |_| {}, pulse, limits).await;
+    if let Some(h1::Ended::Http2(stream, before)) = serve_http1(stream, pulse, limits, &service).await {
+        converse(h2::Conversation::new(stream, before, service, limits.listen.idle, limits.tunnels), pulse, limits)
+            .await;
+    }
 }
 
-async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: &ListenTimeout, service: impl Service)
+async fn serve_http1<S>(
+    stream: S,
+    pulse: &Rc<Pulse>,
+    limits: Limits<'_>,
+    service: &impl Service,
+) -> Option<h1::Ended<S>>
+where
+    S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
+{
+    let stream = Stream::new(stream, pulse.clone());
+    // The pulse tells it when to end.
+    drive(h1::talk(stream, pulse.clone(), service, limits.tunnels), |_| {}, pulse, limits.listen).await
+}
+
+async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: Limits<'_>, service: impl Service)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let stream = Stream::new(stream, pulse.clone(), Kind::Frames);
-    let conversation = h2::Conversation::new(stream, Bytes::new(), service, limits.idle);
-    drive(conversation, |conversation| conversation.get_mut().finish(), pulse, limits).await;
+    let stream = Stream::new(stream, pulse.clone());
+    converse(h2::Conversation::new(stream, Bytes::new(), service, limits.listen.idle, limits.tunnels), pulse, limits)
+        .await;
 }
 
-/// Lets a conversation go on until it ends, is told to finish, or is cut off.
-async fn drive<C, E>(conversation: C, finish: impl Fn(Pin<&mut C>), pulse: &Pulse, limits: &ListenTimeout)
+async fn converse<S, V>(conversation: h2::Conversation<S, V>, pulse: &Pulse, limits: Limits<'_>)
 where
-    C: Future<Output = Result<(), E>>,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    V: Service,
+{
+    drive(conversation, |conversation| conversation.get_mut().finish(), pulse, limits.listen).await;
+}
+
+/// Lets a conversation go on until it ends, is told to finish, or is cut off. None: it broke off.
+async fn drive<C, T, E>(
+    conversation: C,
+    finish: impl Fn(Pin<&mut C>),
+    pulse: &Pulse,
+    limits: &ListenTimeout,
+) -> Option<T>
+where
+    C: Future<Output = Result<T, E>>,
     E: Display,
 {
     // Boxed: its size would be that of every connection's task, also while it shakes hands.
@@ -91,7 +130,7 @@ where
         pulse.wakes(cx.waker());
         loop {
             if let Poll::Ready(ended) = conversation.as_mut().poll(cx) {
-                return Poll::Ready(ended);
+                return Poll::Ready(Some(ended));
             }
             if pulse.shall_finish() {
                 pulse.closes();
@@ -103,14 +142,12 @@ where
                     pulse.closes();
                     finish(conversation.as_mut());
                 }
-                Verdict::Cut => return Poll::Ready(Ok(())),
+                Verdict::Cut => return Poll::Ready(None),
             }
         }
     });
-    if let Err(error) = talk.await {
-        // Clients break off all the time; what went wrong with a request was answered.
-        tracing::trace!(%error, "connection ended");
-    }
+    // Clients break off all the time; what went wrong with a request was answered.
+    talk.await?.inspect_err(|error| tracing::trace!(%error, "connection ended")).ok()
 }
 
 /// Ready when a limit is reached. The alarm is set again only when a deadline comes closer, or when it rings too early,
@@ -163,15 +200,22 @@ mod tests {
         served: JoinHandle<()>,
     }
 
+    /// Which protocol it serves.
+    enum Kind {
+        Requests,
+        Frames,
+    }
+
     impl Client {
         fn new(version: Kind) -> Client {
             let (stream, server) = duplex(64 << 10);
             let pulse = Pulse::new();
             let of_server = pulse.clone();
             let served = spawn_local(async move {
+                let limits = Limits { listen: &LIMITS, tunnels: TUNNELS };
                 match version {
-                    Kind::Requests => serve_http1(server, &of_server, &LIMITS, TUNNELS, ByPath).await,
-                    Kind::Frames => serve_http2(server, &of_server, &LIMITS, ByPath).await,
+                    Kind::Requests => serve_either(server, &of_server, limits, ByPath).await,
+                    Kind::Frames => serve_http2(server, &of_server, limits, ByPath).await,
                 }
             });
             Client { stream, pulse, served }
@@ -414,15 +458,6 @@ mod tests {
         });
     }
 
-    #[test]
-    fn case_41_the_preface_of_h2_on_a_plain_connection_closes_it() {
-        story(async {
-            let mut client = Client::new(Kind::Requests);
-            client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-            assert_eq!(client.rest().await, "");
-        });
-    }
-
     type H2Client = ::h2::client::SendRequest<Bytes>;
 
     async fn h2(client: DuplexStream) -> (H2Client, JoinHandle<Result<(), ::h2::Error>>) {
@@ -456,6 +491,33 @@ mod tests {
             connection.await.unwrap().unwrap();
             served.await.unwrap();
             assert!(get(&sender, "/").await.is_err());
+        });
+    }
+
+    #[test]
+    fn case_41_the_preface_of_h2_on_a_plain_connection_is_understood() {
+        story(async {
+            let Client { stream, served, .. } = Client::new(Kind::Requests);
+            let (sender, connection) = h2(stream).await;
+            assert_eq!(get(&sender, "/").await.unwrap(), b"ok");
+            let start = Instant::now();
+            connection.await.unwrap().unwrap();
+            served.await.unwrap();
+            assert_eq!(seconds_since(start), 75, "it has the limits of any other");
+        });
+    }
+
+    #[test]
+    fn half_a_head_of_http2_is_cut_like_any_other() {
+        story(async {
+            let mut client = Client::new(Kind::Frames);
+            client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+            sleep(Duration::from_secs(20)).await;
+            let start = Instant::now();
+            // A head that may go on in another frame.
+            client.send("\0\0\0\x01\x01\0\0\0\x01").await;
+            client.served.await.unwrap();
+            assert_eq!(seconds_since(start), 10);
         });
     }
 

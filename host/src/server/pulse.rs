@@ -4,11 +4,12 @@
 use crate::config::model::ListenTimeout;
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     rc::Rc,
-    task::Waker,
+    task::{Poll, Waker},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// A client gets this long to close its side after we closed ours.
 pub(super) const FAREWELL_MOST: Duration = Duration::from_secs(2);
@@ -169,6 +170,12 @@ impl UnderWay {
     /// Whether the process drains.
     pub(super) fn is_draining(&self) -> bool {
         self.0.draining.get()
+    }
+
+    /// Ready so long after a drain has begun. Only for who is polled when the connection's task is told of it.
+    pub(super) async fn drained(&self, after: Duration) {
+        poll_fn(|_| if self.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
+        sleep(after).await;
     }
 }
 

@@ -37,6 +37,6 @@ impl Service for Session {
     }
 
     fn sent_away(&self, why: &dyn Display) {
-        proxy::sent_away(&self.worker, &self.connection, why);
+        proxy::sent_away(&self.worker, &self.entrance.policy, &self.connection, why);
     }
 }

@@ -20,21 +20,11 @@ const DISCARDED_BYTES_MOST: usize = 1 << 20;
 pub(super) struct Stream<S> {
     inner: S,
     pulse: Rc<Pulse>,
-    kind: Kind,
     /// Our side is closed.
     closed: bool,
     /// The client's side is closed.
     ended: bool,
     discarded: usize,
-}
-
-/// Whether bytes between requests begin the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// HTTP/1: they do.
-    Requests,
-    /// HTTP/2: they may as well be a ping.
-    Frames,
 }
 
 impl<S> Abort for tls::Stream<S> {
@@ -43,8 +33,8 @@ impl<S> Abort for tls::Stream<S> {
 }
 
 impl<S> Stream<S> {
-    pub(super) fn new(inner: S, pulse: Rc<Pulse>, kind: Kind) -> Stream<S> {
-        Stream { inner, pulse, kind, closed: false, ended: false, discarded: 0 }
+    pub(super) fn new(inner: S, pulse: Rc<Pulse>) -> Stream<S> {
+        Stream { inner, pulse, closed: false, ended: false, discarded: 0 }
     }
 
     /// See [`Abort`].
@@ -88,7 +78,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Stream<S> {
         ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
         if buffer.filled().len() == before {
             this.ended = true;
-        } else if this.kind == Kind::Requests {
+        } else {
             this.pulse.bytes_came();
         }
         Poll::Ready(Ok(()))
@@ -152,7 +142,7 @@ mod tests {
     #[tokio::test]
     async fn closing_waits_for_the_other_side_and_reads_what_it_sends() {
         let (mut client, server) = duplex(16);
-        let mut server = Stream::new(server, Pulse::new(), Kind::Requests);
+        let mut server = Stream::new(server, Pulse::new());
         let closing = async { server.shutdown().await.unwrap() };
         let client = async move {
             // More than the pipe holds: it goes through only because it is read.
@@ -166,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn who_never_stops_sending_is_not_listened_to_for_ever() {
         let (mut client, server) = duplex(64 << 10);
-        let mut server = Stream::new(server, Pulse::new(), Kind::Requests);
+        let mut server = Stream::new(server, Pulse::new());
         let sending = async { client.write_all(&vec![0; DISCARDED_BYTES_MOST + (128 << 10)]).await };
         let closing = async move { server.shutdown().await };
         let (sent, closed) = tokio::join!(sending, closing);

@@ -30,6 +30,15 @@ pub enum StreamEnd {
     Gone(Option<u32>),
 }
 
+/// A frame that came.
+struct Heard {
+    kind: u8,
+    flags: u8,
+    /// The stream; 0: the connection.
+    of: u32,
+    payload: Vec<u8>,
+}
+
 /// What nearly every stream begins with.
 pub const PSEUDO: &[(&str, &str)] =
     &[(":method", "POST"), (":scheme", "https"), (":path", "/own"), (":authority", "shop.test")];
@@ -47,6 +56,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -125,14 +135,65 @@ impl Frames {
     pub async fn end_of(&mut self, stream: u32, most: Duration) -> StreamEnd {
         let end = Instant::now() + most;
         loop {
-            let Some((kind, flags, of, payload)) = self.next(end).await else { return StreamEnd::Gone(None) };
+            let Some(Heard { kind, of, payload, .. }) = self.hear(end).await else { return StreamEnd::Gone(None) };
             match kind {
-                SETTINGS if flags & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]).await,
-                PING if flags & ACK == 0 => self.frame(PING, ACK, 0, &payload).await,
                 GOAWAY => return StreamEnd::Gone(Some(number(&payload[4..8]))),
                 RST_STREAM if of == stream => return StreamEnd::Reset(number(&payload)),
                 HEADERS if of == stream => return StreamEnd::Answered(status(&payload)),
                 _ => {}
+            }
+        }
+    }
+
+    /// Reads what a stream sends until there is as much, or it ends.
+    ///
+    /// # Panics
+    /// When it is reset, or nothing comes within the time.
+    pub async fn pieces(&mut self, stream: u32, bytes: usize, most: Duration) -> Vec<u8> {
+        let (end, mut all) = (Instant::now() + most, Vec::new());
+        while all.len() < bytes {
+            let heard = self.hear(end).await.expect("more of the stream");
+            match heard.kind {
+                RST_STREAM if heard.of == stream => panic!("reset: {:?}", heard.payload),
+                DATA if heard.of == stream => {
+                    let length = u32::try_from(heard.payload.len()).unwrap().to_be_bytes();
+                    all.extend(heard.payload);
+                    if heard.flags & END_STREAM != 0 {
+                        break;
+                    }
+                    if length != [0; 4] {
+                        self.frame(WINDOW_UPDATE, 0, 0, &length).await;
+                        self.frame(WINDOW_UPDATE, 0, stream, &length).await;
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    /// What the server says at the end of the connection: the last stream of each `GOAWAY` and its code. Who of these
+    /// streams ended well is told beside it.
+    pub async fn goodbyes(&mut self, most: Duration) -> (Vec<(u32, u32)>, Vec<u32>) {
+        let (end, mut said, mut well) = (Instant::now() + most, Vec::new(), Vec::new());
+        while let Some(heard) = self.hear(end).await {
+            match heard.kind {
+                GOAWAY => said.push((number(&heard.payload[..4]), number(&heard.payload[4..8]))),
+                DATA | HEADERS if heard.flags & END_STREAM != 0 => well.push(heard.of),
+                _ => {}
+            }
+        }
+        (said, well)
+    }
+
+    /// The next frame that wants no answer; none at the end of the connection.
+    async fn hear(&mut self, end: Instant) -> Option<Heard> {
+        loop {
+            let (kind, flags, of, payload) = self.next(end).await?;
+            match kind {
+                SETTINGS if flags & ACK == 0 => self.frame(SETTINGS, ACK, 0, &[]).await,
+                PING if flags & ACK == 0 => self.frame(PING, ACK, 0, &payload).await,
+                _ => return Some(Heard { kind, flags, of, payload }),
             }
         }
     }

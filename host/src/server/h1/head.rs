@@ -16,7 +16,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Bytes of a method: the longest that is registered has seventeen.
 const METHOD_MOST: usize = 32;
 /// How HTTP/2 begins where nobody agreed on it (RFC 9113 §3.4), up to the first empty line.
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+pub(super) const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// A request's head.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Head {
 pub(super) enum Refusal {
     /// Another protocol: an answer would not be understood.
     Foreign,
+    /// HTTP/2, which begins with [`H2_PREFACE`].
+    Http2,
     /// A request that is not one.
     Bad(BadMessage),
 }
@@ -70,7 +72,7 @@ impl HeadReader {
         };
         *self = HeadReader::default();
         if block == H2_PREFACE {
-            return Err(Refusal::Foreign);
+            return Err(Refusal::Http2);
         }
         Ok(Some(parse(block)?))
     }
@@ -156,7 +158,7 @@ pub fn read_requests<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Reading 
         let head = match reader.take(buffer) {
             Ok(Some(head)) => head,
             Ok(None) => return Ok(None),
-            Err(Refusal::Foreign) => return Err(None),
+            Err(Refusal::Foreign | Refusal::Http2) => return Err(None),
             Err(Refusal::Bad(why)) => return Err(Some(why)),
         };
         let request = head.request;
@@ -296,7 +298,7 @@ mod tests {
     #[test]
     fn cases_40_and_41_other_protocols_get_no_answer() {
         assert_eq!(read([&b"\x16\x03\x01"[..]]).unwrap_err(), Refusal::Foreign);
-        assert_eq!(read([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]]).unwrap_err(), Refusal::Foreign);
+        assert_eq!(read([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..]]).unwrap_err(), Refusal::Http2);
         // And what is no protocol at all is not waited for, nor what has no more to come.
         assert_eq!(read([&b"GET /own\r\n"[..]]).unwrap_err(), BadMessage::RequestLine.into());
         assert_eq!(read([&b"\0\0\0"[..]]).unwrap_err(), BadMessage::RequestLine.into());

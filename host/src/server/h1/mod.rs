@@ -18,6 +18,7 @@ use super::{
 use crate::net::{Abort, Body, Request, Response};
 pub(super) use answer::Broken;
 use answer::{Answer, Asked, Framing, Next};
+use bytes::Bytes;
 pub use head::read_requests;
 use head::{Head, Refusal};
 use http::{Method, Version};
@@ -30,41 +31,53 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::sleep,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tunnel::Client;
 use wire::Wire;
+
+/// How a conversation ended that did not break off.
+pub(super) enum Ended<S> {
+    /// With the connection.
+    Closed,
+    /// With its first word: that, and what came behind it, is HTTP/2.
+    Http2(Stream<S>, Bytes),
+}
 
 /// Serves requests, one after the other, until the connection ends. Dropping this future closes it as it stands.
 /// Tunnels end so long after a drain has begun.
 pub(super) async fn talk<S>(
     stream: Stream<S>,
     pulse: Rc<Pulse>,
-    service: impl Service,
+    service: &impl Service,
     tunnels: Duration,
-) -> Result<(), Broken>
+) -> Result<Ended<S>, Broken>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
     let wire = Rc::new(RefCell::new(Wire::new(stream)));
+    let mut is_first = true;
     loop {
         let head = match poll_fn(|cx| wire.borrow_mut().poll_head(cx)).await {
             Some(Ok(head)) => head,
+            Some(Err(Refusal::Http2)) if is_first => match Rc::try_unwrap(wire) {
+                Ok(wire) => return Ok(wire.into_inner().into_http2()),
+                // Nobody else can hold it before there was a request.
+                Err(_) => return Ok(Ended::Closed),
+            },
             Some(Err(refusal)) => {
-                refuse(&wire, &pulse, &service, refusal).await?;
+                refuse(&wire, &pulse, service, refusal).await?;
                 break;
             }
             None => break,
         };
-        if !serve(&wire, &pulse, &service, head, tunnels).await? {
+        is_first = false;
+        if !serve(&wire, &pulse, service, head, tunnels).await? {
             break;
         }
         wire.borrow_mut().rest();
     }
     poll_fn(|cx| wire.borrow_mut().poll_close(cx)).await?;
-    Ok(())
+    Ok(Ended::Closed)
 }
 
 /// Serves one request; whether the connection goes on.
@@ -94,7 +107,7 @@ where
     let close = !keep || under_way.is_draining() || pulse.is_closing();
     let goes_on = match send(wire, response, asked, close).await? {
         Next::Tunnel(tunnel) => {
-            tunnel.carry(&mut Client(wire.clone()), drained(&under_way, tunnels)).await;
+            tunnel.carry(&mut Client(wire.clone()), under_way.drained(tunnels)).await;
             false
         }
         Next::Request => true,
@@ -113,12 +126,6 @@ where
         request.body = Body::Stream(Box::pin(Incoming { wire: wire.clone(), number }));
     }
     request
-}
-
-/// Ready so long after a drain has begun. Only as part of the connection's task, which hears of it.
-async fn drained(under_way: &UnderWay, tunnels: Duration) {
-    poll_fn(|_| if under_way.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
-    sleep(tunnels).await;
 }
 
 /// Sends an answer, and says what may follow it.

@@ -1,7 +1,10 @@
 //! The two directions of one connection: what came and what shall go out. Requests' bodies and answers use it in turn,
 //! all on one task.
 
-use super::head::{Head, HeadReader, Refusal};
+use super::{
+    Ended,
+    head::{H2_PREFACE, Head, HeadReader, Refusal},
+};
 use crate::{
     net::{
         Abort, BodyError, Side,
@@ -67,6 +70,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             decoder: Decoder::Exact(0),
             outbox: Outbox::default(),
         }
+    }
+
+    /// The stream, and what was read of it: the words that HTTP/2 begins with, and what came behind them.
+    pub(super) fn into_http2(self) -> Ended<S> {
+        let before = [H2_PREFACE, &self.inbox.bytes].concat();
+        Ended::Http2(self.stream, before.into())
     }
 
     /// Waits for the next request's head; none when there will be none.

@@ -34,10 +34,7 @@ impl Answer {
     pub(super) fn begin(respond: &mut SendResponse<Bytes>, response: Response) -> Option<Answer> {
         let Response { status, headers, body } = response;
         let ended = body.is_end_stream();
-        let mut head = http::Response::new(());
-        *head.status_mut() = status;
-        *head.headers_mut() = fields(headers, status, &body);
-        let stream = respond.send_response(head, ended).ok()?;
+        let stream = send_head(respond, status, fields(headers, status, &body), ended)?;
         Some(Answer { body, stream, piece: Bytes::new(), is_last: ended, ended, limit: None })
     }
 
@@ -47,7 +44,7 @@ impl Answer {
             if !seat.outlet.has_room(seat.number) {
                 return self.wait(cx);
             }
-            let Poll::Ready(window) = self.poll_window(seat, cx) else { return self.wait(cx) };
+            let Poll::Ready(window) = self.poll_room(seat, cx) else { return self.wait(cx) };
             let Some(window) = window else { return Poll::Ready(End::Broken) };
             if !self.is_last && self.piece.is_empty() {
                 let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
@@ -86,25 +83,19 @@ impl Answer {
     }
 
     /// How many bytes the client takes now; a last piece without any needs no window. None: the stream has ended.
-    fn poll_window(&mut self, seat: &Seat, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+    fn poll_room(&mut self, seat: &Seat, cx: &mut Context<'_>) -> Poll<Option<usize>> {
         if self.is_last && self.piece.is_empty() {
             return Poll::Ready(Some(0));
         }
-        self.stream.reserve_capacity(self.piece.len().max(1));
-        while self.stream.capacity() == 0 {
-            let Poll::Ready(window) = self.stream.poll_capacity(cx) else {
-                ready!(self.poll_limit(seat, cx));
-                self.break_off(Reason::CANCEL);
-                return Poll::Ready(None);
-            };
-            if !matches!(window, Some(Ok(_))) {
-                return Poll::Ready(None);
-            }
-        }
+        let Poll::Ready(window) = poll_window(&mut self.stream, self.piece.len().max(1), cx) else {
+            ready!(self.poll_limit(seat, cx));
+            self.break_off(Reason::CANCEL);
+            return Poll::Ready(None);
+        };
         if let Some(limit) = &mut self.limit {
             limit.set(Instant::now() + seat.patience);
         }
-        Poll::Ready(Some(self.stream.capacity()))
+        Poll::Ready(window)
     }
 
     /// The time that a client has to open a window.
@@ -131,8 +122,35 @@ impl Answer {
     }
 }
 
+/// Sends a head; none when the stream has ended meanwhile.
+pub(super) fn send_head(
+    respond: &mut SendResponse<Bytes>,
+    status: StatusCode,
+    fields: HeaderMap,
+    ends: bool,
+) -> Option<SendStream<Bytes>> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = fields;
+    respond.send_response(head, ends).ok()
+}
+
+/// How many of so many bytes the client takes now, at least one. None: the stream has ended.
+pub(super) fn poll_window(stream: &mut SendStream<Bytes>, wanted: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+    stream.reserve_capacity(wanted);
+    loop {
+        match stream.capacity() {
+            0 => match ready!(stream.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(None),
+            },
+            window => return Poll::Ready(Some(window)),
+        }
+    }
+}
+
 /// The headers as HTTP/2 has them. The length is the body's own: the one that the headers tell may be a filter's mistake.
-fn fields(headers: Headers, status: StatusCode, body: &Body) -> HeaderMap {
+pub(super) fn fields(headers: Headers, status: StatusCode, body: &Body) -> HeaderMap {
     let has_body = !body.is_end_stream();
     let mut map = HeaderMap::with_capacity(headers.len() + 2);
     for (name, value) in headers {

@@ -1,16 +1,17 @@
 //! One request and its answer: one stream of a connection, from its head to the last byte of either.
 
 use super::{
-    answer::Answer,
+    answer::{Answer, fields, send_head},
     incoming::{Incoming, Invitation},
     outlet::Outlet,
+    tunnel::Client,
 };
 use crate::{
-    net::{Body, Request},
+    net::{Body, Request, Response},
     server::{pulse::UnderWay, service::Service},
 };
 use bytes::Bytes;
-use h2::{RecvStream, server::SendResponse};
+use h2::{RecvStream, ext::Protocol, server::SendResponse};
 use http::{StatusCode, header};
 use std::{
     future::{Future, poll_fn},
@@ -28,8 +29,10 @@ pub(super) struct Seat {
     pub(super) outlet: Rc<Outlet>,
     /// How long a client may leave an answer's window closed.
     pub(super) patience: Duration,
+    /// How long a tunnel may go on after the begin of a drain.
+    pub(super) tunnels: Duration,
     /// Until this is dropped the request is under way.
-    pub(super) _under_way: UnderWay,
+    pub(super) under_way: UnderWay,
 }
 
 /// Whether a request was answered to the end.
@@ -49,9 +52,10 @@ pub(super) async fn serve(
 ) -> End {
     let expects = request.headers().get(header::EXPECT).is_some_and(|value| value.as_bytes() == b"100-continue");
     let invitation = Invitation::new(expects);
+    let (request, carried) = ours(request, &invitation);
     let response = {
         // Pinned where it was made: it is large, and moving it would cost more than polling it.
-        let mut serving = pin!(service.serve(ours(request, &invitation)));
+        let mut serving = pin!(service.serve(request));
         poll_fn(|cx| {
             if respond.poll_reset(cx).is_ready() {
                 return Poll::Ready(None);
@@ -66,21 +70,39 @@ pub(super) async fn serve(
     };
     invitation.withdraw();
     let Some(response) = response else { return End::Broken };
+    if let (Body::Tunnel(_), Some(incoming)) = (&response.body, carried) {
+        return carry(response, incoming, respond, seat).await;
+    }
     let Some(mut answer) = Answer::begin(&mut respond, response) else { return End::Broken };
     poll_fn(|cx| answer.poll(&seat, cx)).await
 }
 
-/// A request of the library's as ours.
-fn ours(request: http::Request<RecvStream>, invitation: &Rc<Invitation>) -> Request {
+/// A request of the library's as ours; with what comes behind its head, if that may become a tunnel.
+fn ours(request: http::Request<RecvStream>, invitation: &Rc<Invitation>) -> (Request, Option<RecvStream>) {
     let (parts, body) = request.into_parts();
-    let body = if body.is_end_stream() {
-        Body::Empty
-    } else {
-        // What is there is a number: the library resets what it cannot read.
-        let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        Body::Stream(Box::pin(Incoming::new(body, length, invitation.clone())))
+    let (body, carried) = match parts.extensions.get::<Protocol>().map(|protocol| protocol.as_str().parse()) {
+        Some(Ok(protocol)) => (Body::Upgrade(protocol), Some(body)),
+        _ if body.is_end_stream() => (Body::Empty, None),
+        _ => {
+            // What is there is a number: the library resets what it cannot read.
+            let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+            (Body::Stream(Box::pin(Incoming::new(body, length, invitation.clone()))), None)
+        }
     };
-    Request { method: parts.method, uri: parts.uri, version: parts.version, headers: parts.headers.into(), body }
+    let headers = parts.headers.into();
+    (Request { method: parts.method, uri: parts.uri, version: parts.version, headers, body }, carried)
+}
+
+/// Sends the head of an answer that opens a tunnel, and carries it to its end.
+async fn carry(response: Response, incoming: RecvStream, mut respond: SendResponse<Bytes>, seat: Seat) -> End {
+    let Response { status, headers, body } = response;
+    let fields = fields(headers, status, &body);
+    let Some(outgoing) = send_head(&mut respond, status, fields, false) else { return End::Broken };
+    if let Body::Tunnel(tunnel) = body {
+        let mut client = Client::new(incoming, outgoing, &seat);
+        tunnel.carry(&mut client, seat.under_way.drained(seat.tunnels)).await;
+    }
+    End::Answered
 }
 
 /// Tells a client that its body is welcome.

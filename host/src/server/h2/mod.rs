@@ -10,6 +10,7 @@ mod exchange;
 mod frames;
 mod incoming;
 mod outlet;
+mod tunnel;
 mod wire;
 
 use super::{
@@ -79,6 +80,8 @@ pub(super) struct Conversation<S, V> {
     pulse: Rc<Pulse>,
     /// How long a client may take nothing of an answer.
     patience: Duration,
+    /// How long a tunnel may go on after the begin of a drain.
+    tunnels: Duration,
     /// It did too much of something.
     is_sent_away: bool,
 }
@@ -113,7 +116,13 @@ where
     V: Service,
 {
     /// `before`: what was read of the stream already.
-    pub(super) fn new(stream: Stream<S>, before: Bytes, service: V, patience: Duration) -> Conversation<S, V> {
+    pub(super) fn new(
+        stream: Stream<S>,
+        before: Bytes,
+        service: V,
+        patience: Duration,
+        tunnels: Duration,
+    ) -> Conversation<S, V> {
         let pulse = stream.pulse().clone();
         let wire = Rc::new(RefCell::new(Wire::new(stream, before)));
         Conversation {
@@ -125,6 +134,7 @@ where
             service: Rc::new(service),
             pulse,
             patience,
+            tunnels,
             is_sent_away: false,
         }
     }
@@ -138,6 +148,8 @@ where
         }
         if let Some(bells) = &self.bells {
             bells.ring_frames();
+            // Tunnels look whether the process drains.
+            (0..self.exchanges.seats.len()).for_each(|number| bells.ring_stream(number));
         }
     }
 
@@ -207,8 +219,8 @@ where
             return;
         }
         let number = self.exchanges.take_seat();
-        let (outlet, patience) = (self.outlet.clone(), self.patience);
-        let seat = Seat { number, outlet, patience, _under_way: UnderWay::begin(&self.pulse) };
+        let (outlet, patience, tunnels) = (self.outlet.clone(), self.patience, self.tunnels);
+        let seat = Seat { number, outlet, patience, tunnels, under_way: UnderWay::begin(&self.pulse) };
         let exchange = exchange::serve(self.service.clone(), request, respond, seat);
         self.exchanges.seats[number] = Some(Box::pin(exchange));
         bells.ring_stream(number);
@@ -312,6 +324,8 @@ fn settings() -> Builder {
         .reset_stream_duration(REMEMBERED)
         // Both are counted below the library, where time and honest work count too.
         .max_local_error_reset_streams(None)
-        .max_pending_accept_reset_streams(usize::MAX);
+        .max_pending_accept_reset_streams(usize::MAX)
+        // RFC 8441.
+        .enable_connect_protocol();
     settings
 }
