@@ -9,7 +9,7 @@ pub use rehearsal::Rehearsal;
 
 use crate::{
     admin,
-    config::model::{AdminAddress, Config},
+    config::model::{self, AdminAddress, Config, Listener, SourceLimit},
     drain::Drain,
     figures::Figures,
     net::Address,
@@ -18,9 +18,11 @@ use crate::{
         loader::{self, Loader},
     },
     problem::{Code, Problem},
-    proxy::Policy,
+    proxy::{Policy, Rules},
     server::{self, Sockets, Workers},
+    sources::{Most, Sources},
     state::{Applier, Plan},
+    telemetry::access_log::AccessLog,
     tls,
     upstream::{Pool, health},
     watch,
@@ -90,6 +92,8 @@ pub struct App {
     admin: admin::Server,
     listeners: Vec<(String, Address)>,
     status: Arc<StatusSource>,
+    /// Its last lines are written when it goes.
+    _access_log: Option<Arc<AccessLog>>,
     /// Last: what runs on it is told to end by the fields above.
     side: tokio::runtime::Runtime,
 }
@@ -109,7 +113,8 @@ impl App {
     pub fn start(config: Config, options: Options) -> Result<App, Vec<Problem>> {
         let workers = config.server.workers;
         let figures = Arc::new(Figures::new(workers));
-        let doors = open(&config, &options, &figures);
+        let log = open_access_log(config.server.access_log.as_ref())?;
+        let doors = open(&config, &options, &figures, log.as_ref());
         let admin = admin::bind(&config.admin, config.metrics);
         let (doors, admin) = both(doors, admin)?;
         let bound = config.listeners.iter().zip(&doors);
@@ -132,10 +137,20 @@ impl App {
         let serving = Workers::start(doors, workers, applier.cell(), Instant::now(), &live).map_err(cannot_start)?;
         let admin = {
             let _within = side.enter();
-            admin::Server::start(admin, status.sources(figures, &rescan), live.clone()).map_err(cannot_start)?
+            admin::Server::start(admin, status.sources(figures, log.clone(), &rescan), live.clone())
+                .map_err(cannot_start)?
         };
         follow_directory(loader, applier, rescan, side.handle())?;
-        Ok(App { drain, grace: config.server.drain, workers: serving, admin, listeners, status, side })
+        Ok(App {
+            drain,
+            grace: config.server.drain,
+            workers: serving,
+            admin,
+            listeners,
+            status,
+            _access_log: log,
+            side,
+        })
     }
 
     /// Names and bound addresses, in the order of the configuration.
@@ -212,7 +227,13 @@ fn prepare(
 }
 
 /// Certificates read and addresses bound, or everything that is wrong with either.
-fn open(config: &Config, options: &Options, figures: &Figures) -> Result<Vec<server::Listener>, Vec<Problem>> {
+fn open(
+    config: &Config,
+    options: &Options,
+    figures: &Figures,
+    log: Option<&Arc<AccessLog>>,
+) -> Result<Vec<server::Listener>, Vec<Problem>> {
+    let certificates = config.listeners.iter().any(|l| l.tls.as_ref().is_some_and(|tls| !tls.clients.is_empty()));
     let mut doors = Vec::new();
     let mut problems = Vec::new();
     for listener in &config.listeners {
@@ -222,11 +243,8 @@ fn open(config: &Config, options: &Options, figures: &Figures) -> Result<Vec<ser
         });
         match (tls.transpose(), Sockets::bind(listener, config.server.workers)) {
             (Ok(tls), Ok(sockets)) => {
-                let policy = Policy {
-                    trusted: listener.trusted_proxies.clone(),
-                    forwarded: listener.forwarded,
-                    figures: figures.listener(&listener.name),
-                };
+                let rules = tls.as_ref().and_then(tls::Acceptor::rules).map(Rules::new);
+                let policy = Policy { rules, certificates, ..policy(listener, figures, log) };
                 let (timeout, tunnels) = (listener.timeout, config.server.tunnels);
                 doors.push(server::Listener { sockets, tls, timeout, policy, tunnels });
             }
@@ -237,6 +255,40 @@ fn open(config: &Config, options: &Options, figures: &Figures) -> Result<Vec<ser
         }
     }
     if problems.is_empty() { Ok(doors) } else { Err(problems) }
+}
+
+/// What holds for all requests of a listener.
+fn policy(listener: &Listener, figures: &Figures, log: Option<&Arc<AccessLog>>) -> Policy {
+    let SourceLimit { connections, connections_per_source, requests_per_source } = listener.limit;
+    let is_limited = listener.limit != SourceLimit::default();
+    Policy {
+        trusted: listener.trusted_proxies.clone(),
+        forwarded: listener.forwarded,
+        redirect: listener.redirect,
+        sources: is_limited.then(|| Sources::new(Most { connections, connections_per_source, requests_per_source })),
+        request_id: listener.request_id,
+        listener: listener.name.as_str().into(),
+        figures: figures.listener(&listener.name),
+        access_log: log.cloned(),
+        ..Policy::default()
+    }
+}
+
+/// The access log, if there is one.
+fn open_access_log(to: Option<&model::AccessLog>) -> Result<Option<Arc<AccessLog>>, Vec<Problem>> {
+    let opened = match to {
+        None => return Ok(None),
+        Some(model::AccessLog::Stdout) => AccessLog::to_stdout().map_err(cannot_start)?,
+        Some(model::AccessLog::File { path, spot }) => AccessLog::to_file(path).map_err(|error| {
+            let what = format!("the access log {} cannot be written: {error}", path.display());
+            let problem = Problem::error(Code::START_FAILED, what);
+            vec![match spot {
+                Some(spot) => problem.at(spot.clone(), "named here"),
+                None => problem,
+            }]
+        })?,
+    };
+    Ok(Some(Arc::new(opened)))
 }
 
 /// Both, or the problems of both.

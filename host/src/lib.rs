@@ -18,8 +18,9 @@
 //! | [`plugin`] | the Wasm runtime: from a file's bytes to an instance that picks |
 //! | [`state`] | the snapshot that a request sees, and its only writer |
 //! | [`admin`] | the JSON API that the commands talk to |
-//! | [`figures`] | live figures of backends, process-wide |
-//! | [`telemetry`] | the log, which stops nobody |
+//! | [`figures`] | live figures of backends, and what is counted, process-wide |
+//! | [`sources`] | what each source has open and asks for, process-wide |
+//! | [`telemetry`] | the log, the access log and the page of metrics, which stop nobody |
 //! | [`problem`] | what is told to a person: code, place, cause, remedy |
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
@@ -38,6 +39,7 @@ pub mod proxy;
 pub mod rng;
 pub mod route;
 pub mod server;
+pub mod sources;
 pub mod state;
 pub mod telemetry;
 pub mod tls;

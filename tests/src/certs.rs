@@ -36,6 +36,21 @@ impl Certificate {
         Certificate { chain: leaf.pem(), key: key.serialize_pem(), leaf: leaf.der().clone() }
     }
 
+    /// For a client of this name.
+    pub fn client(name: &str) -> Certificate {
+        let mut params = params(&[name]);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        Certificate::signed(params)
+    }
+
+    /// For a client of this name, signed by itself: nobody knows who that is.
+    pub fn stranger(name: &str) -> Certificate {
+        let key = KeyPair::generate().unwrap();
+        let leaf = params(&[name]).self_signed(&key).unwrap();
+        Certificate { chain: leaf.pem(), key: key.serialize_pem(), leaf: leaf.der().clone() }
+    }
+
     /// As a listener takes it.
     pub fn source(&self) -> CertificateSource {
         CertificateSource::Memory { cert: self.chain.clone(), key: self.key.clone() }
@@ -49,7 +64,7 @@ fn params(names: &[&str]) -> CertificateParams {
 
 /// A listener's TLS with one certificate for `shop.test`, every name below it, and `localhost`.
 pub fn shop() -> Tls {
-    Tls { certificates: vec![Certificate::new(&["shop.test", "*.shop.test", "localhost"]).source()] }
+    Tls::from(vec![Certificate::new(&["shop.test", "*.shop.test", "localhost"]).source()])
 }
 
 /// Whom the clients trust.
@@ -57,6 +72,11 @@ pub fn roots() -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add(authority().der().clone()).expect("our own authority");
     Arc::new(roots)
+}
+
+/// The authority, as a PEM text.
+pub fn authority_pem() -> String {
+    authority().pem()
 }
 
 fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {

@@ -12,7 +12,7 @@ use pointsman::{
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -36,6 +36,7 @@ pub struct Builder {
     plugins: model::Plugins,
     admin: Option<SocketAddr>,
     metrics: bool,
+    access_log: Option<model::AccessLog>,
     workers: usize,
     drain: Duration,
     tunnels: Duration,
@@ -76,6 +77,7 @@ impl Builder {
             plugins: model::Plugins::default(),
             admin: None,
             metrics: false,
+            access_log: None,
             workers: 2,
             drain: Duration::from_secs(5),
             tunnels: Duration::from_secs(1),
@@ -188,6 +190,12 @@ impl Builder {
         self
     }
 
+    /// A line for each request in this file.
+    pub fn access_log(mut self, path: &Path) -> Builder {
+        self.access_log = Some(model::AccessLog::File { path: path.to_owned(), spot: None });
+        self
+    }
+
     /// Metrics on an address of their own too.
     pub fn metrics(mut self) -> Builder {
         self.metrics = true;
@@ -233,6 +241,7 @@ impl Builder {
                 drain: self.drain,
                 tunnels: self.tunnels,
                 zone: String::new(),
+                access_log: self.access_log,
             },
         };
         let app = aside(|| App::start(config, self.options))?;

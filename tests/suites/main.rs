@@ -7,6 +7,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+mod access_log;
 mod admin;
 mod admission;
 mod answers;
@@ -14,6 +15,7 @@ mod availability;
 mod balance;
 mod chaos;
 mod cli;
+mod client_certificates;
 mod codecs;
 mod config;
 mod directory;
@@ -33,6 +35,7 @@ mod http2;
 mod metrics;
 mod retries;
 mod routes;
+mod sources;
 mod stock_plugins;
 mod tls;
 mod unix;

@@ -26,7 +26,7 @@ fn three_certificates(origin: &Origin) -> (Shown, Edge) {
         wildcard: Certificate::new(&["*.wild.test"]),
     };
     let all = [&shown.first, &shown.exact, &shown.wildcard];
-    let tls = Tls { certificates: all.iter().map(|certificate| certificate.source()).collect() };
+    let tls = Tls::from(all.iter().map(|certificate| certificate.source()).collect::<Vec<_>>());
     let edge = edge::plain().listen("tls", Some(tls)).pool("shop", &[origin]).start();
     (shown, edge)
 }

@@ -8,6 +8,7 @@ use crate::{
     state::Snapshot,
     telemetry::{
         self,
+        access_log::AccessLog,
         metrics::{Families, Labels, Rows, Source},
     },
     upstream::{Backend, Pool},
@@ -19,6 +20,7 @@ use std::{fmt, sync::Arc};
 pub(super) struct Numbers {
     pub(super) status: Arc<StatusSource>,
     pub(super) figures: Arc<Figures>,
+    pub(super) access_log: Option<Arc<AccessLog>>,
 }
 
 /// A count, and what its row says beside the listener or pool.
@@ -27,6 +29,9 @@ type Column<T> = (&'static str, fn(&T) -> u64);
 impl Source for Numbers {
     fn tell(&self, to: &mut Families<'_>) -> fmt::Result {
         process(&self.status, to)?;
+        to.counter("access_log_lines_dropped", "Lines of the access log that could not be written in time", |rows| {
+            rows.count(&[], self.access_log.as_ref().map_or(0, |log| log.dropped()))
+        })?;
         self.listeners(to)?;
         let snapshot = self.status.snapshot();
         pools(&snapshot, to)?;
@@ -90,6 +95,11 @@ impl Numbers {
             ];
             each(rows, "result", columns)
         })?;
+        to.counter(
+            "listener_floods",
+            "Clients sent away, for their frames were more work than their requests",
+            |rows| each(rows, "", &[("", |l| l.floods.get())]),
+        )?;
         to.counter("listener_requests", "Requests by their answer's status; left: the client left before", |rows| {
             for name in &listeners {
                 let counts = self.figures.listener(name);

@@ -12,7 +12,7 @@ use crate::{
     net::Address,
     plugin::{FaultKind, Generation, Origin},
     state::{Applier, Board, Cell, Entry, Snapshot},
-    telemetry::metrics::Page,
+    telemetry::{access_log::AccessLog, metrics::Page},
     upstream::Backend,
 };
 use std::{
@@ -50,8 +50,13 @@ impl StatusSource {
     }
 
     /// The API's reading side.
-    pub(super) fn sources(self: &Arc<Self>, figures: Arc<Figures>, rescan: &Arc<Notify>) -> Arc<Sources> {
-        let page = Page::new(Numbers { status: self.clone(), figures });
+    pub(super) fn sources(
+        self: &Arc<Self>,
+        figures: Arc<Figures>,
+        access_log: Option<Arc<AccessLog>>,
+        rescan: &Arc<Notify>,
+    ) -> Arc<Sources> {
+        let page = Page::new(Numbers { status: self.clone(), figures, access_log });
         let (status, log) = (self.clone(), self.clone());
         Arc::new(Sources {
             status: Box::new(move || status.read()),

@@ -112,7 +112,7 @@ fn config(
     let (cert, key) = demo::certificate()?;
     let backend = |(number, address): (usize, &SocketAddr)| Backend::new(format!("backend-{number}"), *address);
     let backends = (1..).zip(backends.addresses()).map(backend).collect();
-    let tls = Tls { certificates: vec![CertificateSource::Memory { cert, key }] };
+    let tls = Tls::from(vec![CertificateSource::Memory { cert, key }]);
     Ok(Config {
         listeners: vec![Listener { tls: Some(tls), ..Listener::new("demo", listen) }],
         pools: vec![Pool {

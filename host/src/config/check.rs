@@ -3,12 +3,13 @@
 use super::{
     file,
     model::{
-        Backend, BalancerChoice, CertificateSource, Config, DEFAULT_BALANCER, DEFAULT_MODE, FilterUse, Health,
-        HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server, Tls,
+        AccessLog, Backend, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER, DEFAULT_MODE,
+        FilterUse, Health, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server, SourceLimit,
+        Tls,
     },
     place::default_admin,
     read::{At, Reader},
-    shapes::{List, LongTime, Size, Text, Time},
+    shapes::{List, LongTime, OneOrMany, Size, Text, Time},
     units,
 };
 use crate::net::Address;
@@ -41,7 +42,7 @@ pub(super) fn check(file: file::File, base: &Path, reader: &mut Reader) -> Confi
         plugins: file.plugins.map(|at| plugins(at.it, base, reader)).unwrap_or_default(),
         admin: admin.address.map_or_else(default_admin, |at| at.it),
         metrics: admin.metrics.map(|at| at.it),
-        server: server(file.server.map(|at| at.it).unwrap_or_default(), reader),
+        server: server(file.server.map(|at| at.it).unwrap_or_default(), base, reader),
     }
 }
 
@@ -58,6 +59,10 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
         if let Some(name) = &listen.name {
             names.add(&name.it.0, &name.span, |name| format!("two listeners are called {name:?}"), reader);
         }
+        if let (Some(_), Some(redirect)) = (&listen.tls, &listen.redirect) {
+            let problem = Problem::error(Code::BAD_VALUE, "a listener with `tls` has no use for `redirect`");
+            reader.tell(problem.at(reader.spot(&redirect.span), "what comes here is encrypted already"));
+        }
         let Some(address) = listen.address else { continue };
         let at = from_base(address.it.0, base);
         if at.tcp().is_none_or(|address| address.port() != 0) {
@@ -68,12 +73,13 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
             name: listen.name.map_or_else(|| at.to_string(), |name| name.it.0),
             address: at,
             mode: listen.mode.map_or(DEFAULT_MODE, |at| at.it.0),
-            tls: listen.tls.map(|tls| Tls {
-                certificates: tls.it.0.into_iter().flatten().filter_map(|at| certificate(at, base, reader)).collect(),
-            }),
+            tls: listen.tls.map(|tls| self::tls(tls.it, base, reader)),
             timeout: listen.timeout.map(|at| listen_timeout(&at.it)).unwrap_or_default(),
             trusted_proxies: listen.trusted_proxies.map(|at| at.it).map_or_else(Vec::new, values),
             forwarded: listen.forwarded.map(|at| at.it).unwrap_or_default(),
+            request_id: listen.request_id.is_some_and(|at| at.it),
+            redirect: listen.redirect.map(|at| at.it.0),
+            limit: listen.limit.map(|at| source_limit(&at.it)).unwrap_or_default(),
             spot: Some(reader.spot(&span)),
         });
     }
@@ -86,6 +92,24 @@ fn from_base(address: Address, base: &Path) -> Address {
         Address::Unix(path) => Address::Unix(base.join(path).into()),
         address => address,
     }
+}
+
+fn tls(list: OneOrMany<file::Certificate>, base: &Path, reader: &Reader) -> Tls {
+    let mut tls = Tls::from(Vec::new());
+    for mut at in list.0.into_iter().flatten() {
+        let client = at.it.client.take();
+        let Some(certificate) = certificate(at, base, reader) else { continue };
+        let rule = client.and_then(|At { it, span }| {
+            Some(ClientRule {
+                ca: base.join(it.ca?.it.0),
+                verify: it.verify.map(|at| at.it).unwrap_or_default(),
+                spot: Some(reader.spot(&span)),
+            })
+        });
+        tls.clients.extend(rule.map(|rule| (tls.certificates.len(), rule)));
+        tls.certificates.push(certificate);
+    }
+    tls
 }
 
 fn certificate(At { it, span }: At<file::Certificate>, base: &Path, reader: &Reader) -> Option<CertificateSource> {
@@ -103,6 +127,14 @@ fn listen_timeout(timeout: &file::ListenTimeout) -> ListenTimeout {
         handshake: time(&timeout.handshake).unwrap_or(default.handshake),
         head: time(&timeout.head).unwrap_or(default.head),
         idle: time(&timeout.idle).unwrap_or(default.idle),
+    }
+}
+
+fn source_limit(limit: &file::ListenLimit) -> SourceLimit {
+    SourceLimit {
+        connections: limit.connections.as_ref().map(|at| at.it.0),
+        connections_per_source: limit.connections_per_source.as_ref().map(|at| at.it.0),
+        requests_per_source: limit.requests_per_source.as_ref().map(|at| at.it.0),
     }
 }
 
@@ -269,7 +301,7 @@ fn plugins(plugins: file::Plugins, base: &Path, reader: &mut Reader) -> Plugins 
     }
 }
 
-fn server(server: file::Server, reader: &mut Reader) -> Server {
+fn server(server: file::Server, base: &Path, reader: &mut Reader) -> Server {
     let default = Server::default();
     let drain = server.drain.map_or(default.drain, |at| at.it.0);
     Server {
@@ -277,6 +309,10 @@ fn server(server: file::Server, reader: &mut Reader) -> Server {
         drain,
         tunnels: server.tunnels.map_or(default.tunnels.min(drain), |at| tunnels(&at, drain, reader)),
         zone: server.zone.map_or(default.zone, |at| at.it.0),
+        access_log: server.access_log.map(|At { it: Text(to), span }| match to.as_str() {
+            "stdout" => AccessLog::Stdout,
+            path => AccessLog::File { path: base.join(path), spot: Some(reader.spot(&span)) },
+        }),
     }
 }
 
@@ -294,7 +330,13 @@ impl Default for Server {
     fn default() -> Self {
         // Where the system does not tell, one worker serves; that is slow and right.
         let workers = available_parallelism().map_or(1, usize::from);
-        Self { workers, drain: Duration::from_secs(30), tunnels: Duration::from_secs(10), zone: String::new() }
+        Self {
+            workers,
+            drain: Duration::from_secs(30),
+            tunnels: Duration::from_secs(10),
+            zone: String::new(),
+            access_log: None,
+        }
     }
 }
 

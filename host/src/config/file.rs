@@ -2,12 +2,12 @@
 //! keys mean together is in `check`. These shapes never leave `config`.
 
 use super::{
-    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault},
+    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Verify},
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
         BackendAddress, Backends, HealthPath, HostPattern, Integer, List, ListenAddress, LongTime, Mode, Named,
-        OneOrMany, PathPrefix, Percent, PluginName, Settings, Size, Text, Texts, Time, Timeouts, Total,
+        OneOrMany, PathPrefix, Percent, PluginName, Rate, Redirect, Settings, Size, Text, Texts, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -56,6 +56,12 @@ table! {
             trusted_proxies: List<Network>,
             /// Which forwarding headers the backends get.
             forwarded: Forwarded = "x",
+            /// Give each request's id to the backends as `x-request-id`.
+            request_id: bool = false,
+            /// Answer every request with the way to HTTPS: "https", or "https:PORT" where its port is not 443.
+            redirect: Redirect,
+            /// How many connections and requests there may be.
+            limit: ListenLimit,
         }
     }
 }
@@ -69,7 +75,24 @@ table! {
             /// The private key.
             key: Text,
         }
-        optional {}
+        optional {
+            /// Ask clients that are shown this certificate for one of theirs.
+            client: ClientRule,
+        }
+    }
+}
+
+table! {
+    /// Which certificates clients may show. One that does not pass is refused.
+    "client" ClientRule {
+        required {
+            /// The authorities that may have signed it, PEM.
+            ca: Text,
+        }
+        optional {
+            /// Whether a client has to show one: require, or request.
+            verify: Verify = "require",
+        }
     }
 }
 
@@ -84,6 +107,21 @@ table! {
             head: Time = "10s",
             /// Without a request, or without a byte of one.
             idle: Time = "75s",
+        }
+    }
+}
+
+table! {
+    /// How many connections and requests there may be. A source is an IPv4 address or an IPv6 /64.
+    "limit" ListenLimit {
+        required {}
+        optional {
+            /// Connections at one time; more are closed at once.
+            connections: Integer<1, 10_000_000>,
+            /// Connections of one source at one time; more are closed at once. Trusted proxies are not counted.
+            connections_per_source: Integer<1, 10_000_000>,
+            /// Requests of one source, such as "100/s"; more are answered 429.
+            requests_per_source: Rate,
         }
     }
 }
@@ -281,6 +319,8 @@ table! {
             tunnels: LongTime = "10s",
             /// The zone this process runs in, for balancers that know zones.
             zone: Text,
+            /// A line of JSON for each request: a file, or "stdout". Absent: none.
+            access_log: Text,
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{
     net::{Address, NOBODY},
     problem::Spot,
 };
-use std::{net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
 
 /// The balancer of a pool that names none.
 pub const DEFAULT_BALANCER: &str = "round-robin";
@@ -48,6 +48,12 @@ pub struct Listener {
     pub trusted_proxies: Vec<Network>,
     /// Which forwarding headers the backends get.
     pub forwarded: Forwarded,
+    /// Whether backends get each request's id, as `x-request-id`.
+    pub request_id: bool,
+    /// The port of HTTPS to which every request is sent instead of being served.
+    pub redirect: Option<u16>,
+    /// How much sources may have open and ask for.
+    pub limit: SourceLimit,
     /// Where it stands in the file.
     pub spot: Option<Spot>,
 }
@@ -63,9 +69,23 @@ impl Listener {
             timeout: ListenTimeout::default(),
             trusted_proxies: Vec::new(),
             forwarded: Forwarded::default(),
+            request_id: false,
+            redirect: None,
+            limit: SourceLimit::default(),
             spot: None,
         }
     }
+}
+
+/// How much the sources of a listener may have open and ask for. None: as much as comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceLimit {
+    /// Connections at one time.
+    pub connections: Option<u32>,
+    /// Connections of one source at one time.
+    pub connections_per_source: Option<u32>,
+    /// Requests of one source in how long.
+    pub requests_per_source: Option<(u32, Duration)>,
 }
 
 /// Certificates of a listener; the first is the default. Never empty.
@@ -73,6 +93,36 @@ impl Listener {
 pub struct Tls {
     /// Chosen by the name in the client's hello.
     pub certificates: Vec<CertificateSource>,
+    /// By the index of the certificate: clients that are shown it are asked for one of theirs.
+    pub clients: BTreeMap<usize, ClientRule>,
+}
+
+/// Which certificates clients may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRule {
+    /// PEM: whoever these signed is let in.
+    pub ca: PathBuf,
+    /// Whether one is let in that shows none.
+    pub verify: Verify,
+    /// Where it is named.
+    pub spot: Option<Spot>,
+}
+
+/// Whether a client has to show a certificate. One that does not pass is refused either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// It has to.
+    #[default]
+    Require,
+    /// It may.
+    Request,
+}
+
+impl From<Vec<CertificateSource>> for Tls {
+    /// Without asking clients for theirs.
+    fn from(certificates: Vec<CertificateSource>) -> Tls {
+        Tls { certificates, clients: BTreeMap::new() }
+    }
 }
 
 /// Where a certificate chain and its key come from.
@@ -448,4 +498,20 @@ pub struct Server {
     pub tunnels: Duration,
     /// The zone this process runs in; empty when none was configured.
     pub zone: String,
+    /// Where each request is told; none: nowhere.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// Appended to.
+    File {
+        /// Made where there is none.
+        path: PathBuf,
+        /// Where it is named.
+        spot: Option<Spot>,
+    },
 }

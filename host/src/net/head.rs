@@ -52,6 +52,21 @@ pub struct TlsFacts {
     pub alpn: Option<Box<str>>,
     /// Whether it took up an earlier session.
     pub resumed: bool,
+    /// The number of the rule about client certificates that it was done by; 0: none was asked for.
+    pub rule: usize,
+    /// The certificate that the client showed; it was verified.
+    pub client: Option<Box<ClientCertificate>>,
+}
+
+/// What a client's certificate says, as headers tell it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// SHA-256 of its bytes, in hexadecimal digits.
+    pub sha256: HeaderValue,
+    /// Whose it is, such as `CN=a, O=b`; none when it says so in no readable way.
+    pub subject: Option<HeaderValue>,
+    /// Its alternative names, such as `DNS:a.example, URI:spiffe://a`; none when it has none.
+    pub names: Option<HeaderValue>,
 }
 
 /// How the client came.

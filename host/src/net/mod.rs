@@ -16,7 +16,7 @@ mod tunnel;
 pub use address::{Address, NOBODY};
 pub use body::{Body, BodyError, Side, Streaming};
 pub use deadline::Deadline;
-pub use head::{Connection, Head, Part, Scheme, TlsFacts};
+pub use head::{ClientCertificate, Connection, Head, Part, Scheme, TlsFacts};
 pub use headers::Headers;
 pub use message::{Request, Response};
 pub use socket::Socket;

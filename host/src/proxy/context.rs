@@ -1,10 +1,20 @@
-//! What becomes known of a request on its way; counted when it is answered, or when its client left before.
+//! What becomes known of a request on its way: counted when it is answered or its client left, and told to the access log
+//! when its answer has ended.
 
-use super::{Policy, Worker};
-use crate::{figures::ListenerCounts, upstream::Pool};
-use http::StatusCode;
+use super::{
+    Policy, Worker,
+    access::Line,
+    request_id::{RequestId, X_REQUEST_ID},
+};
+use crate::{
+    figures::ListenerCounts,
+    net::{Connection, Request, Response},
+    plugin::Generation,
+    telemetry::access_log::Entry,
+    upstream::{Backend, Pool},
+};
 use std::{
-    cell::{Cell, OnceCell},
+    cell::{Cell, OnceCell, RefCell},
     sync::Arc,
 };
 use tokio::time::Instant;
@@ -12,33 +22,96 @@ use tokio::time::Instant;
 /// One request's facts.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
-    worker: &'a Worker,
+    pub(super) worker: &'a Worker,
     policy: &'a Policy,
     /// When its head was there.
     pub(super) began: Instant,
+    id: OnceCell<RequestId>,
     pool: OnceCell<Arc<Pool>>,
     is_answered: Cell<bool>,
+    /// None: there is no access log.
+    line: RefCell<Option<Line>>,
+    /// When the attempt under way began; known only where it is logged.
+    asked: Cell<Option<Instant>>,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(worker: &'a Worker, policy: &'a Policy) -> Context<'a> {
+    /// Of a request, or of what was none.
+    pub(super) fn new(
+        worker: &'a Worker,
+        policy: &'a Policy,
+        connection: &Connection,
+        request: Option<&Request>,
+    ) -> Context<'a> {
         let began = Instant::now();
-        Context { worker, policy, began, pool: OnceCell::new(), is_answered: Cell::new(false) }
+        let id = OnceCell::new();
+        if let Some(given) = request.and_then(|request| given_id(policy, connection, request)) {
+            // It is empty yet.
+            let _ = id.set(given);
+        }
+        let log = policy.access_log.as_ref();
+        let line = log.map(|log| Line::new(log, &policy.listener, connection, request, began));
+        Context {
+            worker,
+            policy,
+            began,
+            id,
+            pool: OnceCell::new(),
+            is_answered: Cell::new(false),
+            line: RefCell::new(line),
+            asked: Cell::new(None),
+        }
+    }
+
+    /// What it is called: as a trusted proxy says, or by a number that is made when somebody asks for it.
+    pub(super) fn id(&self) -> &RequestId {
+        self.id.get_or_init(|| RequestId::Made(self.worker.rng().bits()))
     }
 
     /// A route has said which pool it is for.
-    pub(super) fn goes_to(&self, pool: Arc<Pool>) -> &Arc<Pool> {
+    pub(super) fn goes_to(&self, pool: Arc<Pool>, chooses: Option<&Generation>) -> &Arc<Pool> {
+        self.note(|entry| {
+            entry.pool = Some(pool.name.clone());
+            entry.plugin = chooses.map(|generation| generation.name().clone());
+            entry.generation = chooses.map(Generation::number);
+        });
         self.pool.get_or_init(|| pool)
     }
 
-    /// Its answer's head is there.
-    pub(super) fn answered(&self, status: StatusCode) {
+    /// An attempt begins.
+    pub(super) fn asks(&self, backend: &Backend) {
+        self.note(|entry| {
+            entry.attempts += 1;
+            entry.backend = Some(backend.name.clone());
+            self.asked.set(Some(Instant::now()));
+        });
+    }
+
+    /// The head of an answer came.
+    pub(super) fn heard(&self) {
+        self.note(|entry| entry.upstream = self.asked.get().map(|asked| asked.elapsed()));
+    }
+
+    /// Tells the access log, if there is one.
+    pub(super) fn note(&self, fill: impl FnOnce(&mut Entry)) {
+        if let Some(line) = &mut *self.line.borrow_mut() {
+            line.note(fill);
+        }
+    }
+
+    /// This is its answer; what is left is its body.
+    pub(super) fn answered(&self, response: &mut Response) {
+        let status = response.status.as_u16();
         self.is_answered.set(true);
-        self.counts().answers.up(status.as_u16());
+        self.counts().answers.up(status);
         if let Some(pool) = self.pool.get() {
             let counts = pool.figures.of(self.worker.index());
-            counts.answers.up(status.as_u16());
+            counts.answers.up(status);
             counts.took.took(self.began.elapsed());
+        }
+        if let Some(mut line) = self.line.take() {
+            line.note(|entry| entry.id = self.id().to_string().into());
+            line.follows(response);
         }
     }
 
@@ -51,6 +124,15 @@ impl Drop for Context<'_> {
     fn drop(&mut self) {
         if !self.is_answered.get() {
             self.counts().left.up();
+            self.note(|entry| entry.id = self.id().to_string().into());
         }
     }
+}
+
+/// What a trusted proxy calls this request.
+fn given_id(policy: &Policy, connection: &Connection, request: &Request) -> Option<RequestId> {
+    if policy.trusted.is_empty() || !policy.trusts(connection.peer.ip()) {
+        return None;
+    }
+    request.headers.get(&X_REQUEST_ID).and_then(RequestId::given)
 }

@@ -36,6 +36,12 @@ pub enum Kind {
     /// No route matches.
     #[error("no such route")]
     NotFound,
+    /// The host asks clients for certificates, and the connection was made for another name.
+    #[error("misdirected request: this host wants a connection of its own")]
+    Misdirected,
+    /// Its source asks too often; in so many seconds it may again.
+    #[error("too many requests")]
+    TooManyRequests(u64),
     /// The pool's plugin had it rejected.
     #[error("rejected")]
     Rejected(u16),
@@ -69,6 +75,12 @@ impl From<h1::BadMessage> for Kind {
 }
 
 impl Error {
+    /// Whether the request is no request, and what follows it may be a part of it.
+    pub fn is_doubtful(&self) -> bool {
+        let is_understood = matches!(self.kind, Kind::NotFound | Kind::Misdirected | Kind::TooManyRequests(_));
+        self.side() == Some(Side::Downstream) && !is_understood
+    }
+
     /// Who is to blame; none: ourselves, or a plugin.
     pub fn side(&self) -> Option<Side> {
         match &self.kind {
@@ -76,7 +88,9 @@ impl Error {
             | Kind::Malformed(_)
             | Kind::HeadTooLarge(_)
             | Kind::MethodNotAllowed
-            | Kind::NotFound => Some(Side::Downstream),
+            | Kind::NotFound
+            | Kind::Misdirected
+            | Kind::TooManyRequests(_) => Some(Side::Downstream),
             Kind::NobodyReady | Kind::NotSwitched => Some(Side::Upstream),
             Kind::Upstream(error) => Some(error.side()),
             Kind::Rejected(_) | Kind::FilterUnavailable => None,

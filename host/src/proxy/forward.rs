@@ -1,6 +1,6 @@
 //! Picks a backend and has it answer; where that fails before anything was lost, picks another.
 
-use super::{Error, Kind, Worker, replay::Replay, retry::Retries};
+use super::{Error, Kind, Worker, context::Context, replay::Replay, retry::Retries};
 use crate::{
     balance::{Balancer, Pick},
     figures::{Attempt, Outcome, PoolCounts},
@@ -17,8 +17,9 @@ pub(super) async fn forward(
     pool: &Pool,
     head: &mut Head,
     body: Body,
-    now: Instant,
+    context: &Context<'_>,
 ) -> Result<(Response, Arc<Backend>), Error> {
+    let now = context.began;
     let counts = pool.figures.of(worker.index());
     let replay = Replay::new(body, pool.retry.replay);
     let mut retries = Retries::new(pool, &head.method, now);
@@ -26,9 +27,13 @@ pub(super) async fn forward(
     let mut begins = now;
     loop {
         let backend = trail.pick(worker, balancer, head, begins)?;
+        context.asks(&backend);
         let sender = Sender { worker, counts, replay: &replay, retries: &retries };
         let lost = match sender.send(&backend, head).await {
-            Ok(response) => return Ok((response, backend)),
+            Ok(response) => {
+                context.heard();
+                return Ok((response, backend));
+            }
             Err(lost) => lost,
         };
         counts.failed(lost.error.failure());

@@ -1,28 +1,20 @@
 //! Which headers pass on, in both directions: what belongs to one connection stays on it, what clients say about
 //! themselves is believed only from trusted proxies, and each message tells that it came through here.
 
+use super::Policy;
 use crate::{
-    config::model::{Forwarded, Network},
-    figures::ListenerFigures,
+    config::model::Forwarded,
     net::{Head, Headers, NOBODY},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
-use std::{io::Write, net::IpAddr, sync::Arc};
-
-/// What a listener believes and passes on about the way a request came.
-#[derive(Clone, Debug, Default)]
-pub struct Policy {
-    /// Peers whose forwarding headers are believed.
-    pub trusted: Vec<Network>,
-    /// Which forwarding headers the backends get.
-    pub forwarded: Forwarded,
-    /// What is counted of the listener.
-    pub figures: Arc<ListenerFigures>,
-}
+use std::{io::Write, net::IpAddr};
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_CLIENT_CERT_SHA256: HeaderName = HeaderName::from_static("x-client-cert-sha256");
+static X_CLIENT_CERT_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
+static X_CLIENT_CERT_NAMES: HeaderName = HeaderName::from_static("x-client-cert-names");
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Before any filter sees the request: drops what `connection` names, so that a client cannot strike out what filters
@@ -31,10 +23,9 @@ pub(super) fn believe(head: &mut Head, policy: &Policy) {
     if head.headers.contains(&header::CONNECTION) {
         remove_connection_options(&mut head.headers);
     }
-    let trusts = |address: IpAddr| policy.trusted.iter().any(|network| network.contains(address));
-    let peer_is_trusted = trusts(head.connection.peer.ip());
+    let peer_is_trusted = policy.trusts(head.connection.peer.ip());
     if peer_is_trusted {
-        head.client = client(head, policy, trusts);
+        head.client = client(head, policy);
     }
     let is_believed = |name: &HeaderName| match policy.forwarded {
         Forwarded::X => *name != header::FORWARDED,
@@ -47,6 +38,31 @@ pub(super) fn believe(head: &mut Head, policy: &Policy) {
         Forwarding::LooksLikeIt => false,
     });
     tell_the_way(head, policy.forwarded);
+    if policy.certificates {
+        tell_the_certificate(head, peer_is_trusted);
+    }
+}
+
+/// Whose certificate the client has shown. What others say of it is believed where we know nothing ourselves, and only from
+/// trusted proxies.
+fn tell_the_certificate(head: &mut Head, peer_is_trusted: bool) {
+    let connection = head.connection.clone();
+    let shown = connection.tls.as_ref().and_then(|tls| tls.client.as_deref());
+    let stays = peer_is_trusted && shown.is_none();
+    head.headers.retain(|name| match likeness(name, b"x-client-cert-") {
+        Likeness::None => true,
+        Likeness::Same => stays,
+        Likeness::Underscored => false,
+    });
+    let Some(shown) = shown else { return };
+    let lines = [
+        (&X_CLIENT_CERT_SHA256, Some(&shown.sha256)),
+        (&X_CLIENT_CERT_SUBJECT, shown.subject.as_ref()),
+        (&X_CLIENT_CERT_NAMES, shown.names.as_ref()),
+    ];
+    for (name, value) in lines.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        head.headers.append(name.clone(), value.clone());
+    }
 }
 
 /// Whether a header tells the way a request came.
@@ -58,16 +74,32 @@ enum Forwarding {
 }
 
 fn forwarding(name: &HeaderName) -> Forwarding {
-    const PREFIX: &[u8] = b"x-forwarded-";
-    let start = name.as_str().as_bytes().iter().zip(PREFIX);
     if *name == header::FORWARDED {
-        Forwarding::Yes
-    } else if name.as_str().len() < PREFIX.len() || !start.clone().all(|(a, b)| a == b || (*a == b'_' && *b == b'-')) {
-        Forwarding::No
+        return Forwarding::Yes;
+    }
+    match likeness(name, b"x-forwarded-") {
+        Likeness::None => Forwarding::No,
+        Likeness::Same => Forwarding::Yes,
+        Likeness::Underscored => Forwarding::LooksLikeIt,
+    }
+}
+
+/// How the beginning of a name is like a prefix.
+enum Likeness {
+    None,
+    Same,
+    /// With `_` for `-` somewhere in the name.
+    Underscored,
+}
+
+fn likeness(name: &HeaderName, prefix: &[u8]) -> Likeness {
+    let mut start = name.as_str().as_bytes().iter().zip(prefix);
+    if name.as_str().len() < prefix.len() || !start.all(|(a, b)| a == b || (*a == b'_' && *b == b'-')) {
+        Likeness::None
     } else if name.as_str().contains('_') {
-        Forwarding::LooksLikeIt
+        Likeness::Underscored
     } else {
-        Forwarding::Yes
+        Likeness::Same
     }
 }
 
@@ -124,7 +156,7 @@ fn remove_connection_options(headers: &mut Headers) {
 
 /// The rightmost address that is no trusted proxy's. What stands left of it, or of something unreadable, was written by
 /// strangers.
-fn client(head: &Head, policy: &Policy, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
+fn client(head: &Head, policy: &Policy) -> IpAddr {
     let (name, read): (_, fn(&str) -> Option<IpAddr>) = match policy.forwarded {
         Forwarded::Rfc7239 => (&header::FORWARDED, forwarded_for),
         Forwarded::X | Forwarded::None => (&X_FORWARDED_FOR, address),
@@ -134,7 +166,7 @@ fn client(head: &Head, policy: &Policy, trusts: impl Fn(IpAddr) -> bool) -> IpAd
         for element in line.to_str().unwrap_or_default().rsplit(',') {
             let Some(address) = read(element.trim_ascii()) else { return client };
             client = address.to_canonical();
-            if !trusts(client) {
+            if !policy.trusts(client) {
                 return client;
             }
         }
@@ -224,6 +256,7 @@ fn append_via(headers: &mut Headers, version: Version) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::Network;
     use crate::net::{Connection, TlsFacts};
     use http::{Method, uri::PathAndQuery};
     use std::sync::Arc;

@@ -1,13 +1,17 @@
 //! One request's way, readable as a list. Branches are here, the work is in the leaves; an error of any step becomes a
 //! response in [`respond`], and nowhere else.
 
+mod access;
 mod context;
 mod error;
 mod forward;
 mod framing;
 mod headers;
+mod policy;
+mod redirect;
 mod replay;
 mod report;
+mod request_id;
 mod respond;
 mod retry;
 mod upgrade;
@@ -15,7 +19,7 @@ mod view;
 mod worker;
 
 pub use error::{Error, Kind};
-pub use headers::Policy;
+pub use policy::{Policy, Rules};
 pub use report::sent_away;
 pub use view::View;
 pub use worker::Worker;
@@ -23,7 +27,7 @@ pub use worker::Worker;
 use crate::{
     config::model::OnFault,
     filter::Verdict,
-    net::{Body, Connection, Head, Request, Response, h1::BadMessage},
+    net::{Body, Connection, Head, NOBODY, Request, Response, h1::BadMessage},
     plugin::Turn,
     state::RouteEntry,
 };
@@ -32,6 +36,7 @@ use context::Context;
 use forward::forward;
 use http::{Method, StatusCode, Version, header};
 use http_body::Body as _;
+use request_id::X_REQUEST_ID;
 use respond::respond;
 use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
@@ -42,19 +47,14 @@ pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connec
     let version = request.version;
     let is_head = request.method == Method::HEAD;
     let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
-    let context = Context::new(worker, policy);
+    let context = Context::new(worker, policy, connection, Some(&request));
     let answer = answer(worker, policy, connection, request, &context).await;
     let mut response = match answer.and_then(|response| upgrade::agreed(response, is_connect)) {
         Ok(response) => response,
-        Err(error) => {
-            let id = worker.rng().bits();
-            let response = respond(&error, version, id);
-            report::answered(worker, &error, response.status, id);
-            response
-        }
+        Err(error) => say(&context, &error, version),
     };
     end_with_head(&mut response, is_head);
-    context.answered(response.status);
+    context.answered(&mut response);
     response
 }
 
@@ -74,12 +74,18 @@ fn end_with_head(response: &mut Response, is_head: bool) {
 }
 
 /// What a client gets whose message is none: no request came of it.
-pub fn refuse(worker: &Worker, policy: &Policy, bad: BadMessage) -> Response {
-    let context = Context::new(worker, policy);
-    let (error, id) = (Error::from(Kind::from(bad)), worker.rng().bits());
-    let response = respond(&error, Version::HTTP_11, id);
-    report::answered(worker, &error, response.status, id);
-    context.answered(response.status);
+pub fn refuse(worker: &Worker, policy: &Policy, connection: &Connection, bad: BadMessage) -> Response {
+    let context = Context::new(worker, policy, connection, None);
+    let mut response = say(&context, &Kind::from(bad).into(), Version::HTTP_11);
+    context.answered(&mut response);
+    response
+}
+
+/// An error as a response, told to the log.
+fn say(context: &Context<'_>, error: &Error, version: Version) -> Response {
+    let response = respond(error, version, context.id());
+    report::answered(context.worker, error, response.status, context.id());
+    context.note(|entry| entry.error = Some(error.to_string().into()));
     response
 }
 
@@ -97,19 +103,40 @@ async fn answer(
     let (mut head, body) = framing::check(request, connection)?;
     let body = upgrade::check(&mut head, body, version, &mut worker.rng())?;
     headers::believe(&mut head, policy);
+    context.note(|entry| entry.client = head.client);
+    if !policy.belongs(&head) {
+        return Err(Kind::Misdirected.into());
+    }
+    admit(&head, policy)?;
+    if let Some(port) = policy.redirect {
+        return redirect::to_https(&head, port);
+    }
+    if policy.request_id {
+        head.headers.set(X_REQUEST_ID.clone(), context.id().value());
+    }
     let route = view.route(connection.listener, &head.host(), head.target.path()).ok_or(Kind::NotFound)?;
     let balancer = view.balancer(route.pool).ok_or(Kind::NotFound)?;
-    let pool = context.goes_to(balancer.borrow().assignment().pool.clone());
+    let pool = {
+        let balancer = balancer.borrow();
+        let assignment = balancer.assignment();
+        context.goes_to(assignment.pool.clone(), assignment.generation().map(|generation| &**generation))
+    };
     let in_pool = |error| Error { pool: Some(pool.name.clone()), ..error };
     if let Some(response) = run_filters(worker, &view, route, &mut head, now).map_err(in_pool)? {
         return Ok(response);
     }
     // After the filters, so that none of them brings back what is stripped here.
     headers::towards_backend(&mut head.headers, version);
-    let (mut response, backend) = forward(worker, balancer, pool, &mut head, body, now).await.map_err(in_pool)?;
+    let (mut response, backend) = forward(worker, balancer, pool, &mut head, body, context).await.map_err(in_pool)?;
     upgrade::towards_client(&mut response, version);
     headers::towards_client(&mut response.headers);
     Ok(report::watched(worker, pool, &backend, response))
+}
+
+/// Refuses what is more than its source may ask for.
+fn admit(head: &Head, policy: &Policy) -> Result<(), Error> {
+    let Some(sources) = policy.sources.as_ref().filter(|_| head.client != NOBODY.ip()) else { return Ok(()) };
+    sources.request(head.client).map_err(|wait_s| Kind::TooManyRequests(wait_s).into())
 }
 
 /// Shows the request to the route's filters, in order, until one answers it.

@@ -1,7 +1,7 @@
 //! What fails is told to the log, once, where an error has become a response or has broken one off; and no more often
 //! than somebody can read.
 
-use super::{Error, Policy, Worker};
+use super::{Error, Policy, Worker, request_id::RequestId};
 use crate::{
     net::{Body, BodyError, Connection, Response, Side, Streaming},
     upstream::{Backend, Pool},
@@ -52,8 +52,8 @@ impl Warnings {
 }
 
 /// A request was answered here for this error; the client was told the same id.
-pub(super) fn answered(worker: &Worker, error: &Error, status: StatusCode, id: u64) {
-    let (request, status) = (format_args!("{id:016x}"), status.as_u16());
+pub(super) fn answered(worker: &Worker, error: &Error, status: StatusCode, id: &RequestId) {
+    let (request, status) = (id, status.as_u16());
     let (pool, backend) = (error.pool.as_deref(), error.backend.as_deref());
     if status < 500 {
         tracing::debug!(%request, pool, backend, "answered {status}: {error}");

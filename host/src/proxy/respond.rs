@@ -1,7 +1,7 @@
 //! The one place where an error becomes a response: status, a short text with a request id, and whether the connection
 //! may go on.
 
-use super::{Error, Kind};
+use super::{Error, Kind, request_id::RequestId};
 use crate::{
     net::{Body, Response, Side},
     problem::Code,
@@ -15,13 +15,16 @@ const ERROR_HEADER: HeaderName = HeaderName::from_static("pointsman-error");
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// What the client gets.
-pub(super) fn respond(error: &Error, version: Version, id: u64) -> Response {
+pub(super) fn respond(error: &Error, version: Version, id: &RequestId) -> Response {
     let status = status(&error.kind);
-    let mut response = Response::new(status, Body::full(format!("{}\nrequest {id:016x}\n", text(error, status))));
+    let mut response = Response::new(status, Body::full(format!("{}\nrequest {id}\n", text(error, status))));
     let headers = &mut response.headers;
     headers.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         headers.append(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if let Kind::TooManyRequests(wait_s) = error.kind {
+        headers.append(header::RETRY_AFTER, wait_s.into());
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.append(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
@@ -33,7 +36,7 @@ pub(super) fn respond(error: &Error, version: Version, id: u64) -> Response {
     }
     // Who cannot be understood is not listened to any further: what follows may be the smuggled half of this request.
     // HTTP/2 keeps its streams apart by itself, and has no such header.
-    if error.side() == Some(Side::Downstream) && !matches!(error.kind, Kind::NotFound) && version < Version::HTTP_2 {
+    if error.is_doubtful() && version < Version::HTTP_2 {
         headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -45,6 +48,8 @@ fn status(kind: &Kind) -> StatusCode {
         Kind::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::NotFound => StatusCode::NOT_FOUND,
+        Kind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+        Kind::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
         Kind::Rejected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
         Kind::FilterUnavailable | Kind::NobodyReady => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Upstream(error) if matches!(error.kind, ErrorKind::RequestTimeout(_)) => StatusCode::REQUEST_TIMEOUT,

@@ -5,8 +5,9 @@ use crate::{
     config::model::ListenTimeout,
     drain::Live,
     figures::ListenerCounts,
-    net::{Socket, TlsFacts},
+    net::{NOBODY, Socket, TlsFacts},
     proxy::{Policy, Worker},
+    sources::Place,
     tls,
 };
 use std::{
@@ -74,13 +75,28 @@ pub(super) struct Reception {
 pub(super) struct Open {
     entrance: Arc<Entrance>,
     worker: usize,
+    _place: Option<Place>,
 }
 
 impl Open {
-    fn new(entrance: &Arc<Entrance>, worker: usize) -> Open {
-        let open = Open { entrance: entrance.clone(), worker };
-        open.counts().accepted.up();
-        open
+    /// None: there are as many as there may be.
+    fn new(entrance: &Arc<Entrance>, worker: usize, peer: SocketAddr) -> Option<Open> {
+        let policy = &entrance.policy;
+        let counts = policy.figures.of(worker);
+        let place = match &policy.sources {
+            Some(sources) => {
+                // A trusted proxy speaks for many, and who comes over a socket file has no address.
+                let place = sources.enter(peer.ip(), peer != NOBODY && !policy.trusts(peer.ip()));
+                if place.is_none() {
+                    counts.refused.up();
+                    return None;
+                }
+                place
+            }
+            None => None,
+        };
+        counts.accepted.up();
+        Some(Open { entrance: entrance.clone(), worker, _place: place })
     }
 
     fn counts(&self) -> &ListenerCounts {
@@ -135,8 +151,8 @@ impl Reception {
     }
 
     fn admit(&self, connection: Socket, peer: SocketAddr) {
+        let Some(open) = Open::new(&self.entrance, self.worker.index(), peer) else { return };
         let (entrance, worker) = (self.entrance.clone(), self.worker.clone());
-        let open = Open::new(&self.entrance, self.worker.index());
         let run = connection::run(connection, peer, entrance, worker, self.register.enter(), self.live.clone());
         spawn_local(async move {
             run.await;

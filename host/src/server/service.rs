@@ -33,7 +33,7 @@ impl Service for Session {
     }
 
     fn refuse(&self, bad: BadMessage) -> Response {
-        proxy::refuse(&self.worker, &self.entrance.policy, bad)
+        proxy::refuse(&self.worker, &self.entrance.policy, &self.connection, bad)
     }
 
     fn sent_away(&self, why: &dyn Display) {

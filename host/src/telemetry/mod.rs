@@ -1,5 +1,6 @@
-//! What the process tells while it runs: the log, which stops nobody, and the page of metrics.
+//! What the process tells while it runs: the log and the access log, which stop nobody, and the page of metrics.
 
+pub mod access_log;
 mod log;
 pub mod metrics;
 

@@ -1,11 +1,11 @@
 //! Handshakes with clients: TLS 1.2 and 1.3, `h2` before `http/1.1`, tickets instead of a session cache.
 
-use super::Store;
+use super::{Store, client};
 use crate::net::TlsFacts;
 use rustls::{
     HandshakeKind, ServerConfig,
     crypto::aws_lc_rs::{self, Ticketer},
-    server::NoServerSessionStorage,
+    server::{NoServerSessionStorage, danger::ClientCertVerifier},
     version::{TLS12, TLS13},
 };
 use std::{io, sync::Arc, time::Duration};
@@ -13,6 +13,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
 };
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
 /// An encrypted connection from a client.
 pub type Stream<S> = tokio_rustls::server::TlsStream<S>;
@@ -20,7 +21,11 @@ pub type Stream<S> = tokio_rustls::server::TlsStream<S>;
 /// Makes encrypted connections out of plain ones. Clones share the keys of the session tickets, so a client may come
 /// back to another worker.
 #[derive(Clone)]
-pub struct Acceptor(tokio_rustls::TlsAcceptor);
+pub struct Acceptor {
+    certificates: Arc<Store>,
+    /// By the number of the rule about clients.
+    configs: Arc<[Arc<ServerConfig>]>,
+}
 
 /// Why there is no encrypted connection.
 #[derive(Debug, thiserror::Error)]
@@ -41,17 +46,15 @@ impl Acceptor {
     /// For these certificates. An error means that the system gives no random bytes for the tickets' keys.
     pub fn new(certificates: Arc<Store>) -> Result<Acceptor, rustls::Error> {
         // Key exchange begins with X25519MLKEM768.
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13, &TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(certificates);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config.ticketer = Ticketer::new()?;
-        config.send_tls13_tickets = TICKETS;
-        // Tickets hold the whole session; a cache would be a lock that all workers share.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Acceptor(Arc::new(config).into()))
+        let rules = std::iter::once(None).chain(certificates.verifiers().iter().cloned().map(Some));
+        let configs: Result<_, _> = rules.map(|verifier| configure(&certificates, verifier).map(Arc::new)).collect();
+        Ok(Acceptor { configs: configs?, certificates })
+    }
+
+    /// The number of the rule about clients that holds for a host; none: all hosts have the same.
+    pub fn rules(&self) -> Option<impl Fn(&str) -> usize + Send + Sync + 'static> {
+        let certificates = self.certificates.clone();
+        self.certificates.only_rule().is_none().then_some(move |host: &str| certificates.rule(Some(host)))
     }
 
     /// Shakes hands within `most`. Dropping this future closes the connection.
@@ -59,16 +62,52 @@ impl Acceptor {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let handshake = timeout(most, self.0.accept(socket)).await;
-        let stream = handshake.map_err(|_| HandshakeError::Timeout(most))??;
+        let handshake = timeout(most, self.shake(socket)).await;
+        let (stream, rule) = handshake.map_err(|_| HandshakeError::Timeout(most))??;
         let (_, session) = stream.get_ref();
         let facts = TlsFacts {
             sni: session.server_name().map(Into::into),
             alpn: session.alpn_protocol().and_then(|name| std::str::from_utf8(name).ok()).map(Into::into),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            rule,
+            client: session.peer_certificates().and_then(|chain| client::facts(chain.first()?)),
         };
         Ok((stream, facts))
     }
+
+    /// The name in the hello says which rule holds, before the client is asked for anything.
+    async fn shake<S>(&self, socket: S) -> io::Result<(Stream<S>, usize)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = |rule: usize| self.configs.get(rule).cloned().ok_or(io::ErrorKind::NotFound);
+        if let Some(rule) = self.certificates.only_rule() {
+            return Ok((TlsAcceptor::from(config(rule)?).accept(socket).await?, rule));
+        }
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
+        let rule = self.certificates.rule(start.client_hello().server_name());
+        Ok((start.into_stream(config(rule)?).await?, rule))
+    }
+}
+
+fn configure(
+    certificates: &Arc<Store>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, rustls::Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(certificates.clone());
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Keys of its own: a session is taken up again only where the same is asked of the client.
+    config.ticketer = Ticketer::new()?;
+    config.send_tls13_tickets = TICKETS;
+    // Tickets hold the whole session; a cache would be a lock that all workers share.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
 }
 
 impl std::fmt::Debug for Acceptor {
@@ -95,7 +134,7 @@ mod tests {
     fn acceptor() -> (Acceptor, RootCertStore) {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
         let source = CertificateSource::Memory { cert: cert.pem(), key: signing_key.serialize_pem() };
-        let store = Store::load(&Tls { certificates: vec![source] }, Path::new(""), false).unwrap();
+        let store = Store::load(&Tls::from(vec![source]), Path::new(""), false).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(cert.der().clone()).unwrap();
         (Acceptor::new(Arc::new(store)).unwrap(), roots)

@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_relative_path_tells_where_it_starts() {
         let source = CertificateSource::Files { cert: "no.pem".into(), key: "no.key".into(), spot: None };
-        let problems = super::super::Store::load(&Tls { certificates: vec![source] }, Path::new("/nowhere"), false);
+        let problems = super::super::Store::load(&Tls::from(vec![source]), Path::new("/nowhere"), false);
         assert_eq!(problems.expect_err("refused")[0].notes, ["relative to /nowhere"]);
     }
 }

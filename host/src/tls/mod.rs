@@ -3,6 +3,7 @@
 
 mod acceptor;
 mod certificate;
+mod client;
 mod store;
 
 pub use acceptor::{Acceptor, HandshakeError, Stream};

@@ -1,9 +1,9 @@
 //! The certificates of a listener, by the name in the client's hello.
 
-use super::Certificate;
+use super::{Certificate, client};
 use crate::{config::model, problem::Problem};
 use rustls::{
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
@@ -14,6 +14,10 @@ pub struct Store {
     certificates: Vec<Certificate>,
     /// By name, wildcards as written. Indices into `certificates`; of equals, the first in the file.
     by_name: HashMap<String, usize>,
+    /// By certificate: the number of the rule about its clients; 0: they are asked for nothing.
+    rules: Vec<usize>,
+    /// By the number of the rule less one.
+    verifiers: Vec<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Store {
@@ -28,7 +32,27 @@ impl Store {
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Store::new(certificates)) } else { Err(problems) }
+        let mut store = Store::new(certificates);
+        let mut known: Vec<&model::ClientRule> = Vec::new();
+        for (certificate, rule) in &tls.clients {
+            // The same rule twice is one: its connections may be used for all its names.
+            let alike = known.iter().position(|other| other.ca == rule.ca && other.verify == rule.verify);
+            let number = match alike {
+                Some(index) => index + 1,
+                None => {
+                    match client::verifier(rule, base) {
+                        Ok(verifier) => store.verifiers.push(verifier),
+                        Err(problem) => problems.push(problem),
+                    }
+                    known.push(rule);
+                    known.len()
+                }
+            };
+            if let Some(of) = store.rules.get_mut(*certificate) {
+                *of = number;
+            }
+        }
+        if problems.is_empty() { Ok(store) } else { Err(problems) }
     }
 
     fn new(certificates: Vec<Certificate>) -> Store {
@@ -38,7 +62,24 @@ impl Store {
                 by_name.entry(name.clone()).or_insert(index);
             }
         }
-        Store { certificates, by_name }
+        let rules = vec![0; certificates.len()];
+        Store { certificates, by_name, rules, verifiers: Vec::new() }
+    }
+
+    /// Who verifies clients, by the number of the rule less one.
+    pub(super) fn verifiers(&self) -> &[Arc<dyn ClientCertVerifier>] {
+        &self.verifiers
+    }
+
+    /// The number of the rule about clients that ask for this name; 0: they are asked for nothing.
+    pub fn rule(&self, name: Option<&str>) -> usize {
+        self.rules.get(self.position(name)).copied().unwrap_or(0)
+    }
+
+    /// The rule that all certificates share.
+    pub(super) fn only_rule(&self) -> Option<usize> {
+        let first = *self.rules.first()?;
+        self.rules.iter().all(|rule| *rule == first).then_some(first)
     }
 
     /// In the order of the file.
@@ -48,11 +89,15 @@ impl Store {
 
     /// The exact name first, then the wildcard over its first label, then the default.
     fn find(&self, name: Option<&str>) -> Option<&Certificate> {
+        self.certificates.get(self.position(name))
+    }
+
+    fn position(&self, name: Option<&str>) -> usize {
         let named = name.and_then(|name| {
             let wildcard = || self.by_name.get(&format!("*{}", &name[name.find('.')?..]));
             self.by_name.get(name).or_else(wildcard)
         });
-        self.certificates.get(named.copied().unwrap_or(0))
+        named.copied().unwrap_or(0)
     }
 }
 
@@ -82,7 +127,7 @@ mod tests {
             source(&["www.shop.example"]),
             source(&["www.shop.example"]),
         ];
-        let store = Store::load(&Tls { certificates }, Path::new(""), false).unwrap();
+        let store = Store::load(&Tls::from(certificates), Path::new(""), false).unwrap();
         for (name, index) in [
             (None, 0),
             (Some("elsewhere.example"), 0),

@@ -90,7 +90,15 @@ impl Client {
 
     /// HTTP/2 over TLS.
     pub async fn h2(address: SocketAddr) -> Client {
-        let (stream, agreed) = tls::handshake(address, HOST, &["h2"]).await.expect("handshake");
+        Client::h2_with(address, &tls::Hello::new(HOST, &["h2"])).await
+    }
+
+    /// HTTP/2 over TLS, with this hello.
+    ///
+    /// # Panics
+    /// When the handshake fails, or agrees on something else.
+    pub async fn h2_with(address: SocketAddr, hello: &tls::Hello) -> Client {
+        let (stream, agreed) = tls::handshake_with(address, hello).await.expect("handshake");
         assert_eq!(agreed.alpn.as_deref(), Some("h2"));
         let connecting = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
         let (sender, connection) = within("an h2 preface", connecting).await.expect("h2");

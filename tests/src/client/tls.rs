@@ -1,11 +1,15 @@
 //! A client's side of a handshake, and what it learnt.
 
-use crate::{certs, story::within};
+use crate::{
+    certs::{self, Certificate},
+    story::within,
+};
 use rustls::{
     ClientConfig, DigitallySignedStruct, NamedGroup, ProtocolVersion, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::TcpStream;
@@ -45,6 +49,20 @@ impl Hello {
     /// To this name, offering these protocols, the first preferred.
     pub fn new(name: &str, alpn: &[&str]) -> Hello {
         Hello::custom(name, alpn, rustls::ALL_VERSIONS, None)
+    }
+
+    /// The same client with a certificate of its own.
+    ///
+    /// # Panics
+    /// When that is none.
+    pub fn showing(mut self, certificate: &Certificate) -> Hello {
+        let chain =
+            CertificateDer::pem_slice_iter(certificate.chain.as_bytes()).collect::<Result<_, _>>().expect("PEM");
+        let key = PrivateKeyDer::from_pem_slice(certificate.key.as_bytes()).expect("PEM");
+        let key = aws_lc_rs::sign::any_supported_type(&key).expect("a key");
+        let shown = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        Arc::make_mut(&mut self.config).client_auth_cert_resolver = Arc::new(shown);
+        self
     }
 
     /// With these TLS versions, and one group for the key exchange.

@@ -38,6 +38,7 @@ pub(super) const GROUND: &[Room] = &[
     room("net", &[]),
     room("drain", &[]),
     room("rng", &[]),
+    room("sources", &[]),
     room("watch", &[]),
     room("figures", &[]),
     room("problem", &[]),

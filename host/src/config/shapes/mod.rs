@@ -8,13 +8,13 @@ mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress};
 pub(super) use many::{Backends, List, Named, OneOrMany, Timeouts};
-pub(super) use number::{Integer, LongTime, Mode, Percent, Size, Time, Total};
-pub(super) use request::{HealthPath, HostPattern, PathPrefix};
+pub(super) use number::{Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
+pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect};
 pub use text::{PLUGIN_NAME_MOST, is_plugin_name};
 pub(super) use text::{PluginName, Settings, Text, Texts};
 
 use super::{
-    model::{Fallback, Forwarded, OnFault},
+    model::{Fallback, Forwarded, OnFault, Verify},
     read::{Reader, Shape, Value},
 };
 use crate::problem::did_you_mean;
@@ -50,6 +50,24 @@ words! { Fallback: r#""round-robin" or "reject""# "round-robin" Fallback::RoundR
 words! { OnFault: r#""reject" or "continue""# "reject" OnFault::Reject, "continue" OnFault::Continue, }
 words! { Forwarded: r#""x", "rfc7239" or "none""#
     "x" Forwarded::X, "rfc7239" Forwarded::Rfc7239, "none" Forwarded::None,
+}
+
+words! { Verify: r#""require" or "request""# "require" Verify::Require, "request" Verify::Request, }
+
+impl Shape for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let read = value.json().and_then(|json| json.as_bool());
+        if read.is_none() {
+            reader.expected(value, Self::EXPECTED);
+        }
+        read
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "boolean" })
+    }
 }
 
 /// A text that `parse` understands, or whose error stands beside the carets.

@@ -11,6 +11,9 @@ use std::time::Duration;
 /// Longer than any process waits for anything; far from where adding it to a clock could overflow.
 const TIME_MOST: Duration = Duration::from_secs(365 * 86_400);
 
+/// More is no limit.
+const RATE_MOST: u32 = 1_000_000;
+
 /// A duration that is not zero.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct Time(pub(in crate::config) Duration);
@@ -125,6 +128,33 @@ impl Shape for Percent {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$" })
+    }
+}
+
+/// So many in how long.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Rate(pub(in crate::config) (u32, Duration));
+
+impl Shape for Rate {
+    const EXPECTED: &'static str = r#"a rate such as "100/s", "600/m" or "1000/h""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let rate = |text: &str| {
+            let (number, unit) = text.split_once('/')?;
+            let seconds = match unit {
+                "s" => 1,
+                "m" => 60,
+                "h" => 3600,
+                _ => return None,
+            };
+            let number = Some(number).filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+            (1..=RATE_MOST).contains(&number).then_some(Rate((number, Duration::from_secs(seconds))))
+        };
+        parsed(value, reader, |text| rate(text).ok_or_else(|| format!("expected {}", Self::EXPECTED)))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+/[smh]$" })
     }
 }
 

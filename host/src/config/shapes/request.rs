@@ -140,3 +140,23 @@ impl Shape for HashKey {
         json!({ "type": "string", "pattern": "^(header:.+|cookie:.+|query:.+|path|client)$" })
     }
 }
+
+/// Where requests are sent that come without encryption.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct Redirect(pub(in crate::config) u16);
+
+impl Shape for Redirect {
+    const EXPECTED: &'static str = r#""https", or "https:8443" with a port"#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let port = |text: &str| match text.strip_prefix("https")? {
+            "" => Some(443),
+            port => port.strip_prefix(':')?.parse().ok().filter(|port| *port != 0),
+        };
+        parsed(value, reader, |text| port(text).map(Redirect).ok_or_else(|| format!("expected {}", Self::EXPECTED)))
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^https(:[0-9]+)?$" })
+    }
+}
