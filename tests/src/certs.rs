@@ -2,8 +2,14 @@
 
 use pointsman::config::model::{CertificateSource, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
-use rustls::{RootCertStore, pki_types::CertificateDer};
-use std::sync::{Arc, OnceLock};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 /// A chain and its key, as PEM texts.
 #[derive(Clone, Debug)]
@@ -49,6 +55,17 @@ impl Certificate {
         let key = KeyPair::generate().unwrap();
         let leaf = params(&[name]).self_signed(&key).unwrap();
         Certificate { chain: leaf.pem(), key: key.serialize_pem(), leaf: leaf.der().clone() }
+    }
+
+    /// As it stands in two files.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn read(chain: &Path, key: &Path) -> Certificate {
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let (chain, key) = (read(chain), read(key));
+        let leaf = CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM");
+        Certificate { chain, key, leaf }
     }
 
     /// As a listener takes it.

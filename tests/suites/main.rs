@@ -11,6 +11,7 @@ mod access_log;
 mod admin;
 mod admission;
 mod answers;
+mod attacks;
 mod availability;
 mod balance;
 mod chaos;

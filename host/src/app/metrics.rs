@@ -95,11 +95,6 @@ impl Numbers {
             ];
             each(rows, "result", columns)
         })?;
-        to.counter(
-            "listener_floods",
-            "Clients sent away, for their frames were more work than their requests",
-            |rows| each(rows, "", &[("", |l| l.floods.get())]),
-        )?;
         to.counter("listener_requests", "Requests by their answer's status; left: the client left before", |rows| {
             for name in &listeners {
                 let counts = self.figures.listener(name);

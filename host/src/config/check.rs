@@ -4,8 +4,8 @@ use super::{
     file,
     model::{
         AccessLog, Backend, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER, DEFAULT_MODE,
-        FilterUse, Health, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server, SourceLimit,
-        Tls,
+        FilterUse, Health, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server,
+        SourceLimit, Tls,
     },
     place::default_admin,
     read::{At, Reader},

@@ -3,7 +3,9 @@
 use super::*;
 use crate::net::{Address, NOBODY};
 use crate::problem::{Style, render};
-use model::{AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HostMatch, OnFault};
+use model::{
+    AccessLog, AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HostMatch, OnFault, SourceLimit, Verify,
+};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use std::{fs, time::Duration};
@@ -89,6 +91,43 @@ fn the_smallest_file_serves_everything_from_its_only_pool() {
     assert_eq!(config.pools[0].backends[0].name, "localhost:3000");
     assert_eq!(config.listeners[0].name, "127.0.0.1:0");
     assert_eq!(config.admin, default_admin());
+}
+
+#[test]
+fn who_comes_in_and_where_that_is_told() {
+    let config = good(
+        r#"
+        [[listen]]
+        address = "0.0.0.0:443"
+        tls = [
+          { cert = "a.pem", key = "a.key" },
+          { cert = "b.pem", key = "b.key", client = { ca = "ca.pem", verify = "request" } },
+        ]
+        limit = { connections = 9, connections_per_source = 3, requests_per_source = "600/m" }
+        request_id = true
+        [[listen]]
+        address = "0.0.0.0:80"
+        redirect = "https:8443"
+        [pool.app]
+        backends = ["10.0.0.1:80"]
+        [admin]
+        metrics = "0.0.0.0:9464"
+        [server]
+        access_log = "log/access.log"
+        "#,
+    );
+    let [tls, plain] = config.listeners.as_slice() else { panic!("two listeners") };
+    let clients = &tls.tls.as_ref().unwrap().clients;
+    assert_eq!(clients.keys().copied().collect::<Vec<_>>(), [1]);
+    assert_eq!((clients[&1].ca.as_path(), clients[&1].verify), (Path::new("/etc/pointsman/ca.pem"), Verify::Request));
+    let requests_per_source = Some((600, Duration::from_secs(60)));
+    let limit = SourceLimit { connections: Some(9), connections_per_source: Some(3), requests_per_source };
+    assert_eq!((tls.limit, tls.request_id, tls.redirect), (limit, true, None));
+    assert_eq!((plain.limit, plain.request_id, plain.redirect), (SourceLimit::default(), false, Some(8443)));
+    assert_eq!(config.metrics, Some("0.0.0.0:9464".parse().unwrap()));
+    let Some(AccessLog::File { path, .. }) = &config.server.access_log else { panic!("a file") };
+    assert_eq!(path, Path::new("/etc/pointsman/log/access.log"));
+    assert_eq!(good(&with("[server]\naccess_log = \"stdout\"")).server.access_log, Some(AccessLog::Stdout));
 }
 
 #[test]

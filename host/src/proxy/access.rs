@@ -72,12 +72,12 @@ impl Line {
     /// Goes on with the answer's body.
     pub(super) fn follows(mut self, response: &mut Response) {
         self.note(|entry| entry.status = Some(response.status.as_u16()));
-        let body = std::mem::replace(&mut response.body, Body::Empty);
-        let mut recorded = Recorded { body, line: self };
-        if recorded.body.is_end_stream() {
-            recorded.line.note(|entry| entry.ended = Ended::Whole);
+        // A tunnel is none of HTTP's bodies: its line is written as it opens.
+        if response.body.is_end_stream() {
+            self.note(|entry| entry.ended = Ended::Whole);
         } else {
-            response.body = Body::Stream(Box::pin(recorded));
+            let body = std::mem::take(&mut response.body);
+            response.body = Body::Stream(Box::pin(Recorded { body, line: self }));
         }
     }
 }

@@ -371,10 +371,10 @@ mod tests {
 
     /// The ids in a file, once it holds so many.
     fn ids(path: &Path, count: usize) -> Vec<String> {
-        let end = std::time::Instant::now() + Duration::from_secs(10);
+        let end = tokio::time::Instant::now() + Duration::from_secs(10);
         loop {
             let text = fs::read_to_string(path).unwrap_or_default();
-            if text.lines().count() >= count || std::time::Instant::now() > end {
+            if text.lines().count() >= count || tokio::time::Instant::now() > end {
                 let id = |line: &str| {
                     serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().map(String::from)
                 };
