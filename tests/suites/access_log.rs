@@ -128,11 +128,11 @@ async fn an_id_is_taken_from_trusted_proxies_and_given_to_backends() {
 async fn a_tunnel_has_its_line_as_it_opens() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("access.log");
-    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
     let origin = Origin::new(move |_| Reply::bytes(switching).then(Step::Echo));
     let edge = edge::plain().pool("shop", &[&origin]).access_log(&path).start();
     let mut client = Raw::plain(edge.address()).await;
-    client.say(b"GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n").await;
+    client.say(b"GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
     assert_eq!(client.hear_interim(PATIENCE).await.status(), Some(101));
     client.say(b"hello").await;
     assert_eq!(client.bytes(5, PATIENCE).await, b"hello");
