@@ -3,7 +3,7 @@
 
 use super::{
     h1, h2,
-    listener::Entrance,
+    listener::{Entrance, Open},
     pulse::{Pulse, Verdict},
     register::Place,
     service::{Service, Session},
@@ -39,6 +39,7 @@ pub(super) async fn run(
     worker: Rc<Worker>,
     place: Place,
     _live: Live,
+    _open: Open,
 ) {
     let (pulse, number) = (&place.pulse, worker.index());
     let limits = Limits { listen: &entrance.timeout, tunnels: entrance.tunnels };
@@ -49,7 +50,8 @@ pub(super) async fn run(
     let Some(tls) = &entrance.tls else {
         return serve_either(socket, pulse, limits, session(None)).await;
     };
-    let handshake = tls.accept(socket, limits.listen.handshake).await;
+    // Boxed: what it needs is given back before the first request, and an idle connection has no room for it.
+    let handshake = Box::pin(tls.accept(socket, limits.listen.handshake)).await;
     entrance.shook(number, &handshake);
     match handshake {
         Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {

@@ -153,10 +153,7 @@ impl Reception {
     fn admit(&self, connection: Socket, peer: SocketAddr) {
         let Some(open) = Open::new(&self.entrance, self.worker.index(), peer) else { return };
         let (entrance, worker) = (self.entrance.clone(), self.worker.clone());
-        let run = connection::run(connection, peer, entrance, worker, self.register.enter(), self.live.clone());
-        spawn_local(async move {
-            run.await;
-            drop(open);
-        });
+        let place = self.register.enter();
+        spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone(), open));
     }
 }

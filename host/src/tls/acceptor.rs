@@ -15,8 +15,8 @@ use tokio::{
 };
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-/// An encrypted connection from a client.
-pub type Stream<S> = tokio_rustls::server::TlsStream<S>;
+/// An encrypted connection from a client. Boxed: it is large, and every future it passes through would have room for it.
+pub type Stream<S> = Box<tokio_rustls::server::TlsStream<S>>;
 
 /// Makes encrypted connections out of plain ones. Clones share the keys of the session tickets, so a client may come
 /// back to another worker.
@@ -82,11 +82,11 @@ impl Acceptor {
     {
         let config = |rule: usize| self.configs.get(rule).cloned().ok_or(io::ErrorKind::NotFound);
         if let Some(rule) = self.certificates.only_rule() {
-            return Ok((TlsAcceptor::from(config(rule)?).accept(socket).await?, rule));
+            return Ok((Box::new(TlsAcceptor::from(config(rule)?).accept(socket).await?), rule));
         }
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
         let rule = self.certificates.rule(start.client_hello().server_name());
-        Ok((start.into_stream(config(rule)?).await?, rule))
+        Ok((Box::new(start.into_stream(config(rule)?).await?), rule))
     }
 }
 
