@@ -1,7 +1,7 @@
 //! Backends die, come back, and are missed by nobody as long as one is left. The numbers are those of the acceptance list.
 
 use http::{Method, StatusCode};
-use pointsman::config::model::Fallback;
+use pointsman::config::model::{Fallback, HealthCheck};
 use pointsman_tests::{
     client::{self, Client},
     edge::{self, Edge},
@@ -217,7 +217,7 @@ async fn a_health_path_takes_out_who_answers_ill() {
     });
     let edge = edge::plain().pool("shop", &[&well, &ill]);
     let edge = edge.with(|pool| {
-        pool.health.path = Some("/healthz".into());
+        pool.health.check = HealthCheck::get("/healthz");
         pool.health.interval = Duration::from_millis(100);
     });
     let edge = edge.start();

@@ -1,4 +1,4 @@
-//! Three backends under load, and one after the other falls ill: killed, started anew, slowed, made to answer with
+//! Three backends under load, and one after the other falls ill: killed, started anew, frozen, slowed, made to answer with
 //! nonsense. Meanwhile plugins are swapped. No idempotent request may fail. The order comes from a seed, which is printed.
 //!
 //! `cargo xtask soak --minutes N [--seed S]` runs it for longer.
@@ -34,13 +34,15 @@ enum Trouble {
     Killed,
     /// `kill -9`, and started anew at once.
     Restarted,
+    /// `SIGSTOP`.
+    Frozen,
     /// Answers after a quarter of a second.
     Slowed,
     /// Takes requests, and closes.
     Rude,
 }
 
-const TROUBLES: [Trouble; 4] = [Trouble::Killed, Trouble::Restarted, Trouble::Slowed, Trouble::Rude];
+const TROUBLES: [Trouble; 5] = [Trouble::Killed, Trouble::Restarted, Trouble::Frozen, Trouble::Slowed, Trouble::Rude];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_in_a_process_obeys() {
@@ -115,6 +117,7 @@ async fn begin(trouble: Trouble, ill: &Process) {
             ill.kill();
             ill.revive().await;
         }
+        Trouble::Frozen => ill.freeze(),
         Trouble::Slowed => ill.behaves(Manner::Slow(250)),
         Trouble::Rude => ill.behaves(Manner::Ill("early-close")),
     }
@@ -124,6 +127,7 @@ async fn finish(trouble: Trouble, ill: &Process) {
     match trouble {
         Trouble::Killed => ill.revive().await,
         Trouble::Restarted => {}
+        Trouble::Frozen => ill.thaw(),
         Trouble::Slowed | Trouble::Rude => ill.behaves(Manner::Well),
     }
 }
@@ -173,7 +177,8 @@ impl Running {
             &format!(
                 "[[listen]]\naddress = \"127.0.0.1:0\"\n[[listen]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
                  tls = {{ cert = \"cert.pem\", key = \"key.pem\" }}\n\
-                 [pool.shop]\nbackends = [{addresses}]\nbalancer = \"ours\"\n[plugins]\ndirectory = \"plugins\"\n",
+                 [pool.shop]\nbackends = [{addresses}]\nbalancer = \"ours\"\n\
+                 eject = {{ time = \"200ms\" }}\n[plugins]\ndirectory = \"plugins\"\n",
             ),
         );
         let process = room.start(&["run"]);

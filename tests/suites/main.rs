@@ -30,6 +30,7 @@ mod guest_limits;
 mod guests_see;
 mod harness;
 mod headers;
+mod health;
 mod hotswap;
 mod http1;
 mod http2;

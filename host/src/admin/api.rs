@@ -59,6 +59,8 @@ pub struct Pool {
     pub retries: u64,
     /// Requests that might have been, but for the budget.
     pub retries_refused: u64,
+    /// So few backends are ready that all of them get requests.
+    pub panic: bool,
     /// In the order of the configuration.
     pub backends: Vec<Backend>,
 }
@@ -83,9 +85,13 @@ pub struct Backend {
     pub address: String,
     /// `ready`, `warming`, `draining`, `unhealthy` or `standby`.
     pub standing: String,
+    /// Why.
+    pub why: String,
+    /// Since when, in seconds since 1970.
+    pub since_unix: u64,
     /// What the last health check said.
     pub last_check: String,
-    /// As configured.
+    /// As configured, or as an operator said since.
     pub weight: u32,
     /// Requests under way.
     pub in_flight: u32,

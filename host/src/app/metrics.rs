@@ -175,7 +175,7 @@ fn backends(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {
     gauge(to, "backend_success_ratio", "Share of attempts answered below 500, moving average", |b| {
         f64::from(b.figures.success_permille()) / 1e3
     })?;
-    gauge(to, "backend_weight", "Its share of the work, as configured", |b| f64::from(b.weight))?;
+    gauge(to, "backend_weight", "Its share of the work", |b| f64::from(b.weight()))?;
     to.gauge("backend_standing", "1 where it stands, 0 where it does not; only ready ones are chosen", |rows| {
         each(rows, &|rows, pool, backend| {
             Standing::ALL.into_iter().try_for_each(|standing| {

@@ -134,6 +134,7 @@ fn pool(assignment: &balance::Assignment) -> api::Pool {
             Fallback::Reject => "reject",
         }
         .into(),
+        panic: assignment.pool.is_panic(),
         serving: if plugin_serves { "plugin" } else { "fallback" }.into(),
         retries: assignment.pool.figures.sum(|counts| counts.retries.get()),
         retries_refused: assignment.pool.figures.sum(|counts| counts.retries_refused.get()),
@@ -142,13 +143,15 @@ fn pool(assignment: &balance::Assignment) -> api::Pool {
 }
 
 fn backend(backend: &Backend) -> api::Backend {
-    let figures = &backend.figures;
+    let (figures, account) = (&backend.figures, backend.account());
     api::Backend {
         name: backend.name.to_string(),
         address: backend.address.to_string(),
-        standing: backend.standing().as_str().into(),
-        last_check: backend.last_check(),
-        weight: backend.weight,
+        standing: account.standing.as_str().into(),
+        why: account.why,
+        since_unix: unix_seconds(account.since),
+        last_check: account.last_check,
+        weight: backend.weight(),
         in_flight: figures.in_flight(),
         attempts: figures.attempts(),
         failures: figures.failures(),

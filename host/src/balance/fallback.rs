@@ -6,6 +6,7 @@ use crate::{
     upstream::{Backend, Pool},
 };
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Where one worker stands in its turn through one pool.
 #[derive(Debug)]
@@ -19,17 +20,30 @@ impl RoundRobin {
         RoundRobin { current: vec![0; pool.backends.len()] }
     }
 
-    /// The next by weight among the ready and untried of the first tier that has one; tiers go up only when all before
-    /// them are ill or tried.
-    pub(super) fn next(&mut self, pool: &Pool, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
-        let usable = || pool.backends.iter().filter(|b| b.weight > 0 && is_usable(b, tried));
-        let tier = usable().map(|b| b.priority).min()?;
+    /// The next by weight among the ready and untried; when there is none, among those that stand by in the next tier.
+    pub(super) fn next(&mut self, pool: &Pool, tried: &[Arc<Backend>], now: Instant) -> Option<Arc<Backend>> {
+        let usable = |b: &&Arc<Backend>| b.weight() > 0 && is_usable(b, tried);
+        if let Some(backend) = self.next_of(pool.backends.iter().filter(usable), pool, now) {
+            return Some(backend);
+        }
+        let waits = |b: &&Arc<Backend>| b.standing() == Standing::Standby && b.weight() > 0 && !is_tried(b, tried);
+        let tier = pool.backends.iter().filter(waits).map(|b| b.priority).min()?;
+        self.next_of(pool.backends.iter().filter(waits).filter(|b| b.priority == tier), pool, now)
+    }
+
+    fn next_of<'a>(
+        &mut self,
+        backends: impl Iterator<Item = &'a Arc<Backend>>,
+        pool: &Pool,
+        now: Instant,
+    ) -> Option<Arc<Backend>> {
         let mut total = 0;
         let mut best: Option<(&Arc<Backend>, i64)> = None;
-        for backend in usable().filter(|b| b.priority == tier) {
+        for backend in backends {
+            let weight = weight(backend, pool, now);
             let current = self.current.get_mut(backend.index)?;
-            *current += i64::from(backend.weight);
-            total += i64::from(backend.weight);
+            *current += weight;
+            total += weight;
             if best.is_none_or(|(_, most)| *current > most) {
                 best = Some((backend, *current));
             }
@@ -38,6 +52,12 @@ impl RoundRobin {
         *self.current.get_mut(backend.index)? -= total;
         Some(backend.clone())
     }
+}
+
+/// The share that it should get now.
+fn weight(backend: &Backend, pool: &Pool, now: Instant) -> i64 {
+    let permille = if pool.starts_slowly() { backend.figures.slow_start_permille(now) } else { 1000 };
+    i64::from(backend.weight()) * i64::from(permille)
 }
 
 /// Ready now, and not tried by this request.
@@ -63,7 +83,7 @@ mod tests {
         let mut turn = RoundRobin::new(pool);
         let mut counts = vec![0; pool.backends.len()];
         for _ in 0..picks {
-            if let Some(backend) = turn.next(pool, tried) {
+            if let Some(backend) = turn.next(pool, tried, Instant::now()) {
                 counts[backend.index] += 1;
             }
         }
@@ -74,7 +94,7 @@ mod tests {
     fn the_order_is_nginx_s() {
         let pool = pool(&[(5, 0), (1, 0), (1, 0)]);
         let mut turn = RoundRobin::new(&pool);
-        let order: Vec<usize> = (0..7).map(|_| turn.next(&pool, &[]).unwrap().index).collect();
+        let order: Vec<usize> = (0..7).map(|_| turn.next(&pool, &[], Instant::now()).unwrap().index).collect();
         assert_eq!(order, [0, 0, 1, 0, 2, 0, 0]);
     }
 

@@ -18,32 +18,16 @@ pub(super) struct Roster {
     pub ready: usize,
 }
 
-/// Draws up who may be chosen: the ready backends of the first tier that has one. Ready ones of later tiers stand by.
+/// Draws up who may be chosen: the ready backends. Those that would be, but are not needed, stand by.
 pub(super) fn draw_up(pool: &Pool) -> (Roster, Membership) {
     // Before the standings: a change in between is seen next time.
     let version = pool.version();
-    let standings: Vec<Standing> = pool.backends.iter().map(|b| b.standing()).collect();
-    let tier = first_tier(pool, &standings);
-
-    let mut ready = Vec::with_capacity(pool.backends.len());
-    let mut others = Vec::new();
-    for (backend, standing) in pool.backends.iter().zip(standings) {
-        match standing {
-            Standing::Ready if Some(backend.priority) == tier => ready.push((backend, Standing::Ready)),
-            Standing::Ready => others.push((backend, Standing::Standby)),
-            other => others.push((backend, other)),
-        }
-    }
+    let standings = pool.backends.iter().map(|backend| (backend, backend.standing()));
+    let (ready, others): (Vec<_>, Vec<_>) = standings.partition(|(_, standing)| *standing == Standing::Ready);
     let members = |list: &[(&Arc<Backend>, Standing)]| list.iter().map(|(b, s)| member(b, *s)).collect();
     let membership = Membership { ready: members(&ready), others: members(&others) };
     let backends = ready.iter().chain(&others).map(|(b, _)| Arc::clone(b)).collect();
     (Roster { version, backends, ready: ready.len() }, membership)
-}
-
-/// The lowest priority number among the ready.
-fn first_tier(pool: &Pool, standings: &[Standing]) -> Option<u32> {
-    let ready = pool.backends.iter().zip(standings).filter(|(_, s)| **s == Standing::Ready);
-    ready.map(|(b, _)| b.priority).min()
 }
 
 fn member(backend: &Backend, standing: Standing) -> Member {
@@ -51,7 +35,7 @@ fn member(backend: &Backend, standing: Standing) -> Member {
         id: backend.id,
         name: backend.name.clone(),
         address: backend.address.clone(),
-        weight: backend.weight,
+        weight: backend.weight(),
         priority: backend.priority,
         zone: backend.zone.clone(),
         standing,
@@ -66,8 +50,8 @@ mod tests {
     use crate::balance::tests::pool;
 
     #[test]
-    fn only_the_first_tier_with_a_ready_backend_may_be_chosen() {
-        let pool = pool(&[(1, 0), (1, 0), (1, 1), (1, 2)]);
+    fn who_is_not_needed_stands_by() {
+        let pool = pool(&[(1, 0), (9, 0), (1, 1), (1, 2)]);
         pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
         let (roster, membership) = draw_up(&pool);
         assert_eq!(roster.ready, 1);

@@ -66,7 +66,7 @@ impl Balancer {
     pub fn pick(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
         match self.ask(head, now, rng, attempt, tried) {
             Answer::Pick(pick) => pick,
-            Answer::Fallback => self.fall_back(tried),
+            Answer::Fallback => self.fall_back(tried, now),
         }
     }
 
@@ -150,14 +150,14 @@ impl Balancer {
         }
     }
 
-    fn fall_back(&mut self, tried: &[Arc<Backend>]) -> Pick {
+    fn fall_back(&mut self, tried: &[Arc<Backend>], now: Instant) -> Pick {
         if let Some(generation) = self.assignment.generation() {
             generation.costs().fell_back(self.worker);
         }
         if self.assignment.pool.fallback == Fallback::Reject {
             return Pick::Nobody;
         }
-        self.fallback.next(&self.assignment.pool, tried).map_or(Pick::Nobody, Pick::Backend)
+        self.fallback.next(&self.assignment.pool, tried, now).map_or(Pick::Nobody, Pick::Backend)
     }
 
     /// The next usable backend after this one, in the order of the plugin's positions.
@@ -166,7 +166,7 @@ impl Balancer {
         let ready = roster.backends.get(..roster.ready)?;
         let start = ready.iter().position(|b| Arc::ptr_eq(b, after)).map_or(0, |p| p + 1);
         let in_turn = ready.iter().cycle().skip(start).take(ready.len());
-        in_turn.filter(|b| b.weight > 0).find(|b| is_usable(b, tried)).cloned()
+        in_turn.filter(|b| b.weight() > 0).find(|b| is_usable(b, tried)).cloned()
     }
 
     /// After a fault the whole store is dead; a successor is ordered.

@@ -9,7 +9,7 @@ use crate::admin::{
     Status,
     api::{Backend, Plugin, Pool},
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -24,19 +24,20 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&status).map_err(anyhow::Error::from)?)?;
     } else {
-        write!(out, "{}", screen(&status))?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        write!(out, "{}", screen(&status, now))?;
     }
     Ok(Exit::Ok)
 }
 
 /// The whole screen. Sections are apart by an empty line; what needs a person stands last, where the eye is.
-fn screen(status: &Status) -> String {
+fn screen(status: &Status, now_unix: Duration) -> String {
     let up = age(Duration::from_secs(status.uptime_s));
     let mut sections = vec![
         format!("pointsman {}, pid {}, up {up}\n", status.version, status.pid),
         listeners(status).to_string(),
         pools(status).to_string(),
-        backends(status).to_string(),
+        backends(status, now_unix).to_string(),
     ];
     let amiss: Vec<_> = status.plugins.iter().filter_map(amiss).collect();
     if !amiss.is_empty() {
@@ -62,7 +63,7 @@ fn pools(status: &Status) -> Table {
         let figure = |read: fn(&Plugin) -> u64| plugin.map_or_else(|| "-".into(), |plugin| grouped(read(plugin)));
         table.row([
             pool.name.clone(),
-            format!("{ready}/{} ready", pool.backends.len()),
+            format!("{ready}/{} ready{}", pool.backends.len(), if pool.panic { ", panic" } else { "" }),
             chooser(pool),
             figure(|plugin| plugin.picks),
             figure(|plugin| plugin.faults),
@@ -82,8 +83,9 @@ fn chooser(pool: &Pool) -> String {
     }
 }
 
-fn backends(status: &Status) -> Table {
-    let headings = ["BACKEND", "ADDRESS", "STATE", ">IN FLIGHT", ">REQUESTS", ">FAILED", ">LATENCY", "LAST CHECK"];
+fn backends(status: &Status, now_unix: Duration) -> Table {
+    let figures = [">IN FLIGHT", ">REQUESTS", ">FAILED", ">LATENCY"];
+    let headings = [&["BACKEND", "ADDRESS", "STATE", ">SINCE"], &figures[..], &["WHY"]].concat();
     let mut table = Table::new(&headings);
     let rows = status.pools.iter().flat_map(|pool| pool.backends.iter().map(move |backend| (pool, backend)));
     for (pool, backend) in rows {
@@ -91,11 +93,12 @@ fn backends(status: &Status) -> Table {
             format!("{}/{}", pool.name, backend.name),
             backend.address.clone(),
             standing(backend),
+            age(now_unix.saturating_sub(Duration::from_secs(backend.since_unix))),
             grouped(backend.in_flight.into()),
             grouped(backend.attempts),
             grouped(backend.failures),
             latency(backend.latency_us),
-            backend.last_check.clone(),
+            backend.why.clone(),
         ]);
     }
     table
@@ -152,7 +155,9 @@ mod tests {
             name: name.into(),
             address: "10.0.0.1:8080".into(),
             standing: standing.into(),
-            last_check: if standing == "ready" { "connected in 1 ms" } else { "connection refused" }.into(),
+            why: if standing == "ready" { "connected in 1 ms" } else { "connection refused" }.into(),
+            since_unix: 1_000_000,
+            last_check: String::new(),
             weight: 1,
             in_flight: 2,
             attempts: 12_345,
@@ -203,6 +208,7 @@ mod tests {
                     serving: "plugin".into(),
                     retries: 0,
                     retries_refused: 0,
+                    panic: false,
                     backends: vec![backend("a", "ready", 1_900), backend("b", "unhealthy", 0)],
                 },
                 Pool {
@@ -212,6 +218,7 @@ mod tests {
                     serving: "fallback".into(),
                     retries: 0,
                     retries_refused: 0,
+                    panic: true,
                     backends: vec![backend("c", "ready", 850)],
                 },
             ],
@@ -224,20 +231,20 @@ pointsman 0.1.0, pid 812, up 4m
 LISTENER     PROTO  NAME
 0.0.0.0:443  https  public
 
-POOL    BACKENDS   PLUGIN                         PICKS  FAULTS  FALLBACKS
-cart    1/2 ready  ll 3f9c2a1 (generation 3)  1 234 567       1          2
-static  1/1 ready  none: reject serves                -       -          -
+POOL    BACKENDS          PLUGIN                         PICKS  FAULTS  FALLBACKS
+cart    1/2 ready         ll 3f9c2a1 (generation 3)  1 234 567       1          2
+static  1/1 ready, panic  none: reject serves                -       -          -
 
-BACKEND   ADDRESS        STATE      IN FLIGHT  REQUESTS  FAILED  LATENCY  LAST CHECK
-cart/a    10.0.0.1:8080  ready              2    12 345       0    1.9ms  connected in 1 ms
-cart/b    10.0.0.1:8080  unhealthy          2    12 345       0        -  connection refused
-static/c  10.0.0.1:8080  ready              2    12 345       0    850µs  connected in 1 ms
+BACKEND   ADDRESS        STATE      SINCE  IN FLIGHT  REQUESTS  FAILED  LATENCY  WHY
+cart/a    10.0.0.1:8080  ready         4m          2    12 345       0    1.9ms  connected in 1 ms
+cart/b    10.0.0.1:8080  unhealthy     4m          2    12 345       0        -  connection refused
+static/c  10.0.0.1:8080  ready         4m          2    12 345       0    850µs  connected in 1 ms
 
 error[PM0301] plugin ll: plugins/ll.wasm is a core module, not a component
   = Rust: build with --target wasm32-wasip2
   = still serving 3f9c2a1
 ";
-        assert_eq!(screen(&status), expected);
+        assert_eq!(screen(&status, Duration::from_secs(1_000_250)), expected);
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! What the keys mean together: defaults, references between tables, names that must differ. Collects all problems.
 
+mod health;
+
 use super::{
     file,
     model::{
         AccessLog, Backend, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER, DEFAULT_MODE,
-        FilterUse, Health, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server,
+        Eject, FilterUse, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server,
         SourceLimit, Tls,
     },
     place::default_admin,
     read::{At, Reader},
-    shapes::{List, LongTime, OneOrMany, Size, Text, Time},
+    shapes::{List, LongTime, OneOrMany, Size, Text, Tiers, Time},
     units,
 };
 use crate::net::Address;
@@ -158,6 +160,8 @@ fn pools(
 }
 
 fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) -> Pool {
+    // There is one kind of tiers yet, and it is what holds.
+    let _: Option<At<Tiers>> = pool.tiers;
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
     Pool {
         spot: Some(reader.spot(spot.unwrap_or(&name.span))),
@@ -166,7 +170,10 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         settings: pool.settings.map_or_else(|| "{}".into(), |at| at.it.0),
         fallback: pool.fallback.map(|at| at.it).unwrap_or_default(),
         hash: pool.hash.map(|at| at.it),
-        health: pool.health.map(|at| health(at.it, reader)).unwrap_or_default(),
+        health: pool.health.map(|at| health::health(at.it, reader)).unwrap_or_default(),
+        eject: pool.eject.map_or_else(|| Some(Eject::default()), |at| health::eject(at.it, reader)),
+        panic: pool.panic.and_then(|at| at.it.0),
+        slow_start: health::slow_start(pool.slow_start, reader),
         timeout: pool.timeout.map(|at| pool_timeout(&at.it.0)).unwrap_or_default(),
         retry: pool.retry.map(|at| retry(&at.it, reader)).unwrap_or_default(),
         name: name.it,
@@ -194,14 +201,6 @@ fn backends(pool: &str, written: Vec<At<file::Backend>>, base: &Path, reader: &m
         });
     }
     backends
-}
-
-fn health(health: file::Health, reader: &mut Reader) -> Health {
-    let default = Health::default();
-    Health {
-        path: health.path.map(|at| at.it.0),
-        interval: time_within(&health.interval, "interval", HEALTH_INTERVAL, reader).unwrap_or(default.interval),
-    }
 }
 
 fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {

@@ -6,8 +6,9 @@ use super::{
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, HealthPath, HostPattern, Integer, List, ListenAddress, LongTime, Mode, Named,
-        OneOrMany, PathPrefix, Percent, PluginName, Rate, Redirect, Settings, Size, Text, Texts, Time, Timeouts, Total,
+        BackendAddress, Backends, Ejection, HealthPath, HostPattern, Integer, IntegerOrOff, List, ListenAddress,
+        LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, Settings,
+        Size, Statuses, Text, Texts, Tiers, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -144,6 +145,14 @@ table! {
             hash: HashKey,
             /// How backends are checked.
             health: Health,
+            /// When a backend is taken out for what its requests tell. `false`: never.
+            eject: Ejection,
+            /// When fewer than this share of the backends are ready, health is not asked any more: all of them get requests.
+            panic: PercentOrOff = "off",
+            /// Who chooses between tiers: the host offers the balancer as much of them as is needed.
+            tiers: Tiers = "host",
+            /// How long a backend that became ready takes to its full share of the work.
+            slow_start: Total = "off",
             /// Limits of one request. A single duration is the limit of `head`.
             timeout: Timeouts,
             /// What is sent once more when its answer was lost.
@@ -179,10 +188,44 @@ table! {
     "health" Health {
         required {}
         optional {
-            /// `GET` this path and expect 200 to 399. Absent: a TCP connect is enough.
+            /// `GET` this path. Absent: a TCP connect is enough.
             path: HealthPath,
-            /// Between two checks of a backend.
+            /// What the answer's status may be.
+            status: Statuses = "200-399",
+            /// A text that the first 64 KiB of the answer's body must have.
+            body: Text,
+            /// Between two checks of a backend. While it is down it is checked every 250 ms, if that is shorter.
             interval: Time = "1s",
+            /// For one check, from the connect on.
+            timeout: Time = "1s",
+            /// Successes in a row that bring a backend back.
+            rise: Integer<1, 1000> = 1,
+            /// Failures in a row that take a backend out.
+            fall: Integer<1, 1000> = 2,
+        }
+    }
+}
+
+table! {
+    /// When a backend is taken out for what its requests tell.
+    "eject" Eject {
+        required {}
+        optional {
+            /// So many requests in a row that it took and did not answer, or answered with 502, 503 or 504.
+            failures: IntegerOrOff<1, 100000> = 5,
+            /// So long without a byte while requests wait and others of the pool answer.
+            stall: Total = "500ms",
+            /// When far fewer of its requests succeed than the pool's on average: with five backends and a hundred
+            /// requests to each in ten seconds.
+            success_rate: bool = true,
+            /// When its answers take so many times as long as the pool's median.
+            latency: IntegerOrOff<2, 1000> = "off",
+            /// How long it is out the first time; the second time twice as long, and so on.
+            time: Time = "10s",
+            /// The longest it is out.
+            time_most: Time = "5m",
+            /// The largest share of the pool that may be out for this.
+            share: Percent = "50%",
         }
     }
 }

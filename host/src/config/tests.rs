@@ -160,6 +160,18 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
     let app = &other.backends[1];
     assert_eq!((&app.address, app.name.as_str()), (&in_directory("app.sock"), "unix:app.sock"));
+    let model::HealthCheck::Get(asked) = &two.health.check else { panic!("a path") };
+    assert_eq!((asked.path.as_str(), asked.body.as_deref()), ("/healthz?full=1", Some("ok")));
+    assert_eq!(asked.status, [200..=200, 204..=204, 300..=399]);
+    assert_eq!((two.health.rise, two.health.fall, two.health.timeout), (2, 3, Duration::from_secs(2)));
+    let eject = two.eject.as_ref().unwrap();
+    assert_eq!((eject.failures, eject.stall, eject.latency), (None, Some(Duration::from_secs(1)), Some(3)));
+    assert_eq!(
+        (eject.success_rate, eject.time, eject.time_most),
+        (false, Duration::from_secs(5), Duration::from_secs(60))
+    );
+    assert_eq!((eject.share, two.panic, two.slow_start), (30, Some(40), Some(Duration::from_secs(30))));
+    assert_eq!((&other.eject, other.panic, other.slow_start), (&None, None, None));
     let six = &two.backends[2];
     assert_eq!((six.name.as_str(), six.weight, six.priority, six.zone.as_str()), ("six", 0, 1, "b"));
     assert_eq!(six.metadata, [("rack".into(), "7".into()), ("gen".into(), "2".into())], "in the order of the file");
@@ -207,7 +219,7 @@ fn defaults_in_the_schema_are_those_in_force() {
     let pool = "/properties/pool/additionalProperties/properties";
     let spelled_out = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n{}[listen.timeout]\n{}\
-         [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\n{}[pool.app.retry]\n{}\
+         [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\npath = \"/\"\n{}[pool.app.eject]\n{}[pool.app.retry]\n{}\
          [[pool.app.backends]]\naddress = \"10.0.0.1:80\"\n{}\
          [[route]]\npool = \"app\"\n{}[[route.filters]]\nplugin = \"x\"\n{}\
          [plugins]\n{}[plugins.faults]\n{}[server]\n{}",
@@ -216,6 +228,7 @@ fn defaults_in_the_schema_are_those_in_force() {
         table(pool),
         table(&format!("{pool}/timeout/anyOf/1/properties")),
         table(&format!("{pool}/health/properties")),
+        table(&format!("{pool}/eject/anyOf/1/properties")),
         table(&format!("{pool}/retry/properties")),
         table(&format!("{pool}/backends/items/anyOf/1/properties")),
         table("/properties/route/items/properties"),
@@ -224,7 +237,7 @@ fn defaults_in_the_schema_are_those_in_force() {
         table("/properties/plugins/properties/faults/properties"),
         table("/properties/server/properties"),
     );
-    let left_out = with("[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n");
+    let left_out = with("[pool.app.health]\npath = \"/\"\n[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n");
     assert_eq!(without_spots(good(&spelled_out)), without_spots(good(&left_out)), "{spelled_out}");
 }
 
@@ -256,7 +269,7 @@ fn disobeys(schema: &Json, value: &Json) -> Option<String> {
     }
     let number = |key: &str| schema.get(key).and_then(Json::as_i64);
     match (schema.get("type").and_then(Json::as_str), value) {
-        (None, _) | (Some("string"), Json::String(_)) => None,
+        (None, _) | (Some("string"), Json::String(_)) | (Some("boolean"), Json::Bool(_)) => None,
         (Some("integer"), Json::Number(_)) => {
             let inside = (number("minimum")..=number("maximum")).contains(&value.as_i64());
             if inside { None } else { broken("in range") }

@@ -2,7 +2,7 @@
 //! reading is one relaxed load. An average that two workers move at the same moment may lose one of the two samples:
 //! figures steer, they do not account.
 
-use super::micros;
+use super::{micros, silence::Silence};
 use std::{
     sync::{
         Arc,
@@ -17,8 +17,10 @@ use tokio::time::Instant;
 pub enum Outcome {
     /// The head of an answer came, with this status.
     Answered(u16),
-    /// None came, and the backend or the way to it is to blame.
+    /// None came, and the backend is to blame.
     Failed,
+    /// There was no connection: health checks ask the same, and know when it is over.
+    Unreached,
     /// None came, and the backend is not to blame: the client left, or the process drains.
     Abandoned,
 }
@@ -27,15 +29,24 @@ pub enum Outcome {
 #[derive(Debug)]
 #[repr(align(128))] // two cache lines: neighbours' writes, and what the prefetcher pulls along, stay apart
 pub struct BackendFigures {
-    in_flight: AtomicU32,
+    /// All attempts; those that wait for no answer's head any more; those that are over.
+    begun: AtomicU64,
+    told: AtomicU64,
+    over: AtomicU64,
+    /// Attempts whose requests are not sent yet: their bodies are still coming.
+    uploading: AtomicU32,
     latency_us: AtomicU32,
     peak_latency_us: AtomicU32,
     /// Micros since `joined` at which `peak_latency_us` was written.
     peak_written_us: AtomicU64,
     success_permille_x1000: AtomicU32,
     consecutive_failures: AtomicU32,
-    attempts: AtomicU64,
+    lost_in_a_row: AtomicU32,
     failures: AtomicU64,
+    silence: Silence,
+    /// Micros since `joined` at which the slow start began, and how long it takes; 0: it starts at full speed.
+    slow_start_us: AtomicU64,
+    slow_start_length_us: AtomicU64,
     joined: Instant,
 }
 
@@ -43,18 +54,26 @@ pub struct BackendFigures {
 const NEW_SAMPLE_SHIFT: u32 = 4;
 /// In how long the peak comes down to 1/e of itself: Finagle's and Linkerd's default.
 const PEAK_DECAY: Duration = Duration::from_secs(10);
+/// What a backend in slow start gets at first, in thousandths of its share: Envoy's `min_weight_percent`.
+const SLOW_START_LEAST: u64 = 100;
 
 impl Default for BackendFigures {
     fn default() -> Self {
         Self {
-            in_flight: AtomicU32::new(0),
+            begun: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            over: AtomicU64::new(0),
+            uploading: AtomicU32::new(0),
             latency_us: AtomicU32::new(0),
             peak_latency_us: AtomicU32::new(0),
             peak_written_us: AtomicU64::new(0),
             success_permille_x1000: AtomicU32::new(1_000_000),
             consecutive_failures: AtomicU32::new(0),
-            attempts: AtomicU64::new(0),
+            lost_in_a_row: AtomicU32::new(0),
             failures: AtomicU64::new(0),
+            silence: Silence::default(),
+            slow_start_us: AtomicU64::new(0),
+            slow_start_length_us: AtomicU64::new(0),
             joined: Instant::now(),
         }
     }
@@ -63,7 +82,9 @@ impl Default for BackendFigures {
 impl BackendFigures {
     /// Attempts under way.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        // In this order: who is over had begun.
+        let over = self.over.load(Relaxed);
+        u32::try_from(self.begun.load(Relaxed).wrapping_sub(over)).unwrap_or(u32::MAX)
     }
 
     /// Time to first byte, moving average; 0 before the first answer.
@@ -90,6 +111,53 @@ impl BackendFigures {
         self.consecutive_failures.load(Relaxed)
     }
 
+    /// Attempts in a row that say the backend cannot serve: it took the request and gave no answer, or 502, 503 or 504. Any
+    /// other answer ends the row.
+    pub fn lost_in_a_row(&self) -> u32 {
+        self.lost_in_a_row.load(Relaxed)
+    }
+
+    /// Forgets failures in a row: the backend begins anew.
+    pub fn forgive(&self) {
+        self.lost_in_a_row.store(0, Relaxed);
+        self.consecutive_failures.store(0, Relaxed);
+    }
+
+    /// Requests that this backend was asked in full, ever.
+    pub fn asked(&self) -> u64 {
+        let uploading = u64::from(self.uploading.load(Relaxed));
+        self.begun.load(Relaxed).saturating_sub(uploading)
+    }
+
+    /// Those of them that wait for their answers' heads.
+    pub fn waiting(&self) -> u64 {
+        let told = self.told.load(Relaxed);
+        self.asked().saturating_sub(told)
+    }
+
+    /// What is known of its silences.
+    pub fn silence(&self) -> &Silence {
+        &self.silence
+    }
+
+    /// From now on it gets a growing share, for so long.
+    pub fn start_slowly(&self, length: Duration, now: Instant) {
+        self.slow_start_us.store(self.age_us(now), Relaxed);
+        self.slow_start_length_us.store(micros(length), Relaxed);
+    }
+
+    /// Which share of its weight it should get, in thousandths: 1000 but in slow start, where it grows evenly, as
+    /// Envoy's does with aggression 1.
+    pub fn slow_start_permille(&self, now: Instant) -> u32 {
+        let length = self.slow_start_length_us.load(Relaxed);
+        if length == 0 {
+            return 1000;
+        }
+        let passed = self.age_us(now).saturating_sub(self.slow_start_us.load(Relaxed));
+        // At most 1000.
+        (passed.saturating_mul(1000) / length).clamp(SLOW_START_LEAST, 1000) as u32
+    }
+
     /// Since this process knows the backend.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.joined)
@@ -97,7 +165,7 @@ impl BackendFigures {
 
     /// All attempts ever begun.
     pub fn attempts(&self) -> u64 {
-        self.attempts.load(Relaxed)
+        self.begun.load(Relaxed)
     }
 
     /// All attempts that ended without an answer below 500 through the backend's fault.
@@ -112,36 +180,67 @@ impl BackendFigures {
     fn answered_after(&self, took: Duration, now: Instant) {
         let sample = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
         let old = self.latency_us();
-        let new = if old == 0 { sample } else { moved(old, sample) };
+        let new = if old == 0 { sample } else { moved(old, sample, NEW_SAMPLE_SHIFT) };
         if f64::from(sample) >= f64::from(self.peak_latency_us(now)) {
             self.peak_latency_us.store(sample, Relaxed);
             self.peak_written_us.store(self.age_us(now), Relaxed);
         }
         self.latency_us.store(new.max(1), Relaxed);
+        self.silence.answered_after(took);
     }
 
-    fn succeeded(&self, yes: bool) {
-        let sample = if yes { 1_000_000 } else { 0 };
-        let old = self.success_permille_x1000.load(Relaxed);
-        self.success_permille_x1000.store(moved(old, sample), Relaxed);
-        if yes {
-            // Read first: in good times the line is not written again and again.
-            if self.consecutive_failures.load(Relaxed) != 0 {
-                self.consecutive_failures.store(0, Relaxed);
-            }
-        } else {
-            self.consecutive_failures.fetch_add(1, Relaxed);
-            self.failures.fetch_add(1, Relaxed);
+    fn succeeded(&self) {
+        self.success_moves(1_000_000);
+        // Read first: in good times the line is not written again and again. A row of lost ones is one of failures, too.
+        if self.consecutive_failures.load(Relaxed) != 0 {
+            self.forgive();
         }
+    }
+
+    fn failed(&self, failure: Failure) {
+        self.success_moves(0);
+        self.consecutive_failures.fetch_add(1, Relaxed);
+        self.failures.fetch_add(1, Relaxed);
+        match failure {
+            Failure::Lost => {
+                self.lost_in_a_row.fetch_add(1, Relaxed);
+            }
+            Failure::Answer => self.lost_in_a_row.store(0, Relaxed),
+            Failure::Unreached => {}
+        }
+    }
+
+    fn success_moves(&self, sample: u32) {
+        let old = self.success_permille_x1000.load(Relaxed);
+        self.success_permille_x1000.store(moved(old, sample, NEW_SAMPLE_SHIFT), Relaxed);
     }
 }
 
-/// The average after one more sample.
-fn moved(old: u32, sample: u32) -> u32 {
+/// The average after one more sample, whose share is one in `1 << shift`.
+pub(super) fn moved(old: u32, sample: u32, shift: u32) -> u32 {
     if sample >= old {
-        old + ((sample - old) >> NEW_SAMPLE_SHIFT).max(u32::from(sample != old))
+        old + ((sample - old) >> shift).max(u32::from(sample != old))
     } else {
-        old - ((old - sample) >> NEW_SAMPLE_SHIFT).max(1)
+        old - ((old - sample) >> shift).max(1)
+    }
+}
+
+/// What a failed attempt says about its backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// It cannot serve.
+    Lost,
+    /// It serves; the request may be to blame.
+    Answer,
+    /// Nothing: it was not reached.
+    Unreached,
+}
+
+fn failure(status: u16) -> Option<Failure> {
+    match status {
+        502..=504 => Some(Failure::Lost),
+        500.. => Some(Failure::Answer),
+        _ => None,
     }
 }
 
@@ -150,15 +249,20 @@ fn moved(old: u32, sample: u32) -> u32 {
 pub struct Attempt {
     figures: Arc<BackendFigures>,
     begun: Instant,
+    uploading: bool,
     told: bool,
 }
 
 impl Attempt {
     /// Counts one more in flight.
     pub fn begin(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
-        figures.in_flight.fetch_add(1, Relaxed);
-        figures.attempts.fetch_add(1, Relaxed);
-        Attempt { figures, begun: now, told: false }
+        figures.begun.fetch_add(1, Relaxed);
+        Attempt { figures, begun: now, uploading: false, told: false }
+    }
+
+    /// When it began, or was asked last.
+    pub fn begun(&self) -> Instant {
+        self.begun
     }
 
     /// The backend has what it can answer to only now: its latency counts from here.
@@ -166,25 +270,63 @@ impl Attempt {
         self.begun = now;
     }
 
+    /// The request's body is still coming: nobody waits for the backend before [`Attempt::uploaded`].
+    pub fn uploading(&mut self) {
+        if !std::mem::replace(&mut self.uploading, true) {
+            self.figures.uploading.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// All of the request is sent.
+    pub fn uploaded(&mut self) {
+        if std::mem::take(&mut self.uploading) {
+            self.figures.uploading.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// A byte came from the backend. No clock is read and, in good times, nothing is written.
+    pub fn heard(&self) {
+        self.figures.silence.broken();
+    }
+
+    /// The figures it counts in.
+    pub fn figures(&self) -> &Arc<BackendFigures> {
+        &self.figures
+    }
+
     /// Says how it ended, once; it stays in flight until dropped, for the answer's body is still to come.
     pub fn ended(&mut self, outcome: Outcome, now: Instant) {
-        if std::mem::replace(&mut self.told, true) {
+        if self.told {
             return;
         }
+        self.waits_no_more();
         match outcome {
             Outcome::Answered(status) => {
                 self.figures.answered_after(now.saturating_duration_since(self.begun), now);
-                self.figures.succeeded(status < 500);
+                match failure(status) {
+                    None => self.figures.succeeded(),
+                    Some(failure) => self.figures.failed(failure),
+                }
             }
-            Outcome::Failed => self.figures.succeeded(false),
+            Outcome::Failed => self.figures.failed(Failure::Lost),
+            Outcome::Unreached => self.figures.failed(Failure::Unreached),
             Outcome::Abandoned => {}
         }
+    }
+
+    fn waits_no_more(&mut self) {
+        self.uploaded();
+        self.told = true;
+        self.figures.told.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.figures.in_flight.fetch_sub(1, Relaxed);
+        if !self.told {
+            self.waits_no_more();
+        }
+        self.figures.over.fetch_add(1, Relaxed);
     }
 }
 
@@ -220,12 +362,45 @@ mod tests {
     fn failures_in_a_row_are_counted_and_forgiven_by_one_answer() {
         let figures = BackendFigures::default();
         for _ in 0..3 {
-            figures.succeeded(false);
+            figures.failed(Failure::Lost);
         }
         assert_eq!(figures.consecutive_failures(), 3);
         assert!(figures.success_permille() < 850);
-        figures.succeeded(true);
+        assert_eq!(figures.lost_in_a_row(), 3);
+        figures.failed(Failure::Unreached);
+        assert_eq!(figures.lost_in_a_row(), 3);
+        figures.failed(Failure::Answer);
+        assert_eq!((figures.consecutive_failures(), figures.lost_in_a_row()), (5, 0), "it can serve");
+        figures.succeeded();
         assert_eq!(figures.consecutive_failures(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_request_that_was_sent_waits() {
+        let figures = Arc::new(BackendFigures::default());
+        let now = Instant::now();
+        let mut attempts = [(); 3].map(|()| Attempt::begin(figures.clone(), now));
+        attempts[0].uploading();
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (2, 2, 3));
+        attempts[0].uploaded();
+        assert_eq!((figures.asked(), figures.waiting()), (3, 3));
+        attempts[1].ended(Outcome::Answered(200), now);
+        attempts[2].uploading();
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (2, 1, 3));
+        drop(attempts);
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (3, 0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_start_begins_with_a_tenth_and_grows_evenly() {
+        let figures = BackendFigures::default();
+        assert_eq!(figures.slow_start_permille(Instant::now()), 1000);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        figures.start_slowly(Duration::from_secs(30), Instant::now());
+        for (seconds, permille) in [(0, 100), (1, 100), (14, 500), (14, 966), (60, 1000)] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(figures.slow_start_permille(Instant::now()), permille);
+        }
     }
 
     #[test]
@@ -233,7 +408,7 @@ mod tests {
         for start in [0_u32, 2_000] {
             let mut value = start;
             for _ in 0..200 {
-                value = moved(value, 1_000);
+                value = moved(value, 1_000, NEW_SAMPLE_SHIFT);
             }
             assert_eq!(value, 1_000, "from {start}");
         }

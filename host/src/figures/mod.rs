@@ -6,6 +6,7 @@ mod count;
 mod histogram;
 mod listener;
 mod pool;
+mod silence;
 mod standing;
 
 pub use backend::{Attempt, BackendFigures, Outcome};
@@ -13,6 +14,7 @@ pub use count::{Classes, Count, PerWorker};
 pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};
 pub use pool::{Failure, PoolCounts, PoolFigures};
+pub use silence::{Silence, Told};
 pub use standing::Standing;
 
 use std::{

@@ -58,6 +58,8 @@ pub enum Failure {
     Closed,
     /// The answer's head did not come in time.
     HeadTimeout,
+    /// The backend hangs, as others of its requests tell.
+    Stalled,
     /// The backend took no byte of the request.
     SendTimeout,
     /// What came is no answer.
@@ -68,11 +70,12 @@ pub enum Failure {
 
 impl Failure {
     /// Each at the place of its number.
-    pub const ALL: [Failure; 7] = [
+    pub const ALL: [Failure; 8] = [
         Failure::Connect,
         Failure::ConnectTimeout,
         Failure::Closed,
         Failure::HeadTimeout,
+        Failure::Stalled,
         Failure::SendTimeout,
         Failure::BadAnswer,
         Failure::Client,
@@ -85,6 +88,7 @@ impl Failure {
             Failure::ConnectTimeout => "connect-timeout",
             Failure::Closed => "closed",
             Failure::HeadTimeout => "head-timeout",
+            Failure::Stalled => "stalled",
             Failure::SendTimeout => "send-timeout",
             Failure::BadAnswer => "bad-answer",
             Failure::Client => "client",

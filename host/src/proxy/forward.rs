@@ -109,6 +109,7 @@ impl Sender<'_> {
         let connections = self.worker.connections();
         let now = Instant::now();
         let limits = self.retries.limits(now);
+        let limits = Limits { stall: limits.stall.filter(|_| self.replay.stays_whole()), ..limits };
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
         let connection = match connections.checkout(backend, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => connection,
@@ -152,5 +153,5 @@ impl Sender<'_> {
 
 /// Whose fault it is that there is no connection.
 fn blame(error: &upstream::Error) -> Outcome {
-    if error.is_ours() { Outcome::Abandoned } else { Outcome::Failed }
+    if error.is_ours() { Outcome::Abandoned } else { Outcome::Unreached }
 }

@@ -75,6 +75,18 @@ impl Replay {
         }
     }
 
+    /// Whether it is known already that it can be had again when all of it has come.
+    pub(super) fn stays_whole(&self) -> bool {
+        match self {
+            Replay::Nothing | Replay::Upgrade(_) | Replay::Whole(_) => true,
+            Replay::Tape(tape) => {
+                let tape = tape.borrow();
+                tape.is_whole
+                    && (tape.has_ended || tape.body.size_hint().exact().is_some_and(|n| n <= tape.room as u64))
+            }
+        }
+    }
+
     /// The body from its beginning, if that [is whole](Replay::is_whole); whoever had it before has let go of it.
     pub(super) fn play(&self) -> Body {
         match self {

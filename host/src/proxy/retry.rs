@@ -6,7 +6,7 @@ use crate::{
     config::model::{self, PoolTimeout},
     figures::PoolCounts,
     rng::Rng,
-    upstream::{ExchangeError, Limits, Pool, Retry},
+    upstream::{ErrorKind, ExchangeError, Limits, Pool, Retry},
 };
 use http::Method;
 use std::time::Duration;
@@ -32,6 +32,7 @@ impl<'a> Retries<'a> {
             idle: pool.timeout.idle,
             end: pool.timeout.total.map(|total| now + total),
             tunnel: pool.timeout.tunnel,
+            stall: None,
         };
         Retries { pool, is_idempotent: method.is_idempotent(), limits, sent: 0 }
     }
@@ -39,7 +40,13 @@ impl<'a> Retries<'a> {
     /// How long the attempt may take that begins now.
     pub(super) fn limits(&self, now: Instant) -> Limits {
         let head = self.pool.timeout.per_try.map_or(self.limits.head, |most| self.limits.head.min(now + most));
-        Limits { head, ..self.limits }
+        Limits { head, stall: self.stall(now), ..self.limits }
+    }
+
+    /// From when on a stall of its backend sends the request elsewhere; none: it may not be sent again.
+    fn stall(&self, now: Instant) -> Option<Instant> {
+        let after = self.pool.eject.as_ref()?.stall?;
+        (self.is_idempotent && self.sent < self.pool.retry.most).then(|| now + after)
     }
 
     /// The pool's limits; a connect has no more time than the attempt.
@@ -52,7 +59,9 @@ impl<'a> Retries<'a> {
     /// Whether a kept connection that was lost is replaced by a new one to the same backend. It says nothing about the
     /// backend, so the first time that costs no retry: a backend that is dying loses both.
     pub(super) fn may_reconnect(&self, lost: &ExchangeError) -> bool {
-        lost.reused && self.sent == 0 && self.may_repeat(lost, Instant::now())
+        // One that stands and is silent did not die of age.
+        let died = matches!(lost.error.kind, ErrorKind::Closed | ErrorKind::Broken(_));
+        died && lost.reused && self.sent == 0 && self.may_repeat(lost, Instant::now())
     }
 
     /// Whether another backend is asked after this, and after which pause. Counts it.
@@ -103,11 +112,7 @@ fn pause(retry: &model::Retry, number: u32, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        config::model::Backend,
-        figures::Figures,
-        upstream::{Error, ErrorKind},
-    };
+    use crate::{config::model::Backend, figures::Figures, upstream::Error};
     use std::{io, net::SocketAddr, sync::Arc};
     use tokio::time::advance;
 

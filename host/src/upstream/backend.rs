@@ -1,13 +1,17 @@
 //! One address of a pool: who it is, and how it stands now.
 
+use super::{condition::Condition, lineup::Single};
 use crate::{
     config::model,
     figures::{BackendFigures, Figures, Standing},
     net::Address,
 };
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU8, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
+    },
+    time::SystemTime,
 };
 use xxhash_rust::xxh64::xxh64;
 
@@ -22,8 +26,6 @@ pub struct Backend {
     pub name: Arc<str>,
     /// Where it listens.
     pub address: Address,
-    /// 0 takes no new work.
-    pub weight: u32,
     /// Tier, 0 first.
     pub priority: u32,
     /// Empty when none was configured.
@@ -32,8 +34,22 @@ pub struct Backend {
     pub metadata: Arc<[(String, String)]>,
     /// Live figures; they outlive this record.
     pub figures: Arc<BackendFigures>,
+    weight: AtomicU32,
     standing: AtomicU8,
-    last_check: Mutex<String>,
+    condition: Mutex<Condition>,
+}
+
+/// How a backend stands, for people.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Among the others.
+    pub standing: Standing,
+    /// Why.
+    pub why: String,
+    /// Since when.
+    pub since: SystemTime,
+    /// What the last health check said.
+    pub last_check: String,
 }
 
 /// A backend's stable id: a pure function of the pool's name and the backend's, so every worker, process and restart
@@ -51,13 +67,13 @@ impl Backend {
             index,
             name: config.name.as_str().into(),
             address: config.address.clone(),
-            weight: config.weight,
+            weight: AtomicU32::new(config.weight),
             priority: config.priority,
             zone: config.zone.as_str().into(),
             metadata: config.metadata.clone().into(),
             figures: figures.of(id),
             standing: AtomicU8::new(Standing::Warming as u8),
-            last_check: Mutex::new("not checked yet".into()),
+            condition: Mutex::default(),
         }
     }
 
@@ -71,14 +87,48 @@ impl Backend {
         self.standing() == Standing::Ready
     }
 
-    /// What the last health check said, for people.
-    pub fn last_check(&self) -> String {
-        self.last_check.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Its share of the work; 0 takes no new work. As configured, until an operator says otherwise.
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
     }
 
-    /// Sets the standing and says why; true when it changed. Off the request path only.
-    pub(super) fn stands(&self, standing: Standing, why: String) -> bool {
-        *self.last_check.lock().unwrap_or_else(PoisonError::into_inner) = why;
-        self.standing.swap(standing as u8, Relaxed) != standing as u8
+    /// How it stands, for people.
+    pub fn account(&self) -> Account {
+        let standing = self.standing();
+        self.with_condition(|condition| {
+            let known = condition.why();
+            let why = match (standing, condition.standing()) {
+                (Standing::Standby, _) => "earlier tiers carry the load".into(),
+                (Standing::Ready, alone) if alone != Standing::Ready => {
+                    format!("{}, but so few are ready that all get requests: {known}", alone.as_str())
+                }
+                _ => known.to_owned(),
+            };
+            Account { standing, why, since: condition.since(), last_check: condition.said().into() }
+        })
+    }
+
+    /// How it would stand if it were for this backend alone, and what it weighs.
+    pub(super) fn alone(&self) -> Single {
+        let standing = self.with_condition(|condition| condition.standing());
+        Single { standing, weight: self.weight(), priority: self.priority }
+    }
+
+    /// What is known of it. Off the request path only.
+    pub(super) fn with_condition<R>(&self, with: impl FnOnce(&mut Condition) -> R) -> R {
+        with(&mut self.condition.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn weigh(&self, weight: u32) {
+        self.weight.store(weight, Relaxed);
+    }
+
+    /// Sets the standing; true when it changed.
+    pub(super) fn stands(&self, standing: Standing) -> bool {
+        let changed = self.standing.swap(standing as u8, Relaxed) != standing as u8;
+        if changed {
+            self.with_condition(Condition::stands_anew);
+        }
+        changed
     }
 }

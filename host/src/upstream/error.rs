@@ -36,6 +36,9 @@ pub enum ErrorKind {
     /// No answer in time: the backend hangs, or is overloaded.
     #[error("no answer from the backend in time")]
     HeadTimeout,
+    /// No byte came, for this request or another, while other backends answered: it hangs.
+    #[error("the backend stalled")]
+    Stalled,
     /// The backend stopped taking the request's body.
     #[error("the backend took no byte of the request for {0:?}")]
     SendTimeout(Duration),
@@ -74,7 +77,7 @@ impl Error {
             ErrorKind::Connect(_) | ErrorKind::ConnectTimeout(_) => Retry::Unsent,
             ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
             // After a timeout there may be time for another attempt, where each has its own.
-            ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::HeadTimeout => Retry::Idempotent,
+            ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::HeadTimeout | ErrorKind::Stalled => Retry::Idempotent,
             // The answer would be bad again, or there is nobody left to answer.
             ErrorKind::SendTimeout(_)
             | ErrorKind::BadAnswer(_)
@@ -90,6 +93,7 @@ impl Error {
             ErrorKind::ConnectTimeout(_) => Failure::ConnectTimeout,
             ErrorKind::Closed | ErrorKind::Broken(_) => Failure::Closed,
             ErrorKind::HeadTimeout => Failure::HeadTimeout,
+            ErrorKind::Stalled => Failure::Stalled,
             ErrorKind::SendTimeout(_) => Failure::SendTimeout,
             ErrorKind::BadAnswer(_) => Failure::BadAnswer,
             ErrorKind::RequestBody(_) | ErrorKind::RequestTimeout(_) => Failure::Client,
@@ -111,7 +115,10 @@ impl Error {
 
     /// Whether waiting too long for the backend was the cause.
     pub fn is_timeout(&self) -> bool {
-        matches!(self.kind, ErrorKind::ConnectTimeout(_) | ErrorKind::HeadTimeout | ErrorKind::SendTimeout(_))
+        matches!(
+            self.kind,
+            ErrorKind::ConnectTimeout(_) | ErrorKind::HeadTimeout | ErrorKind::Stalled | ErrorKind::SendTimeout(_)
+        )
     }
 }
 

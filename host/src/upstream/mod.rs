@@ -2,16 +2,20 @@
 
 mod backend;
 mod budget;
+mod condition;
 mod conn_cache;
 mod connect;
+mod eject;
 mod error;
 mod h1;
 pub mod health;
+mod lineup;
 mod pool;
 #[cfg(test)]
 mod tests;
+mod ward;
 
-pub use backend::{Backend, backend_id};
+pub use backend::{Account, Backend, backend_id};
 pub use conn_cache::Connections;
 pub use error::{Error, ErrorKind, ExchangeError, Retry};
 pub use h1::{Connection, Limits, Outgoing, read_answers};

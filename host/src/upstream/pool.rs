@@ -1,13 +1,22 @@
-//! A named group of backends, with a number that grows whenever a backend's standing changes.
+//! A named group of backends, with a number that grows whenever who may be chosen changes. All that is found out about a
+//! backend comes together here, whoever found it out: its standing follows from all of it.
 
-use super::{Backend, budget::Budget};
+use super::{
+    Backend,
+    budget::Budget,
+    condition::{Cause, Condition},
+    ward::Ward,
+};
 use crate::{
     config::model,
     figures::{Figures, PoolFigures, Standing},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -22,6 +31,8 @@ pub struct Pool {
     pub hash: Option<model::HashKey>,
     /// How backends are checked.
     pub health: model::Health,
+    /// When one is taken out for what its requests tell; none: never.
+    pub eject: Option<model::Eject>,
     /// Limits of one request.
     pub timeout: model::PoolTimeout,
     /// Who chooses while the plugin cannot.
@@ -31,26 +42,41 @@ pub struct Pool {
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
     budget: Budget,
+    /// Below which share of ready backends all are offered, in per cent.
+    panic: Option<u32>,
+    /// How long a backend that became ready takes to its full share.
+    slow_start: Option<Duration>,
+    /// One tier and no panic: how a backend stands is its own affair.
+    each_alone: bool,
+    ward: Mutex<Ward>,
     version: AtomicU64,
 }
 
 impl Pool {
-    /// All backends warming; health checks or [`Pool::stands`] make them ready.
+    /// All backends warming; health checks make them ready.
     pub fn new(config: &model::Pool, figures: &Figures) -> Arc<Pool> {
         let backends = config.backends.iter().enumerate();
         let backends: Vec<_> =
             backends.map(|(index, b)| Arc::new(Backend::new(&config.name, index, b, figures))).collect();
+        if let Some(stall) = config.eject.as_ref().and_then(|eject| eject.stall) {
+            backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
+        }
         Arc::new(Pool {
             budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
             retry: config.retry,
             name: config.name.as_str().into(),
-            backends,
             hash: config.hash.clone(),
             health: config.health.clone(),
+            eject: config.eject.clone(),
             timeout: config.timeout,
             fallback: config.fallback,
             figures: figures.pool(&config.name),
+            panic: config.panic,
+            slow_start: config.slow_start,
+            each_alone: config.panic.is_none() && backends.iter().all(|b| b.priority == backends[0].priority),
+            ward: Mutex::new(Ward::new(backends.len())),
             version: AtomicU64::new(1),
+            backends,
         })
     }
 
@@ -64,17 +90,133 @@ impl Pool {
         self.budget.pay(attempts(&self.backends), now)
     }
 
-    /// Sets a backend's standing and says why; true when it changed.
-    pub fn stands(&self, backend: &Backend, standing: Standing, why: impl Into<String>) -> bool {
-        let changed = backend.stands(standing, why.into());
-        if changed {
+    /// Whether so few backends are ready that all are offered.
+    pub fn is_panic(&self) -> bool {
+        self.ward().is_panic()
+    }
+
+    /// Whether a backend gets less than its share after it became ready.
+    pub fn starts_slowly(&self) -> bool {
+        self.slow_start.is_some()
+    }
+
+    /// The backend of this name.
+    pub fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backends.iter().find(|backend| *backend.name == *name)
+    }
+
+    /// It takes no new work until [`Pool::undrain`].
+    pub fn drain(&self, backend: &Backend) {
+        self.learn(backend, Speed::Slow, |condition| condition.drain(true));
+    }
+
+    /// It takes new work again, as far as it is well; an ejection ends.
+    pub fn undrain(&self, backend: &Backend) {
+        self.learn(backend, Speed::Slow, |condition| {
+            condition.drain(false);
+            condition.eject(None);
+        });
+    }
+
+    /// It has this weight from now on.
+    pub fn weigh(&self, backend: &Backend, weight: u32) {
+        let mut ward = self.ward();
+        backend.weigh(weight);
+        self.settle(&mut ward, backend);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The first check of a start succeeded: all begin at the same time, so nobody slowly.
+    pub(super) fn begins_well(&self, backend: &Backend, said: String) {
+        self.learn(backend, Speed::Full, |condition| condition.well(said));
+    }
+
+    /// Checks succeeded.
+    pub(super) fn is_well(&self, backend: &Backend, said: String) {
+        self.learn(backend, Speed::Slow, |condition| condition.well(said));
+    }
+
+    /// Checks failed.
+    pub(super) fn is_ill(&self, backend: &Backend, cause: Cause, said: String) {
+        self.learn(backend, Speed::Slow, |condition| condition.ill(cause, said));
+    }
+
+    /// A check decided nothing.
+    pub(super) fn says(&self, backend: &Backend, said: String) {
+        backend.with_condition(|condition| condition.says(said));
+    }
+
+    /// Takes it out for what its requests tell, unless `most` are out for that already, or nobody else is ready; true when
+    /// it went.
+    pub(super) fn eject(&self, backend: &Backend, most: usize, why: String) -> bool {
+        let others = self.backends.iter().any(|b| b.index != backend.index && b.is_ready());
+        let may = others && self.ward().ejected() < most;
+        if may {
+            self.learn(backend, Speed::Slow, |condition| condition.eject(Some(why)));
+        }
+        may
+    }
+
+    /// Ends its ejection.
+    pub(super) fn readmit(&self, backend: &Backend) {
+        self.learn(backend, Speed::Slow, |condition| condition.eject(None));
+    }
+
+    /// Has it stand so, by what must be known for that.
+    #[cfg(test)]
+    pub(crate) fn stands(&self, backend: &Backend, standing: Standing, why: &str) {
+        self.learn(backend, Speed::Full, |condition| {
+            condition.drain(standing == Standing::Draining);
+            match standing {
+                Standing::Ready | Standing::Draining => condition.well(why.into()),
+                _ => condition.ill(Cause::Refused, why.into()),
+            }
+        });
+    }
+
+    /// Something is known now that was not before. Nothing is settled anew when it changes nothing.
+    fn learn(&self, backend: &Backend, speed: Speed, change: impl FnOnce(&mut Condition)) {
+        let mut ward = self.ward();
+        let (before, now) = backend.with_condition(|condition| {
+            let before = (condition.standing(), condition.cause());
+            change(condition);
+            (before, (condition.standing(), condition.cause()))
+        });
+        if before == now {
+            return;
+        }
+        if let (Some(length), Speed::Slow, Standing::Ready) = (self.slow_start, speed, now.0) {
+            backend.figures.start_slowly(length, Instant::now());
+        }
+        if self.settle(&mut ward, backend) {
             self.version.fetch_add(1, Ordering::Release);
         }
-        changed
+        ward.tell(&self.name, backend);
+    }
+
+    /// Standings follow from what is known; true when one changed.
+    fn settle(&self, ward: &mut Ward, changed: &Backend) -> bool {
+        if self.each_alone {
+            return changed.stands(changed.alone().standing);
+        }
+        ward.settle(&self.name, &self.backends, self.panic)
+    }
+
+    fn ward(&self) -> MutexGuard<'_, Ward> {
+        self.ward.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// All that were ever begun.
 fn attempts(backends: &[Arc<Backend>]) -> u64 {
     backends.iter().map(|backend| backend.figures.attempts()).sum()
+}
+
+/// How a backend that became ready begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speed {
+    /// With its whole share.
+    Full,
+    /// With a growing one, if the pool has it so.
+    Slow,
 }

@@ -1,12 +1,14 @@
 //! What single values look like, a trait's implementation each: how it is read, what stands behind "expected", its schema.
 
 mod address;
+mod health;
 mod many;
 mod number;
 mod request;
 mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress};
+pub(super) use health::{Ejection, IntegerOrOff, PercentOrOff, Statuses, Tiers};
 pub(super) use many::{Backends, List, Named, OneOrMany, Timeouts};
 pub(super) use number::{Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
 pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect};

@@ -98,7 +98,7 @@ fn poll_piece(exchange: &mut Exchange, decoder: &mut Decoder, cx: &mut Context<'
         }
         match exchange.link.poll_read(cx) {
             Poll::Ready(Ok(0)) => return Poll::Ready(closed(decoder)),
-            Poll::Ready(Ok(_)) => exchange.moved(),
+            Poll::Ready(Ok(_)) => exchange.heard(),
             Poll::Ready(Err(error)) => {
                 return Poll::Ready(Err(upstream(format!("the connection to the backend broke: {error}"))));
             }

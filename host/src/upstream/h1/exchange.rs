@@ -11,7 +11,7 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    figures::{Attempt, Outcome},
+    figures::{Attempt, Outcome, Told},
     net::{Body, BodyError, Headers, Response, Side, Tunnel, h1::BadMessage},
     upstream::{
         conn_cache::Connections,
@@ -38,6 +38,8 @@ pub(super) struct Exchange {
     patience: Option<Duration>,
     /// When both bodies have been still for too long; none: something moved since this was set.
     still_until: Option<Instant>,
+    /// Hears of a stall; none: nobody has waited long enough.
+    stall: Option<Told>,
     head: HeadReader,
     answered: bool,
 }
@@ -55,7 +57,7 @@ impl Exchange {
         connection: Connection,
         request: Outgoing<'_>,
         body: Body,
-        attempt: Attempt,
+        mut attempt: Attempt,
         limits: Limits,
     ) -> Exchange {
         let Connection { mut link, home } = connection;
@@ -67,6 +69,9 @@ impl Exchange {
             head.may_switch_to(protocols.clone());
         }
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
+        if has_body {
+            attempt.uploading();
+        }
         Exchange {
             link,
             home,
@@ -75,6 +80,7 @@ impl Exchange {
             patience: has_body.then(|| limits.head.saturating_duration_since(Instant::now())),
             limits,
             still_until: None,
+            stall: None,
             head,
             answered: false,
         }
@@ -86,7 +92,10 @@ impl Exchange {
         while let Poll::Ready(read) = self.link.poll_read(cx) {
             match read {
                 Ok(0) => return Poll::Ready(Err(ErrorKind::Closed)),
-                Ok(_) => self.answered = true,
+                Ok(_) => {
+                    self.answered = true;
+                    self.attempt.heard();
+                }
                 Err(error) => return Poll::Ready(Err(ErrorKind::Broken(error))),
             }
             if let Some(head) = self.head.take(&mut self.link.inbox.bytes).map_err(ErrorKind::BadAnswer)? {
@@ -97,14 +106,37 @@ impl Exchange {
             }
         }
         if !self.upload.is_under_way() {
-            ready!(self.poll_until(cx, self.limits.head));
-            return Poll::Ready(Err(ErrorKind::HeadTimeout));
+            return self.poll_patience(cx).map(Err);
         }
         Poll::Ready(Err(match ready!(self.poll_still(cx)) {
             Overdue::Limit => ErrorKind::HeadTimeout,
             Overdue::Idle if self.upload.starved => ErrorKind::RequestTimeout(self.limits.idle),
             Overdue::Idle => ErrorKind::SendTimeout(self.limits.idle),
         }))
+    }
+
+    /// Ready when there is no use in waiting for the head any longer: its time is up, or the backend has stalled and another
+    /// one may be asked. Only who has waited for long listens for a stall, so that it costs the others nothing.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<ErrorKind> {
+        let stall = self.limits.stall.filter(|_| !self.answered);
+        if let Some(from) = stall.filter(|from| *from < self.limits.head) {
+            if self.stall.is_none() {
+                ready!(self.poll_until(cx, from));
+            }
+            loop {
+                let silence = self.attempt.figures().silence();
+                let told = self.stall.get_or_insert_with(|| silence.told());
+                if silence.is_stalled() {
+                    return Poll::Ready(ErrorKind::Stalled);
+                }
+                if told.as_mut().poll(cx).is_pending() {
+                    break;
+                }
+                self.stall = None;
+            }
+        }
+        ready!(self.poll_until(cx, self.limits.head));
+        Poll::Ready(ErrorKind::HeadTimeout)
     }
 
     /// Sends what can be sent. An error is the client's.
@@ -124,6 +156,7 @@ impl Exchange {
                 self.attempt.asked(now);
             }
             if !self.upload.is_under_way() {
+                self.attempt.uploaded();
                 self.limits.head = self.limits.head.max(now + patience);
             }
         }
@@ -133,6 +166,12 @@ impl Exchange {
     /// Something of a body moved.
     pub(super) fn moved(&mut self) {
         self.still_until = None;
+    }
+
+    /// Something came from the backend.
+    pub(super) fn heard(&mut self) {
+        self.attempt.heard();
+        self.moved();
     }
 
     /// Ready when no byte of a body has moved for too long. Only while nothing can be done but wait: time that passes

@@ -52,6 +52,8 @@ pub struct Limits {
     pub end: Option<Instant>,
     /// Without a byte of a tunnel in either direction.
     pub tunnel: Duration,
+    /// From when on a stall of the backend ends the wait for the head; none: never, for the request cannot be repeated.
+    pub stall: Option<Instant>,
 }
 
 /// A connection to a backend, for one exchange.

@@ -1,29 +1,26 @@
-//! Active health checks, on the side runtime: a backend goes out after [`FAILURES_OUT`] failed checks in a row and comes
-//! back with the first that succeeds. How many checks run at once is bounded for the whole process, and each pool has its
-//! own share of that: one whose backends are all lost in a black hole holds nobody else up.
+//! Who looks after a pool's backends, on the side runtime: active checks, and the ejection of those whose requests fail.
+//! By checks a backend goes out after `health.fall` failures in a row and comes back after `health.rise` successes. How many
+//! checks run at once is bounded for the whole process, and each pool has its own share of that: one whose backends are all
+//! lost in a black hole holds nobody else up.
 
 mod check;
-mod ward;
+mod get;
 
-use super::{Backend, Pool};
+use super::{Backend, Pool, eject};
 use crate::{
     drain::Live,
-    figures::Standing,
     rng::{Rng, mix},
 };
-use check::{Cause, Ill, check};
+use check::{Failed, check};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
     time::{sleep, timeout},
 };
-use ward::Ward;
 
-/// Failed checks in a row after which a backend that was ready is out.
-const FAILURES_OUT: u32 = 2;
-/// Between two checks of a backend whose last one failed, unless the pool's interval is shorter.
-const INTERVAL_AFTER_FAILURE: Duration = Duration::from_millis(250);
+/// Between two checks of a backend whose last one failed, or that is out, unless the pool's interval is shorter.
+const INTERVAL_WHILE_DOWN: Duration = Duration::from_millis(250);
 /// Checks at the same time in the whole process: ten thousand backends must not mean ten thousand sockets. With more pools
 /// than this, each has one.
 const CHECKS_MOST: usize = 256;
@@ -45,10 +42,10 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
             let (pool, backend, turns) = (pool.clone(), backend.clone(), turns.clone());
             checks.spawn(async move {
                 match look_at(&pool, &backend, &turns).await {
-                    Ok(said) => pool.stands(&backend, Standing::Ready, said),
-                    Err(ill) if ill.cause == Cause::Ours => pool.stands(&backend, backend.standing(), ill.said),
-                    Err(ill) => pool.stands(&backend, Standing::Unhealthy, ill.said),
-                };
+                    Ok(said) => pool.begins_well(&backend, said),
+                    Err(Failed::Ill(cause, said)) => pool.is_ill(&backend, cause, said),
+                    Err(Failed::Undecided(said)) => pool.says(&backend, said),
+                }
             });
         }
     }
@@ -56,53 +53,72 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
     let _ = timeout(most, async { while checks.join_next().await.is_some() {} }).await;
 }
 
-/// Checks a pool's backends again and again, until the process drains, as many at the same time as its [`share`] is.
-/// Dropping this future stops the checks.
+/// Looks after a pool's backends until the process drains; as many are checked at the same time as its [`share`] is.
+/// Dropping this future stops that.
 pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
-    let ward = Arc::new(Ward::new(pool.clone()));
     let turns = Arc::new(Semaphore::new(share));
     let mut visits = JoinSet::new();
     for backend in &pool.backends {
-        visits.spawn(visit(ward.clone(), backend.clone(), turns.clone()));
+        visits.spawn(visit(pool.clone(), backend.clone(), turns.clone()));
+    }
+    if let Some(how) = &pool.eject {
+        visits.spawn(eject::watch(pool.clone(), how.clone()));
     }
     live.draining().await;
 }
 
-/// Looks after one backend.
-async fn visit(ward: Arc<Ward>, backend: Arc<Backend>, turns: Arc<Semaphore>) {
-    let pool = ward.pool();
+/// Checks one backend again and again.
+async fn visit(pool: Arc<Pool>, backend: Arc<Backend>, turns: Arc<Semaphore>) {
     let mut rng = Rng::new(mix(backend.id) ^ Rng::from_entropy().bits());
-    let mut failures = 0;
-    // Spread over an interval, so that a thousand backends are not asked in the same moment; who was not ready at the
-    // first round is looked at at once.
-    let mut pause = if backend.is_ready() { part_of(pool.health.interval, &mut rng) } else { Duration::ZERO };
+    let mut tally = Tally::default();
+    // Spread over an interval, so that a thousand backends are not asked in the same moment; who was not well at the first
+    // round is looked at at once.
+    let is_well = backend.with_condition(|condition| condition.is_well());
+    let mut pause = if is_well { part_of(pool.health.interval, &mut rng) } else { Duration::ZERO };
     loop {
         sleep(pause).await;
-        match look_at(pool, &backend, &turns).await {
-            Ok(said) => {
-                failures = 0;
-                ward.is_well(&backend, said);
-                pause = jittered(pool.health.interval, &mut rng);
-            }
-            Err(ill) if ill.cause == Cause::Ours => {
-                pool.stands(&backend, backend.standing(), ill.said);
-                pause = jittered(pool.health.interval, &mut rng);
-            }
-            Err(ill) => {
-                failures += 1;
-                let out = failures >= FAILURES_OUT || !backend.is_ready();
-                ward.is_ill(&backend, ill, out);
-                pause = jittered(pool.health.interval.min(INTERVAL_AFTER_FAILURE), &mut rng);
-            }
+        let result = look_at(&pool, &backend, &turns).await;
+        let quick = matches!(result, Err(Failed::Ill(..)));
+        tally.count(&pool, &backend, result);
+        let is_well = backend.with_condition(|condition| condition.is_well());
+        let interval = pool.health.interval;
+        pause = jittered(if quick || !is_well { interval.min(INTERVAL_WHILE_DOWN) } else { interval }, &mut rng);
+    }
+}
+
+/// Checks in a row that say something else than what counts.
+#[derive(Debug, Default)]
+struct Tally {
+    otherwise: u32,
+}
+
+impl Tally {
+    /// The first check of a backend decides; later ones when there were enough in a row.
+    fn count(&mut self, pool: &Pool, backend: &Backend, result: Result<String, Failed>) {
+        let (is_checked, is_well) = backend.with_condition(|c| (c.is_checked(), c.is_well()));
+        let (cause, said) = match result {
+            Ok(said) => (None, said),
+            Err(Failed::Ill(cause, said)) => (Some(cause), said),
+            Err(Failed::Undecided(said)) => return pool.says(backend, said),
+        };
+        let wanted = if is_well { pool.health.fall } else { pool.health.rise };
+        self.otherwise = if cause.is_none() == is_well { 0 } else { self.otherwise + 1 };
+        if is_checked && (1..wanted).contains(&self.otherwise) {
+            return pool.says(backend, format!("{said} ({} of {wanted})", self.otherwise));
+        }
+        self.otherwise = 0;
+        match cause {
+            None => pool.is_well(backend, said),
+            Some(cause) => pool.is_ill(backend, cause, said),
         }
     }
 }
 
 /// One check, when its turn comes.
-async fn look_at(pool: &Pool, backend: &Backend, turns: &Semaphore) -> Result<String, Ill> {
+async fn look_at(pool: &Pool, backend: &Backend, turns: &Semaphore) -> Result<String, Failed> {
     // The semaphore is never closed.
     let _turn = turns.acquire().await;
-    check(&backend.address, pool.health.path.as_deref()).await
+    check(&backend.address, &pool.health).await
 }
 
 /// The duration, give or take a tenth: checks of many balancers must not fall into step.

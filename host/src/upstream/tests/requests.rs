@@ -317,7 +317,8 @@ async fn latency_counts_from_the_end_of_the_upload() {
             authority: &HeaderValue::from_static("shop.example"),
             headers: &Headers::default(),
         };
-        let limits = Limits { head: Instant::now() + PATIENCE, idle: PATIENCE, end: None, tunnel: PATIENCE };
+        let limits =
+            Limits { head: Instant::now() + PATIENCE, idle: PATIENCE, end: None, tunnel: PATIENCE, stall: None };
         within(connection.exchange(outgoing, body, attempt, limits)).await.unwrap();
         let latency = Duration::from_micros(backend.figures.latency_us().into());
         assert_eq!(latency < long, from_its_end, "{latency:?}");
