@@ -245,8 +245,8 @@ fn open(
             (Ok(tls), Ok(sockets)) => {
                 let rules = tls.as_ref().and_then(tls::Acceptor::rules).map(Rules::new);
                 let policy = Policy { rules, certificates, ..policy(listener, figures, log) };
-                let (timeout, tunnels) = (listener.timeout, config.server.tunnels);
-                doors.push(server::Listener { sockets, tls, timeout, policy, tunnels });
+                let (timeout, limit, tunnels) = (listener.timeout, listener.head, config.server.tunnels);
+                doors.push(server::Listener { sockets, tls, timeout, limit, policy, tunnels });
             }
             (tls, sockets) => {
                 problems.extend(tls.err().into_iter().flatten());

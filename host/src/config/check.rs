@@ -6,8 +6,8 @@ use super::{
     file,
     model::{
         AccessLog, Backend, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER, DEFAULT_MODE,
-        Eject, FilterUse, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route, Server,
-        SourceLimit, Tls,
+        Eject, FilterUse, HeadLimit, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route,
+        Server, SourceLimit, Tls,
     },
     place::default_admin,
     read::{At, Reader},
@@ -24,6 +24,10 @@ const DEADLINE: (Duration, Duration) = (Duration::from_millis(1), Duration::from
 const MEMORY: (u64, u64) = (64 << 10, 4 << 30);
 /// From what holds at all a component to what nobody waits for.
 const FILE_SIZE: (u64, u64) = (1 << 10, 1 << 30);
+/// From what browsers send to what nobody means; each connection may hold as much.
+const HEAD: (u64, u64) = (1 << 10, 1 << 20);
+/// From a short path to what still has a place in any head.
+const TARGET: (u64, u64) = (64, 32 << 10);
 /// Faults are remembered one by one within it.
 const FAULT_WINDOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 /// Every request under way may hold so much.
@@ -77,6 +81,7 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
             mode: listen.mode.map_or(DEFAULT_MODE, |at| at.it.0),
             tls: listen.tls.map(|tls| self::tls(tls.it, base, reader)),
             timeout: listen.timeout.map(|at| listen_timeout(&at.it)).unwrap_or_default(),
+            head: listen.limit.as_ref().map(|at| head_limit(&at.it, reader)).unwrap_or_default(),
             trusted_proxies: listen.trusted_proxies.map(|at| at.it).map_or_else(Vec::new, values),
             forwarded: listen.forwarded.map(|at| at.it).unwrap_or_default(),
             request_id: listen.request_id.is_some_and(|at| at.it),
@@ -129,6 +134,16 @@ fn listen_timeout(timeout: &file::ListenTimeout) -> ListenTimeout {
         handshake: time(&timeout.handshake).unwrap_or(default.handshake),
         head: time(&timeout.head).unwrap_or(default.head),
         idle: time(&timeout.idle).unwrap_or(default.idle),
+    }
+}
+
+fn head_limit(limit: &file::ListenLimit, reader: &mut Reader) -> HeadLimit {
+    let default = HeadLimit::default();
+    let mut size = |at, key, range| size_within(at, key, range, reader).and_then(|size| usize::try_from(size).ok());
+    HeadLimit {
+        head: size(&limit.head, "head", HEAD).unwrap_or(default.head),
+        target: size(&limit.target, "target", TARGET).unwrap_or(default.target),
+        headers: limit.headers.as_ref().map_or(default.headers, |at| at.it.0 as usize),
     }
 }
 

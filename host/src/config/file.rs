@@ -113,7 +113,7 @@ table! {
 }
 
 table! {
-    /// How many connections and requests there may be. A source is an IPv4 address or an IPv6 /64.
+    /// How many connections and requests there may be, and how large heads. A source is an IPv4 address or an IPv6 /64.
     "limit" ListenLimit {
         required {}
         optional {
@@ -123,6 +123,12 @@ table! {
             connections_per_source: Integer<1, 10_000_000>,
             /// Requests of one source, such as "100/s"; more are answered 429.
             requests_per_source: Rate,
+            /// A request's head: its first line and its headers. More is answered 431.
+            head: Size = "64KiB",
+            /// Header lines of a request. More are answered 431.
+            headers: Integer<8, 512> = 128,
+            /// A request's target: its path and query. A longer one is answered 414.
+            target: Size = "8KiB",
         }
     }
 }

@@ -44,6 +44,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Limits of a connection's life.
     pub timeout: ListenTimeout,
+    /// Limits of requests' heads.
+    pub head: HeadLimit,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
     pub trusted_proxies: Vec<Network>,
     /// Which forwarding headers the backends get.
@@ -67,6 +69,7 @@ impl Listener {
             mode: DEFAULT_MODE,
             tls: None,
             timeout: ListenTimeout::default(),
+            head: HeadLimit::default(),
             trusted_proxies: Vec::new(),
             forwarded: Forwarded::default(),
             request_id: false,
@@ -160,6 +163,23 @@ pub struct ListenTimeout {
 impl Default for ListenTimeout {
     fn default() -> Self {
         Self { handshake: Duration::from_secs(10), head: Duration::from_secs(10), idle: Duration::from_secs(75) }
+    }
+}
+
+/// Limits of requests' heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimit {
+    /// Bytes of a request's head.
+    pub head: usize,
+    /// Header lines of a request, 512 at the most.
+    pub headers: usize,
+    /// Bytes of a request's target.
+    pub target: usize,
+}
+
+impl Default for HeadLimit {
+    fn default() -> Self {
+        Self { head: 64 << 10, headers: 128, target: 8 << 10 }
     }
 }
 

@@ -4,7 +4,8 @@ use super::*;
 use crate::net::{Address, NOBODY};
 use crate::problem::{Style, render};
 use model::{
-    AccessLog, AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HostMatch, OnFault, SourceLimit, Verify,
+    AccessLog, AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HeadLimit, HostMatch, OnFault, SourceLimit,
+    Verify,
 };
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -143,6 +144,7 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!((cert.as_path(), key.as_path()), (Path::new("/etc/pointsman/a.pem"), Path::new("/etc/pointsman/a.key")));
     assert_eq!(spot.as_ref().unwrap().line_and_column().0, 4);
     assert_eq!((public.timeout.handshake, public.timeout.idle), (Duration::from_secs(5), Duration::from_secs(7)));
+    assert_eq!(public.head, HeadLimit { head: 16 << 10, headers: 64, target: 1 << 10 });
     assert!(public.trusted_proxies[1].contains("192.0.2.7".parse().unwrap()));
     assert!(!public.trusted_proxies[1].contains("192.0.2.8".parse().unwrap()));
     assert_eq!((public.forwarded, plain.forwarded), (Forwarded::Rfc7239, Forwarded::None));

@@ -1,7 +1,7 @@
 //! Bytes both ways between two streams, until both have said that nothing more comes. What waits for a side that takes
 //! nothing is bounded, and a pair of streams on which nothing moves holds no buffer at all.
 
-use super::Deadline;
+use super::{Deadline, TURN_BYTES_MOST, give_way};
 use bytes::{Buf, Bytes};
 use std::{
     future::{Future, poll_fn},
@@ -18,8 +18,6 @@ use tokio::{
 
 /// Bytes of one read, and so of what waits for a side that takes nothing.
 const PIECE_MOST: usize = 16 << 10;
-/// Bytes that one direction moves before the worker's other tasks have their turn.
-const TURN_MOST: usize = 256 << 10;
 
 /// Why not everything was carried to its end.
 #[derive(Debug, thiserror::Error)]
@@ -116,10 +114,7 @@ impl Pipe {
                     self.stage = Stage::Told;
                     0
                 }),
-                _ if moved >= TURN_MOST => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                _ if moved >= TURN_BYTES_MOST => return give_way(cx),
                 _ => {
                     moved += ready!(self.poll_piece(from, to, cx))?;
                     continue;

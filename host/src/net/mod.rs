@@ -12,6 +12,7 @@ pub mod path;
 mod socket;
 mod socket_file;
 mod tunnel;
+mod turn;
 
 pub use address::{Address, NOBODY};
 pub use body::{Body, BodyError, Side, Streaming};
@@ -22,3 +23,4 @@ pub use message::{Request, Response};
 pub use socket::Socket;
 pub use socket_file::SocketFile;
 pub use tunnel::{Abort, Tunnel, TunnelEnd};
+pub use turn::{TURN_BYTES_MOST, give_way};

@@ -30,6 +30,9 @@ pub enum Kind {
     /// The head is larger than the limit.
     #[error("the request's head is too large: {0}")]
     HeadTooLarge(#[source] h1::BadMessage),
+    /// The target is longer than the limit.
+    #[error("the request's target is too long")]
+    TargetTooLong,
     /// A method that a reverse proxy does not serve.
     #[error("method not allowed")]
     MethodNotAllowed,
@@ -69,6 +72,7 @@ impl From<h1::BadMessage> for Kind {
     fn from(bad: h1::BadMessage) -> Kind {
         match bad {
             h1::BadMessage::HeadTooLarge | h1::BadMessage::TooManyFields => Kind::HeadTooLarge(bad),
+            h1::BadMessage::TargetTooLong => Kind::TargetTooLong,
             bad => Kind::Malformed(bad),
         }
     }
@@ -87,6 +91,7 @@ impl Error {
             Kind::BadRequest(_)
             | Kind::Malformed(_)
             | Kind::HeadTooLarge(_)
+            | Kind::TargetTooLong
             | Kind::MethodNotAllowed
             | Kind::NotFound
             | Kind::Misdirected

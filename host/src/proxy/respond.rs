@@ -46,6 +46,7 @@ fn status(kind: &Kind) -> StatusCode {
     match kind {
         Kind::BadRequest(_) | Kind::Malformed(_) => StatusCode::BAD_REQUEST,
         Kind::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Kind::TargetTooLong => StatusCode::URI_TOO_LONG,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Misdirected => StatusCode::MISDIRECTED_REQUEST,

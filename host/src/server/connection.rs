@@ -10,7 +10,7 @@ use super::{
     stream::Stream,
 };
 use crate::{
-    config::model::ListenTimeout,
+    config::model::{HeadLimit, ListenTimeout},
     drain::Live,
     net::{Abort, Connection, Socket},
     proxy::Worker,
@@ -24,7 +24,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -42,7 +41,7 @@ pub(super) async fn run(
     _open: Open,
 ) {
     let (pulse, number) = (&place.pulse, worker.index());
-    let limits = Limits { listen: &entrance.timeout, tunnels: entrance.tunnels };
+    let limits = Limits { listen: &entrance.timeout, limit: entrance.limit, tunnels: entrance.tunnels };
     let session = |tls| {
         let connection = Arc::new(Connection::new(entrance.index, peer, tls));
         Session { worker, entrance: entrance.clone(), connection }
@@ -63,12 +62,13 @@ pub(super) async fn run(
     }
 }
 
-/// How long what may take.
+/// How long what may take, and how much may come.
 #[derive(Clone, Copy)]
-struct Limits<'a> {
-    listen: &'a ListenTimeout,
+pub(super) struct Limits<'a> {
+    pub(super) listen: &'a ListenTimeout,
+    pub(super) limit: HeadLimit,
     /// Tunnels, from the begin of a drain on.
-    tunnels: Duration,
+    pub(super) tunnels: Duration,
 }
 
 /// Without TLS there is nothing to agree with: who begins with the words of HTTP/2 knows that it is understood.
@@ -77,8 +77,7 @@ where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
     if let Some(h1::Ended::Http2(stream, before)) = serve_http1(stream, pulse, limits, &service).await {
-        converse(h2::Conversation::new(stream, before, service, limits.listen.idle, limits.tunnels), pulse, limits)
-            .await;
+        converse(h2::Conversation::new(stream, before, service, limits), pulse, limits).await;
     }
 }
 
@@ -93,7 +92,7 @@ where
 {
     let stream = Stream::new(stream, pulse.clone());
     // The pulse tells it when to end.
-    drive(h1::talk(stream, pulse.clone(), service, limits.tunnels), |_| {}, pulse, limits.listen).await
+    drive(h1::talk(stream, pulse.clone(), service, limits), |_| {}, pulse, limits.listen).await
 }
 
 async fn serve_http2<S>(stream: S, pulse: &Rc<Pulse>, limits: Limits<'_>, service: impl Service)
@@ -101,8 +100,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let stream = Stream::new(stream, pulse.clone());
-    converse(h2::Conversation::new(stream, Bytes::new(), service, limits.listen.idle, limits.tunnels), pulse, limits)
-        .await;
+    converse(h2::Conversation::new(stream, Bytes::new(), service, limits), pulse, limits).await;
 }
 
 async fn converse<S, V>(conversation: h2::Conversation<S, V>, pulse: &Pulse, limits: Limits<'_>)
@@ -180,6 +178,7 @@ mod tests {
     use bytes::Bytes;
     use http::StatusCode;
     use http_body::Frame;
+    use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::{JoinHandle, LocalSet, spawn_local},
@@ -191,9 +190,6 @@ mod tests {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
     };
-
-    /// Tunnels after a drain.
-    const TUNNELS: Duration = Duration::from_secs(10);
 
     /// A client of a connection whose service answers by the request's path.
     struct Client {
@@ -214,7 +210,7 @@ mod tests {
             let pulse = Pulse::new();
             let of_server = pulse.clone();
             let served = spawn_local(async move {
-                let limits = Limits { listen: &LIMITS, tunnels: TUNNELS };
+                let limits = Limits { listen: &LIMITS, limit: HeadLimit::default(), tunnels: TUNNELS };
                 match version {
                     Kind::Requests => serve_either(server, &of_server, limits, ByPath).await,
                     Kind::Frames => serve_http2(server, &of_server, limits, ByPath).await,
@@ -457,6 +453,25 @@ mod tests {
                 let answer = client.rest().await;
                 assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
             }
+        });
+    }
+
+    #[test]
+    fn a_thousand_requests_at_once_do_not_hold_up_another_connection() {
+        story(async {
+            let (mut greedy, mut other) = (Client::new(Kind::Requests), Client::new(Kind::Requests));
+            // Both have come before either is looked at.
+            greedy.send(&"GET / HTTP/1.1\r\n\r\n".repeat(1000)).await;
+            other.send("GET / HTTP/1.1\r\n\r\n").await;
+            other.read_until("\r\n\r\nok").await;
+            let mut answers = vec![0; 64 << 10];
+            let read = tokio::select! {
+                biased;
+                read = greedy.stream.read(&mut answers) => read.unwrap(),
+                () = std::future::ready(()) => 0,
+            };
+            let before = answers[..read].windows(4).filter(|end| end == b"\r\nok").count();
+            assert!(before <= h1::TURN_MOST as usize, "{before} requests came first");
         });
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Sockets, connection, gate::Gate, register::Register};
 use crate::{
-    config::model::ListenTimeout,
+    config::model::{HeadLimit, ListenTimeout},
     drain::Live,
     figures::ListenerCounts,
     net::{NOBODY, Socket, TlsFacts},
@@ -32,6 +32,8 @@ pub struct Listener {
     pub tls: Option<tls::Acceptor>,
     /// Limits of a connection's life.
     pub timeout: ListenTimeout,
+    /// Limits of requests' heads.
+    pub limit: HeadLimit,
     /// What is believed of the headers, and passed on.
     pub policy: Policy,
     /// How long tunnels may go on once the process drains.
@@ -45,6 +47,7 @@ pub(super) struct Entrance {
     pub index: usize,
     pub tls: Option<tls::Acceptor>,
     pub timeout: ListenTimeout,
+    pub limit: HeadLimit,
     pub policy: Policy,
     pub tunnels: Duration,
 }

@@ -56,8 +56,8 @@ impl Workers {
     ) -> io::Result<Workers> {
         let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (index, listener) in listeners.into_iter().enumerate() {
-            let Listener { sockets: bound, tls, timeout, policy, tunnels } = listener;
-            let entrance = Arc::new(Entrance { index, tls, timeout, policy, tunnels });
+            let Listener { sockets: bound, tls, timeout, limit, policy, tunnels } = listener;
+            let entrance = Arc::new(Entrance { index, tls, timeout, limit, policy, tunnels });
             for (of_worker, socket) in sockets.iter_mut().zip(bound.into_workers()) {
                 of_worker.push((socket, entrance.clone()));
             }
@@ -155,6 +155,7 @@ mod tests {
                 sockets: Sockets::bind(&config, 2).unwrap(),
                 tls: None,
                 timeout: config.timeout,
+                limit: config.head,
                 policy: Policy::default(),
                 tunnels: Duration::ZERO,
             })

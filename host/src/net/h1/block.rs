@@ -3,7 +3,7 @@
 use super::BadMessage;
 use bytes::{Bytes, BytesMut};
 
-/// Header lines of one head or trailer section.
+/// Header lines of an answer's head or of a trailer section.
 pub const FIELDS_MOST: usize = 128;
 
 /// Finds the end of a block of lines. It remembers how far it has looked, so that a block that comes byte by byte costs

@@ -23,7 +23,7 @@ pub use outbox::Outbox;
 use chunked::{EXTENSIONS_MOST, TRAILERS_MOST};
 use encode::{CHUNK_END, LAST_CHUNK, chunk_size};
 
-/// Bytes of one head.
+/// Bytes of an answer's head.
 pub const HEAD_MOST: usize = 64 << 10;
 /// Headers that one message's `connection` may name: each is looked for among all others.
 pub const OPTIONS_MOST: usize = 32;
@@ -49,12 +49,15 @@ pub enum BadMessage {
     /// A folded line, a space before a colon, a control byte, a name that is none.
     #[error("a malformed header line")]
     Malformed,
-    /// More than `HEAD_MOST` bytes.
-    #[error("its head is larger than {} KiB", HEAD_MOST >> 10)]
+    /// More bytes than this side's limit.
+    #[error("its head is larger than allowed")]
     HeadTooLarge,
-    /// More than `FIELDS_MOST` of them.
-    #[error("more than {} header lines", FIELDS_MOST)]
+    /// More of them than this side's limit.
+    #[error("more header lines than allowed")]
     TooManyFields,
+    /// More bytes than the listener's limit.
+    #[error("its target is longer than allowed")]
+    TargetTooLong,
     /// More than `OPTIONS_MOST` of them.
     #[error("more than {OPTIONS_MOST} connection options")]
     TooManyOptions,

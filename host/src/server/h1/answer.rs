@@ -3,7 +3,7 @@
 use super::wire::{Gone, Wire};
 use crate::{
     net::{
-        Body, BodyError, Response, Tunnel,
+        Body, BodyError, Response, TURN_BYTES_MOST, Tunnel, give_way,
         h1::{Outbox, last_chunk, write_field},
     },
     server::date,
@@ -93,6 +93,8 @@ pub(super) struct Answer {
     ended: bool,
     close: bool,
     broken: Option<Broken>,
+    /// Bytes of the body that were taken in this turn.
+    taken: usize,
 }
 
 impl Answer {
@@ -101,7 +103,7 @@ impl Answer {
         let close = close || framing == Framing::UntilClose || response.headers.contains(&header::CONNECTION);
         write_head(out, &response, framing, asked, close);
         let body = response.body;
-        Answer { body, framing, ended: framing == Framing::None, close, broken: None }
+        Answer { body, framing, ended: framing == Framing::None, close, broken: None, taken: 0 }
     }
 
     /// What follows it once it went out.
@@ -118,6 +120,7 @@ impl Answer {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        self.taken = 0;
         loop {
             let starved = self.gather(wire, cx).unwrap_or_else(|broken| {
                 self.broken = Some(broken);
@@ -138,6 +141,9 @@ impl Answer {
             }
             if starved {
                 return wire.borrow_mut().poll_gone(cx).map(|gone| Err(gone.into()));
+            }
+            if self.taken >= TURN_BYTES_MOST {
+                return give_way(cx);
             }
         }
     }
@@ -167,6 +173,7 @@ impl Answer {
         if data.is_empty() {
             return if is_last { self.end(outbox, HeaderMap::new()) } else { Ok(()) };
         }
+        self.taken += data.len();
         match &mut self.framing {
             Framing::None | Framing::UntilClose => outbox.piece(data),
             Framing::Length(left) => {

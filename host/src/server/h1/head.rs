@@ -1,10 +1,13 @@
 //! A request's head, read so that no other reader can see another request in it.
 
-use crate::net::{
-    Body, Headers, Request,
-    h1::{
-        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, complaint, fields,
-        reading::{self, Message, Reading, lines},
+use crate::{
+    config::model::HeadLimit,
+    net::{
+        Body, Headers, Request,
+        h1::{
+            BadMessage, Block, Decoder, complaint, fields,
+            reading::{self, Message, Reading, lines},
+        },
     },
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -49,8 +52,9 @@ impl From<BadMessage> for Refusal {
 }
 
 /// Waits for the head of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct HeadReader {
+    pub(super) limit: HeadLimit,
     block: Block,
     /// An empty line was read over; one is what old clients send behind a body (RFC 9112 §2.2).
     skipped: bool,
@@ -59,6 +63,10 @@ pub(super) struct HeadReader {
 }
 
 impl HeadReader {
+    pub(super) fn new(limit: HeadLimit) -> HeadReader {
+        HeadReader { limit, block: Block::default(), skipped: false, has_line: false }
+    }
+
     /// Takes the head when all of it is there.
     pub(super) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<Head>, Refusal> {
         if !self.skipped && buffer.starts_with(b"\r\n") {
@@ -67,14 +75,17 @@ impl HeadReader {
             buffer.advance(2);
         }
         begins_well(buffer)?;
-        let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else {
+        let most = self.limit.head;
+        let is_line_too_long = buffer.len() > most && !buffer[..most].contains(&b'\n');
+        let too_large = if is_line_too_long { BadMessage::TargetTooLong } else { BadMessage::HeadTooLarge };
+        let Some(block) = self.block.take(buffer, most, too_large)? else {
             return self.first_line(buffer);
         };
-        *self = HeadReader::default();
+        *self = HeadReader::new(self.limit);
         if block == H2_PREFACE {
             return Err(Refusal::Http2);
         }
-        Ok(Some(parse(block)?))
+        Ok(Some(parse(block, self.limit)?))
     }
 
     /// HTTP/0.9 has no version and no headers: nothing would follow its one line.
@@ -106,10 +117,11 @@ fn begins_well(buffer: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-fn parse(block: Bytes) -> Result<Head, BadMessage> {
-    let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
+fn parse(block: Bytes, limit: HeadLimit) -> Result<Head, BadMessage> {
+    let mut room = [const { MaybeUninit::uninit() }; LINES_MOST];
+    let lines = &mut room[..limit.headers.min(LINES_MOST)];
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse_with_uninit_headers(&block, &mut lines) {
+    match parsed.parse_with_uninit_headers(&block, lines) {
         Ok(httparse::Status::Complete(read)) if read == block.len() => {}
         Ok(_) | Err(httparse::Error::Token) => return Err(BadMessage::RequestLine),
         Err(error) => return Err(complaint(error)),
@@ -117,6 +129,9 @@ fn parse(block: Bytes) -> Result<Head, BadMessage> {
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(BadMessage::RequestLine);
     };
+    if target.len() > limit.target {
+        return Err(BadMessage::TargetTooLong);
+    }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| BadMessage::RequestLine)?;
     let uri = uri(&block, target)?;
     let (headers, said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
@@ -130,6 +145,8 @@ fn parse(block: Bytes) -> Result<Head, BadMessage> {
     Ok(Head { request: Request { method, uri, version, headers, body: asked }, body, keep, expects })
 }
 
+/// Room for header lines: no listener allows more.
+const LINES_MOST: usize = 512;
 /// Room for what the proxy adds to a request's headers, so that the list does not grow.
 const HEADERS_ADDED: usize = 4;
 
@@ -153,7 +170,7 @@ fn waits_for_continue(headers: &Headers) -> bool {
 
 /// What is read out of a client's bytes that come in these pieces.
 pub fn read_requests<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Reading {
-    let mut reader = HeadReader::default();
+    let mut reader = HeadReader::new(HeadLimit::default());
     reading::read(pieces, |buffer| {
         let head = match reader.take(buffer) {
             Ok(Some(head)) => head,
@@ -179,7 +196,7 @@ mod tests {
 
     /// The first head in these pieces, with what was left over.
     fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<(Head, BytesMut)>, Refusal> {
-        let mut reader = HeadReader::default();
+        let mut reader = HeadReader::new(HeadLimit::default());
         first(pieces, |buffer| reader.take(buffer))
     }
 
@@ -326,10 +343,15 @@ mod tests {
 
     #[test]
     fn case_38_a_head_has_limits() {
-        let long = format!("GET / HTTP/1.1\r\nx-a: {}", "a".repeat(HEAD_MOST));
+        let limit = HeadLimit::default();
+        let long = format!("GET / HTTP/1.1\r\nx-a: {}", "a".repeat(limit.head));
         assert_eq!(read([long.as_bytes()]).unwrap_err(), BadMessage::HeadTooLarge.into());
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(FIELDS_MOST + 1));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(limit.headers + 1));
         assert_eq!(head(&many).unwrap_err(), BadMessage::TooManyFields.into());
+        let path = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(limit.target));
+        assert_eq!(head(&path).unwrap_err(), BadMessage::TargetTooLong.into());
+        let endless = format!("GET /{}", "a".repeat(limit.head));
+        assert_eq!(read([endless.as_bytes()]).unwrap_err(), BadMessage::TargetTooLong.into());
         // Each option is looked for among all headers.
         let options = format!("connection: {}", "a,".repeat(OPTIONS_MOST));
         assert_eq!(with(&options).unwrap_err(), BadMessage::TooManyOptions.into());

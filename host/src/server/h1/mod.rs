@@ -11,6 +11,7 @@ mod tunnel;
 mod wire;
 
 use super::{
+    connection::Limits,
     pulse::{Pulse, UnderWay},
     service::Service,
     stream::Stream,
@@ -31,9 +32,15 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::yield_now,
+};
 use tunnel::Client;
 use wire::Wire;
+
+/// Requests that are served in one turn, where they came together and wait for nothing.
+pub(super) const TURN_MOST: u32 = 16;
 
 /// How a conversation ended that did not break off.
 pub(super) enum Ended<S> {
@@ -44,20 +51,25 @@ pub(super) enum Ended<S> {
 }
 
 /// Serves requests, one after the other, until the connection ends. Dropping this future closes it as it stands.
-/// Tunnels end so long after a drain has begun.
 pub(super) async fn talk<S>(
     stream: Stream<S>,
     pulse: Rc<Pulse>,
     service: &impl Service,
-    tunnels: Duration,
+    limits: Limits<'_>,
 ) -> Result<Ended<S>, Broken>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
 {
-    let wire = Rc::new(RefCell::new(Wire::new(stream)));
-    let mut is_first = true;
+    let wire = Rc::new(RefCell::new(Wire::new(stream, limits.limit)));
+    let (mut is_first, mut turn) = (true, 0);
     loop {
-        let head = match poll_fn(|cx| wire.borrow_mut().poll_head(cx)).await {
+        let mut waited = false;
+        let head = poll_fn(|cx| {
+            let head = wire.borrow_mut().poll_head(cx);
+            waited |= head.is_pending();
+            head
+        });
+        let head = match head.await {
             Some(Ok(head)) => head,
             Some(Err(Refusal::Http2)) if is_first => match Rc::try_unwrap(wire) {
                 Ok(wire) => return Ok(wire.into_inner().into_http2()),
@@ -71,7 +83,12 @@ where
             None => break,
         };
         is_first = false;
-        if !serve(&wire, &pulse, service, head, tunnels).await? {
+        turn = if waited { 0 } else { turn + 1 };
+        if turn == TURN_MOST {
+            turn = 0;
+            yield_now().await;
+        }
+        if !serve(&wire, &pulse, service, head, limits.tunnels).await? {
             break;
         }
         wire.borrow_mut().rest();

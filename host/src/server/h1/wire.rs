@@ -6,9 +6,10 @@ use super::{
     head::{H2_PREFACE, Head, HeadReader, Refusal},
 };
 use crate::{
+    config::model::HeadLimit,
     net::{
         Abort, BodyError, Side,
-        h1::{BadMessage, Decoder, HEAD_MOST, Inbox, Outbox, Piece},
+        h1::{BadMessage, Decoder, Inbox, Outbox, Piece},
     },
     server::stream::Stream,
 };
@@ -60,11 +61,11 @@ enum Coming {
 pub(super) struct Gone;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: Stream<S>) -> Wire<S> {
+    pub(super) fn new(stream: Stream<S>, limit: HeadLimit) -> Wire<S> {
         Wire {
             stream,
             inbox: Inbox::default(),
-            heads: HeadReader::default(),
+            heads: HeadReader::new(limit),
             number: 0,
             coming: Coming::Done,
             decoder: Decoder::Exact(0),
@@ -191,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Ready when the client leaves while its answer is made; one that closes its side has left, as for nginx. What it
     /// sends meanwhile is its next request.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
-        while self.coming == Coming::Done && self.inbox.bytes.len() < HEAD_MOST {
+        while self.coming == Coming::Done && self.inbox.bytes.len() < self.heads.limit.head {
             match ready!(self.inbox.poll_read(&mut self.stream, cx)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(Gone),

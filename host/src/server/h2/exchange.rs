@@ -7,7 +7,8 @@ use super::{
     tunnel::Client,
 };
 use crate::{
-    net::{Body, Request, Response},
+    config::model::HeadLimit,
+    net::{Body, Request, Response, h1::BadMessage},
     server::{pulse::UnderWay, service::Service},
 };
 use bytes::Bytes;
@@ -29,6 +30,7 @@ pub(super) struct Seat {
     pub(super) outlet: Rc<Outlet>,
     /// How long a client may leave an answer's window closed.
     pub(super) patience: Duration,
+    pub(super) limit: HeadLimit,
     /// How long a tunnel may go on after the begin of a drain.
     pub(super) tunnels: Duration,
     /// Until this is dropped the request is under way.
@@ -53,7 +55,9 @@ pub(super) async fn serve(
     let expects = request.headers().get(header::EXPECT).is_some_and(|value| value.as_bytes() == b"100-continue");
     let invitation = Invitation::new(expects);
     let (request, carried) = ours(request, &invitation);
-    let response = {
+    let response = if let Some(bad) = beyond(&request, seat.limit) {
+        Some(service.refuse(bad))
+    } else {
         // Pinned where it was made: it is large, and moving it would cost more than polling it.
         let mut serving = pin!(service.serve(request));
         poll_fn(|cx| {
@@ -75,6 +79,13 @@ pub(super) async fn serve(
     }
     let Some(mut answer) = Answer::begin(&mut respond, response) else { return End::Broken };
     poll_fn(|cx| answer.poll(&seat, cx)).await
+}
+
+/// What the listener does not allow. The size of the whole head is the library's to watch.
+fn beyond(request: &Request, limit: HeadLimit) -> Option<BadMessage> {
+    let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let too_long = (target > limit.target).then_some(BadMessage::TargetTooLong);
+    too_long.or((request.headers.len() > limit.headers).then_some(BadMessage::TooManyFields))
 }
 
 /// A request of the library's as ours; with what comes behind its head, if that may become a tunnel.

@@ -14,10 +14,12 @@ mod tunnel;
 mod wire;
 
 use super::{
+    connection::Limits,
     pulse::{Pulse, UnderWay},
     service::Service,
     stream::Stream,
 };
+use crate::config::model::HeadLimit;
 use bells::Bells;
 use bytes::Bytes;
 use calm::Flood;
@@ -44,8 +46,6 @@ use wire::Wire;
 
 /// Requests that one connection has under way.
 const STREAMS_MOST: u32 = bells::STREAMS as u32;
-/// Bytes of a request's head.
-const HEAD_BYTES_MOST: u32 = 64 << 10;
 /// Bytes that a client may send ahead on one stream.
 const STREAM_WINDOW: u32 = 256 << 10;
 /// Bytes that a client may send ahead on all streams of a connection.
@@ -80,6 +80,7 @@ pub(super) struct Conversation<S, V> {
     pulse: Rc<Pulse>,
     /// How long a client may take nothing of an answer.
     patience: Duration,
+    limit: HeadLimit,
     /// How long a tunnel may go on after the begin of a drain.
     tunnels: Duration,
     /// It did too much of something.
@@ -116,25 +117,20 @@ where
     V: Service,
 {
     /// `before`: what was read of the stream already.
-    pub(super) fn new(
-        stream: Stream<S>,
-        before: Bytes,
-        service: V,
-        patience: Duration,
-        tunnels: Duration,
-    ) -> Conversation<S, V> {
+    pub(super) fn new(stream: Stream<S>, before: Bytes, service: V, limits: Limits<'_>) -> Conversation<S, V> {
         let pulse = stream.pulse().clone();
         let wire = Rc::new(RefCell::new(Wire::new(stream, before)));
         Conversation {
-            stage: Stage::Shaking(settings().handshake(wire::End(wire.clone()))),
+            stage: Stage::Shaking(settings(limits.limit).handshake(wire::End(wire.clone()))),
             wire,
             bells: None,
             exchanges: Exchanges::default(),
             outlet: Rc::new(Outlet::new()),
             service: Rc::new(service),
             pulse,
-            patience,
-            tunnels,
+            patience: limits.listen.idle,
+            limit: limits.limit,
+            tunnels: limits.tunnels,
             is_sent_away: false,
         }
     }
@@ -219,8 +215,8 @@ where
             return;
         }
         let number = self.exchanges.take_seat();
-        let (outlet, patience, tunnels) = (self.outlet.clone(), self.patience, self.tunnels);
-        let seat = Seat { number, outlet, patience, tunnels, under_way: UnderWay::begin(&self.pulse) };
+        let (outlet, patience, limit, tunnels) = (self.outlet.clone(), self.patience, self.limit, self.tunnels);
+        let seat = Seat { number, outlet, patience, limit, tunnels, under_way: UnderWay::begin(&self.pulse) };
         let exchange = exchange::serve(self.service.clone(), request, respond, seat);
         self.exchanges.seats[number] = Some(Box::pin(exchange));
         bells.ring_stream(number);
@@ -312,10 +308,10 @@ impl Exchanges {
     }
 }
 
-fn settings() -> Builder {
+fn settings(limit: HeadLimit) -> Builder {
     let mut settings = Builder::new();
     settings
-        .max_header_list_size(HEAD_BYTES_MOST)
+        .max_header_list_size(u32::try_from(limit.head).unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS_MOST)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -3,7 +3,7 @@
 
 use super::{encode::Framing, link::Link};
 use crate::net::{
-    Body, BodyError, Side,
+    Body, BodyError, Side, TURN_BYTES_MOST, give_way,
     h1::{Outbox, last_chunk},
 };
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub(super) struct Upload {
     stage: Stage,
     /// Something went out or came in since [`Upload::has_moved`] was asked.
     moved: bool,
+    /// Bytes of the body that were taken in this turn.
+    taken: usize,
     /// The next piece has to come from the client first.
     pub(super) starved: bool,
     /// A byte went out.
@@ -54,6 +56,7 @@ impl Upload {
             held: Bytes::new(),
             stage: if ended { Stage::Ended } else { Stage::Open },
             moved: false,
+            taken: 0,
             starved: false,
             sent: false,
         }
@@ -84,7 +87,12 @@ impl Upload {
 
     /// Sends what can be sent. An error is the client's: its body broke off, and what was sent must not look complete.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<(), BodyError> {
+        self.taken = 0;
         while self.is_under_way() {
+            if self.taken >= TURN_BYTES_MOST {
+                let _ = give_way::<()>(cx);
+                break;
+            }
             self.starved = false;
             while !self.starved && self.wants_more(&link.outbox) {
                 self.starved = self.poll_body(cx, &mut link.outbox)?.is_pending();
@@ -135,6 +143,7 @@ impl Upload {
             // An empty chunk would end the body.
             return if is_last { self.end(outbox, HeaderMap::new()) } else { Ok(()) };
         }
+        self.taken += data.len();
         match &mut self.framing {
             Framing::Length(left) => {
                 *left = left
