@@ -24,6 +24,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -178,7 +179,6 @@ mod tests {
     use bytes::Bytes;
     use http::StatusCode;
     use http_body::Frame;
-    use std::time::Duration;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         task::{JoinHandle, LocalSet, spawn_local},
@@ -190,6 +190,9 @@ mod tests {
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
     };
+
+    /// Tunnels after a drain.
+    const TUNNELS: Duration = Duration::from_secs(10);
 
     /// A client of a connection whose service answers by the request's path.
     struct Client {
