@@ -225,3 +225,19 @@ async fn case_65_who_reads_nothing_is_cut() {
     eventually("the backend is let go", async || origin.open_requests() == 0).await;
     assert_eq!(Client::h2(edge.address()).await.get("/").await.body.len(), 16 << 20);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_streams_that_never_rest_do_not_starve_their_worker() {
+    let origin = Origin::named("a");
+    let edge = edge(&origin);
+    let (mut busy, mut other) = (Frames::connect(edge.address()).await, Client::h2(edge.address()).await);
+    let served = async {
+        for _ in 0..50 {
+            assert_eq!(other.get("/").await.text(), "a");
+        }
+    };
+    tokio::select! {
+        () = busy.keep_asking(GET, 100) => {}
+        served = tokio::time::timeout(PATIENCE, served) => served.expect("its turn comes"),
+    }
+}

@@ -1,7 +1,7 @@
 //! HTTP/2 in frames, to say what no library would say.
 
 use super::{Hello, tls};
-use crate::story::within;
+use crate::story::{PATIENCE, within};
 use std::{net::SocketAddr, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -170,6 +170,29 @@ impl Frames {
             }
         }
         all
+    }
+
+    /// Asks so many times at once, and again whenever it is answered, without an end.
+    ///
+    /// # Panics
+    /// When the server closes the connection, or is silent for too long.
+    pub async fn keep_asking(&mut self, fields: &[(&str, &str)], at_once: u32) {
+        let mut next = 1;
+        for _ in 0..at_once {
+            self.head(next, fields, true).await;
+            next += 2;
+        }
+        loop {
+            let heard = self.hear(Instant::now() + PATIENCE).await.expect("a server that goes on");
+            if heard.kind == DATA && !heard.payload.is_empty() {
+                let length = u32::try_from(heard.payload.len()).unwrap().to_be_bytes();
+                self.frame(WINDOW_UPDATE, 0, 0, &length).await;
+            }
+            if matches!(heard.kind, DATA | HEADERS) && heard.flags & END_STREAM != 0 {
+                self.head(next, fields, true).await;
+                next += 2;
+            }
+        }
     }
 
     /// What the server says at the end of the connection: the last stream of each `GOAWAY` and its code. Who of these

@@ -192,3 +192,95 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for End<S> {
         Pin::new(&mut wire.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::pulse::Pulse;
+    use std::{future::poll_fn, task::Waker};
+
+    /// Takes all that is written, up to so much at once, and remembers it by the write.
+    struct Taker {
+        writes: Rc<RefCell<Vec<Vec<u8>>>>,
+        at_once: usize,
+    }
+
+    impl AsyncRead for Taker {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Taker {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let taken = &bytes[..bytes.len().min(self.at_once)];
+            self.writes.borrow_mut().push(taken.to_vec());
+            Poll::Ready(Ok(taken.len()))
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            slices: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+            self.poll_write(cx, &all)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The writes that become of these, each of a head and a piece, and a flush.
+    fn writes(said: &[(&[u8], &[u8])], at_once: usize) -> Vec<Vec<u8>> {
+        let writes = Rc::new(RefCell::new(Vec::new()));
+        let stream = Stream::new(Taker { writes: writes.clone(), at_once }, Pulse::new());
+        let mut wire = Wire::new(stream, Bytes::new());
+        let cx = &mut Context::from_waker(Waker::noop());
+        for &(mut head, mut piece) in said {
+            while !head.is_empty() || !piece.is_empty() {
+                let Poll::Ready(taken) = wire.poll_take(cx, &[head, piece].map(IoSlice::new)) else { panic!("stuck") };
+                let (taken, of_head) = (taken.unwrap(), head.len());
+                head = &head[taken.min(of_head)..];
+                piece = &piece[taken.saturating_sub(of_head)..];
+            }
+        }
+        assert!(wire.poll_out(cx).is_ready());
+        writes.take()
+    }
+
+    #[tokio::test]
+    async fn what_is_said_in_one_turn_leaves_in_one_write() {
+        let answers = [(&b"head"[..], &b"body"[..]); 100];
+        assert_eq!(writes(&answers, usize::MAX), [b"headbody".repeat(100)]);
+    }
+
+    #[tokio::test]
+    async fn a_large_piece_leaves_with_what_was_gathered_and_nothing_is_lost() {
+        let large: Vec<u8> = (0..50_000_u32).map(|n| (n % 251) as u8).collect();
+        let said = [(&b"a"[..], &b"b"[..]), (b"c", &large), (b"d", b"e")];
+        let all = [b"abc", large.as_slice(), b"de"].concat();
+        assert_eq!(writes(&said, usize::MAX), [&all[..all.len() - 2], b"de"]);
+        for at_once in [1, 2, 1000, 16 << 10] {
+            assert!(writes(&said, at_once).concat() == all, "{at_once} at once");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_is_read_first() {
+        let taker = Taker { writes: Rc::default(), at_once: 0 };
+        let mut wire = Wire::new(Stream::new(taker, Pulse::new()), Bytes::from_static(b"PRI * "));
+        let mut bytes = [0; 4];
+        let mut read = async || {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            poll_fn(|cx| wire.poll_fill(cx, &mut buffer)).await.unwrap();
+            buffer.filled().to_vec()
+        };
+        assert_eq!((read().await, read().await), (b"PRI ".to_vec(), b"* ".to_vec()));
+    }
+}
