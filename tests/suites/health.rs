@@ -1,8 +1,12 @@
 //! Backends that hang, fail and come back, as the pool's health sees them.
 
-use pointsman::config::model::{Backend, HealthCheck};
+use http::{Method, StatusCode};
+use pointsman::{
+    admin::{api, encoded},
+    config::model::{Backend, HealthCheck},
+};
 use pointsman_tests::{
-    client::Client,
+    client::{self, Client},
     edge::{self, Edge},
     load::{Load, Pace, Report, Target},
     origin::{self, Origin, Reply},
@@ -179,4 +183,51 @@ async fn in_a_panic_all_get_requests() {
     }
     b.revive();
     eventually("it panics no more", async || !edge.pool("shop").panic).await;
+}
+
+/// Has an operator do something with a backend of the pool `shop`, as `pointsman backend` does.
+async fn operator(edge: &Edge, name: &str, what: &str) -> api::Backend {
+    let path = format!("/v1/pools/shop/backends/{}/{what}", encoded(name));
+    let answer = edge.admin().await.send(client::request(Method::POST, &path)).await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_drains_a_backend_takes_it_in_again_and_weighs_it() {
+    let [a, b, c] = origin::three();
+    let edge = edge::plain().workers(1).pool("shop", &[&a, &b, &c]).balancer("round-robin").start();
+    let name = b.address().to_string();
+    let mut client = Client::plain(edge.address()).await;
+    let mut had = async |requests: u64| {
+        let before = b.requests();
+        for _ in 0..requests {
+            assert_eq!(client.get("/").await.status, StatusCode::OK);
+        }
+        b.requests() - before
+    };
+    assert_eq!(had(6).await, 2);
+    let drained = operator(&edge, &name, "drain").await;
+    assert_eq!((drained.standing.as_str(), drained.why.as_str()), ("draining", "drained by an operator"));
+    assert_eq!(had(6).await, 0);
+    // Health checks that succeed do not take it in again.
+    let checked = edge.pool("shop").backends[1].last_check.clone();
+    eventually("it is checked again", async || edge.pool("shop").backends[1].last_check != checked).await;
+    assert_eq!(standing(&edge, 1).0, "draining");
+    assert_eq!(operator(&edge, &name, "ready").await.standing, "ready");
+    assert_eq!(had(6).await, 2);
+    // The plugin is told: four of six.
+    assert_eq!(operator(&edge, &name, "weight/4").await.weight, 4);
+    assert_eq!(had(6).await, 4);
+    assert_eq!(operator(&edge, &name, "weight/0").await.weight, 0);
+    assert_eq!(had(6).await, 0);
+    for wrong in [
+        "shop/backends/nobody/drain",
+        "nobody/backends/a/drain",
+        "shop/backends/a/weight/1001",
+        "shop/backends/%zz/drain",
+    ] {
+        let request = client::request(Method::POST, &format!("/v1/pools/{wrong}"));
+        assert_eq!(edge.admin().await.send(request).await.unwrap().status, StatusCode::NOT_FOUND, "{wrong}");
+    }
 }

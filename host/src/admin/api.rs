@@ -6,6 +6,7 @@
 //! | `GET /v1/plugins` | a list of [`Plugin`] |
 //! | `GET /v1/plugins/NAME/log` | a list of [`LogLine`] |
 //! | `GET /metrics` | OpenMetrics text: counts and levels, see the manual's page on metrics |
+//! | `POST /v1/pools/POOL/backends/BACKEND/drain`, `…/ready`, `…/weight/N` | the [`Backend`] as it stands then; names percent-encoded |
 //! | `POST /v1/plugins/rescan` | nothing, 202: the plugin directory is looked at |
 
 use crate::problem::Report;
@@ -102,6 +103,20 @@ pub struct Backend {
     /// Time to the first byte of an answer, moving average.
     pub latency_us: u32,
 }
+
+/// What an operator has a backend do, until something else is said or the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Take no new work.
+    Drain,
+    /// Take work again.
+    Ready,
+    /// Have this weight, 0 to 1000.
+    Weight(u32),
+}
+
+/// The heaviest that a backend may be.
+pub const WEIGHT_MOST: u32 = 1000;
 
 /// A plugin, admitted or not.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,8 +2,9 @@
 
 use super::{
     access::Access,
-    api::{LogLine, Status},
+    api::{Backend, LogLine, Order, Status, WEIGHT_MOST},
     bind::{Bound, Socket},
+    names::decoded,
 };
 use crate::{config::model::AdminAddress, drain::Live, net::SocketFile, telemetry::metrics::CONTENT_TYPE};
 use bytes::Bytes;
@@ -30,6 +31,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Finds a plugin's log by its name.
 type LogOf = Box<dyn Fn(&str) -> Option<Vec<LogLine>> + Send + Sync>;
 
+/// Has a backend of a pool do something.
+type OrderTo = Box<dyn Fn(&str, &str, Order) -> Option<Backend> + Send + Sync>;
+
 /// What the API reads and does; `app` fills it in.
 pub struct Sources {
     /// The whole process at one moment.
@@ -38,6 +42,8 @@ pub struct Sources {
     pub log: LogOf,
     /// The page of metrics.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    /// Has a backend, by its pool's name and its own, do something; none when there is no such backend.
+    pub order: OrderTo,
     /// Has the plugin directory looked at.
     pub rescan: Arc<Notify>,
 }
@@ -163,12 +169,34 @@ impl Calls {
                 None => text(StatusCode::NOT_FOUND, "no such plugin"),
             },
             (&Method::GET, ["metrics"]) => respond(StatusCode::OK, CONTENT_TYPE, (self.sources.metrics)().into()),
+            (&Method::POST, ["v1", "pools", pool, "backends", backend, what @ ..]) => match order(what) {
+                Some(order) => self.order(pool, backend, order),
+                None => text(StatusCode::NOT_FOUND, "no such call"),
+            },
             (&Method::POST, ["v1", "plugins", "rescan"]) => {
                 self.sources.rescan.notify_one();
                 text(StatusCode::ACCEPTED, "the plugin directory is looked at")
             }
             _ => text(StatusCode::NOT_FOUND, "no such call"),
         }
+    }
+
+    fn order(&self, pool: &str, backend: &str, order: Order) -> Response<Full<Bytes>> {
+        let named = decoded(pool).zip(decoded(backend));
+        match named.and_then(|(pool, backend)| (self.sources.order)(&pool, &backend, order)) {
+            Some(backend) => json(&backend),
+            None => text(StatusCode::NOT_FOUND, "no such backend"),
+        }
+    }
+}
+
+/// What the end of a call's path asks for.
+fn order(what: &[&str]) -> Option<Order> {
+    match what {
+        ["drain"] => Some(Order::Drain),
+        ["ready"] => Some(Order::Ready),
+        ["weight", weight] => weight.parse().ok().filter(|weight| *weight <= WEIGHT_MOST).map(Order::Weight),
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@ use super::metrics::Numbers;
 use crate::{
     admin::{
         Sources,
-        api::{self, Status},
+        api::{self, Order, Status},
     },
     balance,
     config::model::{Config, Fallback},
@@ -57,10 +57,11 @@ impl StatusSource {
         rescan: &Arc<Notify>,
     ) -> Arc<Sources> {
         let page = Page::new(Numbers { status: self.clone(), figures, access_log });
-        let (status, log) = (self.clone(), self.clone());
+        let (status, log, ordered) = (self.clone(), self.clone(), self.clone());
         Arc::new(Sources {
             status: Box::new(move || status.read()),
             log: Box::new(move |name| log.log(name)),
+            order: Box::new(move |pool, name, order| ordered.order(pool, name, order)),
             metrics: Box::new(move || page.text()),
             rescan: rescan.clone(),
         })
@@ -101,6 +102,20 @@ impl StatusSource {
     /// The generation that was admitted last of each plugin.
     pub(super) fn generations(&self) -> Vec<Arc<Generation>> {
         self.board.entries().into_iter().filter_map(|entry| Some(entry.generation?.0)).collect()
+    }
+
+    /// Has a backend do what an operator wants; none when there is no such backend.
+    fn order(&self, pool: &str, name: &str, order: Order) -> Option<api::Backend> {
+        let snapshot = self.cell.load();
+        let pool = &snapshot.pools.iter().find(|assignment| *assignment.pool.name == *pool)?.pool;
+        let of_pool = pool.backend(name)?;
+        match order {
+            Order::Drain => pool.drain(of_pool),
+            Order::Ready => pool.undrain(of_pool),
+            Order::Weight(weight) => pool.weigh(of_pool, weight),
+        }
+        tracing::info!("backend {name} of pool {}: an operator says {order:?}", pool.name);
+        Some(backend(of_pool))
     }
 
     fn log(&self, name: &str) -> Option<Vec<api::LogLine>> {

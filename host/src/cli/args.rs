@@ -1,6 +1,6 @@
 //! The tree of commands and flags.
 
-use super::{check, explain, init, plugin, run, schema, status, try_out, version};
+use super::{backend, check, explain, init, plugin, run, schema, status, try_out, version};
 use crate::{config::model::AdminAddress, telemetry::Verbosity};
 use std::path::PathBuf;
 
@@ -74,6 +74,12 @@ pub enum Command {
     Init(init::Args),
     /// One screen of a running Pointsman: listeners, pools, backends, plugins
     Status(status::Args),
+    /// Drain a backend of a running Pointsman, take it in again, weigh it
+    Backend {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: backend::Command,
+    },
     /// Print the JSON Schema of pointsman.toml
     Schema(schema::Args),
     /// Explain a code such as PM0301

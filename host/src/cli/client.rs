@@ -48,7 +48,7 @@ impl Client {
     /// PM0601 when nobody answers.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let body = self.call(Method::GET, path)?;
-        Ok(serde_json::from_slice(&body).context("the answer is not what this version of pointsman expects")?)
+        read(&body)
     }
 
     /// Has something done.
@@ -57,6 +57,14 @@ impl Client {
     /// PM0601 when nobody answers.
     pub fn post(&self, path: &str) -> Result<(), Failure> {
         self.call(Method::POST, path).map(drop)
+    }
+
+    /// Has something done, and reads what came of it.
+    ///
+    /// # Errors
+    /// PM0601 when nobody answers.
+    pub fn post_for<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        read(&self.call(Method::POST, path)?)
     }
 
     fn call(&self, method: Method, path: &str) -> Result<Bytes, Failure> {
@@ -113,6 +121,10 @@ impl Client {
             .note("is `pointsman run` or `try` up? other address: --admin")
             .detail(why)
     }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    Ok(serde_json::from_slice(body).context("the answer is not what this version of pointsman expects")?)
 }
 
 async fn send<S>(stream: S, request: Request<Empty<Bytes>>) -> anyhow::Result<Response<Incoming>>

@@ -1,6 +1,7 @@
 //! Commands, and what they print. What was asked for goes to standard output; problems and the log go to standard error.
 
 mod args;
+mod backend;
 mod check;
 pub mod client;
 mod console;
@@ -63,6 +64,7 @@ pub fn dispatch(args: Args, console: Console<'_>) -> Exit {
         Command::Schema(args) => schema::run(args, &mut context),
         Command::Explain(args) => explain::run(args, &mut context),
         Command::Version(args) => version::run(args, &mut context),
+        Command::Backend { command } => backend::run(command, &mut context),
         Command::Plugin { command } => plugin::run(command, &mut context),
     };
     done.unwrap_or_else(|failure| {
