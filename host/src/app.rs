@@ -213,7 +213,7 @@ fn prepare(
     let workers = figures.workers();
     let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
         .map_err(|problem| vec![problem])?;
-    let plan = Arc::new(Plan::new(config, figures));
+    let plan = Arc::new(Plan::new(config, figures)?);
     let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
@@ -246,7 +246,8 @@ fn open(
                 let rules = tls.as_ref().and_then(tls::Acceptor::rules).map(Rules::new);
                 let policy = Policy { rules, certificates, ..policy(listener, figures, log) };
                 let (timeout, limit, tunnels) = (listener.timeout, listener.head, config.server.tunnels);
-                doors.push(server::Listener { sockets, tls, timeout, limit, policy, tunnels });
+                let proxy_protocol = listener.proxy_protocol;
+                doors.push(server::Listener { sockets, tls, timeout, limit, proxy_protocol, policy, tunnels });
             }
             (tls, sockets) => {
                 problems.extend(tls.err().into_iter().flatten());

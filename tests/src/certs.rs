@@ -4,7 +4,7 @@ use pointsman::config::model::{CertificateSource, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{
     RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{
     path::Path,
@@ -68,6 +68,12 @@ impl Certificate {
         Certificate { chain, key, leaf }
     }
 
+    /// The chain and the key as rustls takes them.
+    pub fn der(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("our own key");
+        (CertificateDer::pem_slice_iter(self.chain.as_bytes()).map(Result::unwrap).collect(), key)
+    }
+
     /// As a listener takes it.
     pub fn source(&self) -> CertificateSource {
         CertificateSource::Memory { cert: self.chain.clone(), key: self.key.clone() }
@@ -84,16 +90,16 @@ pub fn shop() -> Tls {
     Tls::from(vec![Certificate::new(&["shop.test", "*.shop.test", "localhost"]).source()])
 }
 
+/// The authority's own certificate, as PEM text: whom backends and clients are held against.
+pub fn authority_pem() -> String {
+    authority().pem()
+}
+
 /// Whom the clients trust.
 pub fn roots() -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add(authority().der().clone()).expect("our own authority");
     Arc::new(roots)
-}
-
-/// The authority, as a PEM text.
-pub fn authority_pem() -> String {
-    authority().pem()
 }
 
 fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {

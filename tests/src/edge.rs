@@ -1,18 +1,20 @@
 //! Pointsman in this process: the same `App` that the binary starts, with worker threads of its own.
 
 use crate::{
-    certs, cli::target, client::Client, nginx::Nginx, origin::Origin, plugins::Plugins, process::Process, story::aside,
+    certs, cli::target, client::Client, h2_origin::H2Origin, nginx::Nginx, origin::Origin, plugins::Plugins,
+    process::Process, story::aside, tls_front::TlsFront,
 };
 use pointsman::{
     admin::api::{LogLine, Plugin, Pool, Status},
     app::{App, Drained, Options},
-    config::model,
+    config::{self, model},
     net::Address,
     problem::Problem,
 };
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 use tempfile::TempDir;
@@ -65,6 +67,44 @@ pub fn plain() -> Builder {
 /// One TLS listener for `shop.test`, two workers, and nothing behind it yet.
 pub fn tls() -> Builder {
     Builder::new().listen("tls", Some(certs::shop()))
+}
+
+/// What an example's file says of its one listener and its one pool, with a free port and these backends in place of those
+/// that it names; two workers.
+///
+/// # Panics
+/// When the file is refused, or says more.
+pub fn example(file: &Path, backends: &[&dyn Backend]) -> Builder {
+    let config = config::load(file).unwrap_or_else(|problems| panic!("{}: {problems:#?}", file.display()));
+    let ([listener], [pool]) = (config.listeners.as_slice(), config.pools.as_slice()) else { panic!("one of each") };
+    let (listener, pool) = (listener.clone(), pool.clone());
+    Builder::new()
+        .listen(&listener.name.clone(), None)
+        .listener(|ours| *ours = model::Listener { address: ours.address.clone(), ..listener })
+        .pool(&pool.name.clone(), backends)
+        .with(|ours| *ours = model::Pool { backends: std::mem::take(&mut ours.backends), ..pool })
+}
+
+/// A program of an example; it ends with this value.
+pub struct Program(Child);
+
+impl Program {
+    /// Starts a Python script.
+    ///
+    /// # Panics
+    /// When there is no such Python.
+    pub fn python(python: &Path, script: &Path, arguments: &[&str]) -> Program {
+        let program = Command::new(python).arg(script).args(arguments).stdout(Stdio::null()).spawn();
+        Program(program.unwrap_or_else(|error| panic!("{}: {error}", python.display())))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Builder {
@@ -379,6 +419,18 @@ impl Drop for Edge {
 impl Backend for Origin {
     fn address(&self) -> Address {
         Origin::address(self).into()
+    }
+}
+
+impl Backend for H2Origin {
+    fn address(&self) -> Address {
+        H2Origin::address(self).into()
+    }
+}
+
+impl Backend for TlsFront {
+    fn address(&self) -> Address {
+        TlsFront::address(self).into()
     }
 }
 

@@ -64,12 +64,20 @@ fn installed(what: &str) -> PathBuf {
     path
 }
 
-/// Python with all that `judges/requirements.txt` lists, for a script of `judges/`.
+/// Python with all that `judges/requirements.txt` lists.
+///
+/// # Panics
+/// When it is not installed.
+pub fn python_path() -> PathBuf {
+    installed("python/bin/python")
+}
+
+/// That Python for a script of `judges/`.
 ///
 /// # Panics
 /// When it is not installed.
 pub fn python(script: &str) -> Command {
-    let mut command = Command::new(installed("python/bin/python"));
+    let mut command = Command::new(python_path());
     command.arg(scripts().join(script));
     command
 }

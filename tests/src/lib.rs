@@ -6,6 +6,8 @@
 //! | [`origin`] | a backend that does what a script says, and remembers what it was asked |
 //! | [`process`] | a backend that can be killed and frozen |
 //! | [`nginx`] | a backend that somebody else wrote |
+//! | [`h2_origin`] | one that speaks HTTP/2 |
+//! | [`tls_front`] | TLS in front of such a backend |
 //! | [`edge`] | Pointsman in this process, on threads of its own |
 //! | [`cli`] | Pointsman as a process of its own: the binary that users run |
 //! | [`client`] | somebody who speaks HTTP/1.1, HTTP/2, or bytes that are neither |
@@ -27,6 +29,7 @@ pub mod cli;
 pub mod client;
 pub mod edge;
 pub mod guests;
+pub mod h2_origin;
 pub mod judges;
 pub mod load;
 pub mod memory;
@@ -36,3 +39,4 @@ pub mod plugins;
 pub mod process;
 pub mod sockets;
 pub mod story;
+pub mod tls_front;

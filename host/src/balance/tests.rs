@@ -24,7 +24,7 @@ pub(super) fn pool(backends: &[(u32, u32)]) -> Arc<Pool> {
         model::Backend { weight, priority, ..model::Backend::new(format!("b{number}"), address) }
     };
     let config = model::Pool::new("test", (0..).zip(backends).map(backend).collect());
-    let pool = Pool::new(&config, &Figures::default());
+    let pool = Pool::new(&config, &Figures::default()).unwrap();
     for backend in &pool.backends {
         pool.stands(backend, Standing::Ready, "said the test");
     }

@@ -5,13 +5,13 @@ mod health;
 use super::{
     file,
     model::{
-        AccessLog, Backend, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER, DEFAULT_MODE,
-        Eject, FilterUse, HeadLimit, HostMatch, ListenTimeout, Listener, Plugins, Pool, PoolTimeout, Retry, Route,
-        Server, SourceLimit, Tls,
+        AccessLog, Backend, BackendTls, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER,
+        DEFAULT_MODE, Eject, FilterUse, HeadLimit, HostMatch, ListenTimeout, Listener, Network, Plugins, Pool,
+        PoolTimeout, Protocol, Retry, Roots, Route, Server, SourceLimit, Tls,
     },
     place::default_admin,
     read::{At, Reader},
-    shapes::{List, LongTime, OneOrMany, Size, Text, Tiers, Time},
+    shapes::{List, LongTime, OneOrMany, Size, Switch, Text, Tiers, Time},
     units,
 };
 use crate::net::Address;
@@ -82,6 +82,7 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
             tls: listen.tls.map(|tls| self::tls(tls.it, base, reader)),
             timeout: listen.timeout.map(|at| listen_timeout(&at.it)).unwrap_or_default(),
             head: listen.limit.as_ref().map(|at| head_limit(&at.it, reader)).unwrap_or_default(),
+            proxy_protocol: proxy_protocol(listen.proxy_protocol, listen.trusted_proxies.as_ref(), reader),
             trusted_proxies: listen.trusted_proxies.map(|at| at.it).map_or_else(Vec::new, values),
             forwarded: listen.forwarded.map(|at| at.it).unwrap_or_default(),
             request_id: listen.request_id.is_some_and(|at| at.it),
@@ -91,6 +92,65 @@ fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reader: &mut Rea
         });
     }
     listeners
+}
+
+fn backend_tls(At { it, span }: At<Switch<file::BackendTls>>, base: &Path, reader: &mut Reader) -> Option<BackendTls> {
+    let tls = it.0?;
+    let spot = Some(reader.spot(&span));
+    let identity = match (tls.cert, tls.key) {
+        (Some(cert), Some(key)) => Some(CertificateSource::Files {
+            cert: base.join(cert.it.0),
+            key: base.join(key.it.0),
+            spot: Some(reader.spot(&cert.span)),
+        }),
+        (Some(alone), None) | (None, Some(alone)) => {
+            let headline = "a certificate needs its key, and a key its certificate";
+            let problem = Problem::error(Code::BAD_VALUE, headline);
+            reader.tell(problem.at(reader.spot(&alone.span), "expected both `cert` and `key`"));
+            None
+        }
+        (None, None) => None,
+    };
+    let file = |at: At<Text>| Roots::File { path: base.join(at.it.0), spot: Some(reader.spot(&at.span)) };
+    Some(BackendTls {
+        roots: tls.ca.map_or(Roots::System, file),
+        sni: tls.sni.map(|at| at.it.0),
+        identity,
+        dangerous_skip_verification: tls.dangerous_skip_verification.is_some_and(|at| at.it),
+        spot,
+    })
+}
+
+/// Without a handshake nothing can be agreed on; and a connection that is told to be one client's is not shared.
+fn protocol(written: Option<At<Protocol>>, tls: bool, told: bool, reader: &mut Reader) -> Protocol {
+    match written {
+        Some(At { it: Protocol::Http2 | Protocol::Auto, span }) if told => {
+            let headline = "`proxy_protocol` needs `protocol` \"h1\": HTTP/2 carries many clients on one connection";
+            reader.tell(Problem::error(Code::BAD_VALUE, headline).at(reader.spot(&span), "expected \"h1\""));
+            Protocol::Http1
+        }
+        None if told => Protocol::Http1,
+        Some(At { it: Protocol::Auto, span }) if !tls => {
+            let problem =
+                Problem::error(Code::BAD_VALUE, "`protocol` \"auto\" needs `tls`: its handshake agrees on one");
+            reader.tell(problem.at(reader.spot(&span), "expected \"h1\" or \"h2\""));
+            Protocol::Http1
+        }
+        Some(at) => at.it,
+        None if tls => Protocol::Auto,
+        None => Protocol::Http1,
+    }
+}
+
+/// Who may tell whose connection it is has to be said.
+fn proxy_protocol(written: Option<At<bool>>, trusted: Option<&At<List<Network>>>, reader: &mut Reader) -> bool {
+    let Some(At { it: true, span }) = written else { return false };
+    if trusted.is_none_or(|list| list.it.0.is_empty()) {
+        let headline = "`proxy_protocol` needs `trusted_proxies`: who may say whose connection it is";
+        let problem = Problem::error(Code::BAD_VALUE, headline).at(reader.spot(&span), "nobody is trusted");
+        reader.tell(problem.note("add the proxies' addresses, such as trusted_proxies = [\"10.0.0.0/8\"]"));
+    }
+    true
 }
 
 /// A relative path starts at the directory of the file.
@@ -177,10 +237,14 @@ fn pools(
 fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) -> Pool {
     // There is one kind of tiers yet, and it is what holds.
     let _: Option<At<Tiers>> = pool.tiers;
+    let tls = pool.tls.and_then(|at| backend_tls(at, base, reader));
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
     Pool {
         spot: Some(reader.spot(spot.unwrap_or(&name.span))),
         backends: backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), base, reader),
+        protocol: protocol(pool.protocol, tls.is_some(), pool.proxy_protocol.is_some(), reader),
+        proxy_protocol: pool.proxy_protocol.map(|at| at.it),
+        tls,
         balancer: BalancerChoice::Named(pool.balancer.map_or_else(|| DEFAULT_BALANCER.into(), |at| at.it.0)),
         settings: pool.settings.map_or_else(|| "{}".into(), |at| at.it.0),
         fallback: pool.fallback.map(|at| at.it).unwrap_or_default(),

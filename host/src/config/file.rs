@@ -2,16 +2,17 @@
 //! keys mean together is in `check`. These shapes never leave `config`.
 
 use super::{
-    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Verify},
+    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Protocol, Verify},
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
         BackendAddress, Backends, Ejection, HealthPath, HostPattern, Integer, IntegerOrOff, List, ListenAddress,
-        LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, Settings,
-        Size, Statuses, Text, Texts, Tiers, Time, Timeouts, Total,
+        LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, ServerName,
+        Settings, Size, Statuses, Switch, Text, Texts, Tiers, Time, Timeouts, Total,
     },
     table::table,
 };
+use crate::net::proxy_protocol::Version;
 use serde_json::{Value as Json, json};
 use std::net::SocketAddr;
 
@@ -53,6 +54,8 @@ table! {
             tls: OneOrMany<Certificate>,
             /// Limits of a connection's life.
             timeout: ListenTimeout,
+            /// Each connection begins with a head of the PROXY protocol, version 1 or 2. Only for `trusted_proxies`.
+            proxy_protocol: bool = false,
             /// Addresses and networks whose `X-Forwarded-*` and `Forwarded` headers are believed.
             trusted_proxies: List<Network>,
             /// Which forwarding headers the backends get.
@@ -141,6 +144,13 @@ table! {
             backends: Backends,
         }
         optional {
+            /// TLS to the backends: true, or a table that says more.
+            tls: Switch<BackendTls>,
+            /// Which HTTP the backends are spoken to: "h1" (the default), "h2", or with TLS (and then by default) "auto",
+            /// what both sides can.
+            protocol: Protocol,
+            /// Tell the backends with the PROXY protocol, "v1" or "v2", whose connection it is. HTTP/1.1 only; no connection is kept.
+            proxy_protocol: Version,
             /// The plugin that chooses: NAME.wasm in the plugin directory, else the embedded one of that name.
             balancer: PluginName = "round-robin",
             /// Handed to the balancer as one JSON object; its `configure` checks it.
@@ -163,6 +173,25 @@ table! {
             timeout: Timeouts,
             /// What is sent once more when its answer was lost.
             retry: Retry,
+        }
+    }
+}
+
+table! {
+    /// TLS to a pool's backends. Relative paths start at the directory of this file.
+    "tls" BackendTls {
+        required {}
+        optional {
+            /// A PEM file of those who vouch for the backends' certificates; absent: whom the system trusts.
+            ca: Text,
+            /// The name that is asked for, and that the certificate must be for; absent: the host of the backend's address.
+            sni: ServerName,
+            /// The chain that is shown to backends that ask for one, leaf first.
+            cert: Text,
+            /// Its private key.
+            key: Text,
+            /// Believe every certificate: whoever sits in between can read and change everything.
+            dangerous_skip_verification: bool = false,
         }
     }
 }
@@ -241,7 +270,7 @@ table! {
     "timeout" PoolTimeout {
         required {}
         optional {
-            /// One TCP connect.
+            /// One connect, with its TLS handshake.
             connect: Time = "1s",
             /// From the request to the last byte of the answer's head, all attempts together.
             head: Time = "30s",

@@ -1,7 +1,7 @@
 //! The configuration after it was checked: no value here is invalid, and nothing behind this room checks again.
 
 use crate::{
-    net::{Address, NOBODY},
+    net::{Address, NOBODY, proxy_protocol},
     problem::Spot,
 };
 use std::{collections::BTreeMap, net::IpAddr, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
@@ -46,6 +46,8 @@ pub struct Listener {
     pub timeout: ListenTimeout,
     /// Limits of requests' heads.
     pub head: HeadLimit,
+    /// Each connection begins with a head of the PROXY protocol, and its peer is in `trusted_proxies`.
+    pub proxy_protocol: bool,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed.
     pub trusted_proxies: Vec<Network>,
     /// Which forwarding headers the backends get.
@@ -70,6 +72,7 @@ impl Listener {
             tls: None,
             timeout: ListenTimeout::default(),
             head: HeadLimit::default(),
+            proxy_protocol: false,
             trusted_proxies: Vec::new(),
             forwarded: Forwarded::default(),
             request_id: false,
@@ -147,6 +150,55 @@ pub enum CertificateSource {
         /// Private key.
         key: String,
     },
+}
+
+/// How a pool's backends are spoken to over TLS.
+#[derive(Clone, Debug)]
+pub struct BackendTls {
+    /// Who vouches for the backends.
+    pub roots: Roots,
+    /// Of whom a certificate is asked, in place of each backend's own host.
+    pub sni: Option<String>,
+    /// What is shown to a backend that asks who is there.
+    pub identity: Option<CertificateSource>,
+    /// Every certificate is believed.
+    pub dangerous_skip_verification: bool,
+    /// Where it is asked for.
+    pub spot: Option<Spot>,
+}
+
+impl Default for BackendTls {
+    fn default() -> Self {
+        Self { roots: Roots::System, sni: None, identity: None, dangerous_skip_verification: false, spot: None }
+    }
+}
+
+/// Who vouches for backends.
+#[derive(Clone, Debug)]
+pub enum Roots {
+    /// Whom this system trusts.
+    System,
+    /// A PEM file of certificates, read at start.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Where it is named.
+        spot: Option<Spot>,
+    },
+    /// A PEM text.
+    Memory(String),
+}
+
+/// Which HTTP a pool's backends are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2: known beforehand on a plain connection, asked for on an encrypted one.
+    Http2,
+    /// What an encrypted connection agrees on, HTTP/2 preferred.
+    Auto,
 }
 
 /// Limits of a downstream connection's life.
@@ -235,6 +287,12 @@ pub struct Pool {
     pub name: String,
     /// Never empty; names are unique within the pool.
     pub backends: Vec<Backend>,
+    /// How they are spoken to over TLS; none: plain.
+    pub tls: Option<BackendTls>,
+    /// Which HTTP they are spoken to; never [`Protocol::Auto`] without TLS.
+    pub protocol: Protocol,
+    /// How they are told whose connection it is; HTTP/1.1 only, and no connection is kept. None: they are not.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
     /// Which plugin chooses.
     pub balancer: BalancerChoice,
     /// One JSON object, `{}` when none was given.
@@ -265,6 +323,9 @@ impl Pool {
         Pool {
             name: name.into(),
             backends,
+            tls: None,
+            protocol: Protocol::default(),
+            proxy_protocol: None,
             balancer: BalancerChoice::Named(DEFAULT_BALANCER.into()),
             settings: "{}".into(),
             spot: None,
@@ -437,7 +498,7 @@ impl Default for Eject {
 /// Limits of one request to a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolTimeout {
-    /// One TCP connect.
+    /// One connect, with its TLS handshake.
     pub connect: Duration,
     /// From the request to the last byte of the answer's head, all attempts together.
     pub head: Duration,

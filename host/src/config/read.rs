@@ -76,6 +76,10 @@ impl<'a> Value<'a> {
         self.item.as_str()
     }
 
+    pub(super) fn bool(&self) -> Option<bool> {
+        self.item.as_bool()
+    }
+
     pub(super) fn items(&self) -> Option<impl Iterator<Item = (&'a DeValue<'a>, Range<usize>)> + use<'a>> {
         Some(self.item.as_array()?.iter().map(|item| (item.get_ref(), item.span())))
     }

@@ -160,6 +160,14 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
+    let tls = two.tls.as_ref().unwrap();
+    assert!(matches!(&tls.roots, model::Roots::File { path, .. } if path == Path::new("/etc/pointsman/roots.pem")));
+    assert_eq!((tls.sni.as_deref(), tls.dangerous_skip_verification), (Some("shop.internal"), true));
+    assert!(tls.identity.is_some() && two.protocol == model::Protocol::Http2);
+    assert!(matches!(other.tls.as_ref().unwrap().roots, model::Roots::System));
+    assert_eq!(other.protocol, model::Protocol::Http1, "a connection that is one client's is not shared");
+    assert_eq!(other.proxy_protocol, Some(crate::net::proxy_protocol::Version::V2));
+    assert!(file.proxy_protocol && !plain.proxy_protocol);
     let app = &other.backends[1];
     assert_eq!((&app.address, app.name.as_str()), (&in_directory("app.sock"), "unix:app.sock"));
     let model::HealthCheck::Get(asked) = &two.health.check else { panic!("a path") };

@@ -54,6 +54,8 @@ pub enum Failure {
     Connect,
     /// There was none in time.
     ConnectTimeout,
+    /// The two sides did not agree on TLS, or on what to speak.
+    Handshake,
     /// The connection ended or broke before the answer's head.
     Closed,
     /// The answer's head did not come in time.
@@ -70,9 +72,10 @@ pub enum Failure {
 
 impl Failure {
     /// Each at the place of its number.
-    pub const ALL: [Failure; 8] = [
+    pub const ALL: [Failure; 9] = [
         Failure::Connect,
         Failure::ConnectTimeout,
+        Failure::Handshake,
         Failure::Closed,
         Failure::HeadTimeout,
         Failure::Stalled,
@@ -86,6 +89,7 @@ impl Failure {
         match self {
             Failure::Connect => "connect",
             Failure::ConnectTimeout => "connect-timeout",
+            Failure::Handshake => "handshake",
             Failure::Closed => "closed",
             Failure::HeadTimeout => "head-timeout",
             Failure::Stalled => "stalled",

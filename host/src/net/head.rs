@@ -1,6 +1,6 @@
 //! A request's head as routes, filters, balancers and the backend see it: after the path was normalised, once.
 
-use super::{Headers, NOBODY};
+use super::{Headers, NOBODY, proxy_protocol::Ends};
 use bytes::Bytes;
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
@@ -39,6 +39,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The peer's address, as headers tell it; `unknown` where it has none.
     pub peer_line: HeaderValue,
+    /// Where the client connected to; [`NOBODY`] where nobody has to be told.
+    pub local: SocketAddr,
     /// None: plain HTTP.
     pub tls: Option<TlsFacts>,
 }
@@ -92,12 +94,17 @@ impl Connection {
     /// A connection that was accepted.
     pub fn new(listener: usize, peer: SocketAddr, tls: Option<TlsFacts>) -> Connection {
         if peer == NOBODY {
-            return Connection { listener, peer, peer_line: HeaderValue::from_static("unknown"), tls };
+            return Connection { listener, peer, peer_line: HeaderValue::from_static("unknown"), local: NOBODY, tls };
         }
         let line = Bytes::from(peer.ip().to_canonical().to_string());
         // An address is always a legal value.
         let peer_line = HeaderValue::from_maybe_shared(line).unwrap_or(HeaderValue::from_static("unknown"));
-        Connection { listener, peer, peer_line, tls }
+        Connection { listener, peer, peer_line, local: NOBODY, tls }
+    }
+
+    /// The same, made to this address.
+    pub fn to(self, local: SocketAddr) -> Connection {
+        Connection { local, ..self }
     }
 
     /// How the client came.
@@ -139,6 +146,15 @@ impl Head {
             true => Cow::Owned(host.to_ascii_lowercase()),
             false => Cow::Borrowed(host),
         }
+    }
+
+    /// Whose connection it came on, as a backend may be told; none: the client has no address.
+    pub fn ends(&self) -> Option<Ends> {
+        let Connection { peer, local, .. } = *self.connection;
+        // What trusted proxies tell of a client has no port.
+        let is_peer = peer.ip().to_canonical() == self.client;
+        let source = if is_peer { peer } else { SocketAddr::new(self.client, 0) };
+        (source != NOBODY).then_some(Ends { source, destination: local })
     }
 
     /// The first value of a header.

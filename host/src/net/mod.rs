@@ -9,6 +9,7 @@ mod head;
 mod headers;
 mod message;
 pub mod path;
+pub mod proxy_protocol;
 mod socket;
 mod socket_file;
 mod tunnel;

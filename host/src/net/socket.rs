@@ -1,8 +1,9 @@
 //! One connected socket, of the network or of a file; what is above it need not know which.
 
-use super::Address;
+use super::{Address, NOBODY};
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -41,6 +42,14 @@ impl Socket {
                 Ok(Socket::Tcp(stream))
             }
             Address::Unix(path) => UnixStream::connect(path).await.map(Socket::Unix),
+        }
+    }
+
+    /// Where the other end connected to; [`NOBODY`] where that has no address.
+    pub fn local(&self) -> SocketAddr {
+        match self {
+            Socket::Tcp(stream) => stream.local_addr().unwrap_or(NOBODY),
+            Socket::Unix(_) => NOBODY,
         }
     }
 

@@ -111,7 +111,7 @@ impl Sender<'_> {
         let limits = self.retries.limits(now);
         let limits = Limits { stall: limits.stall.filter(|_| self.replay.stays_whole()), ..limits };
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
-        let connection = match connections.checkout(backend, &self.retries.timeout(&limits, now)).await {
+        let connection = match connections.checkout(backend, head, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => connection,
             Err(error) => {
                 ticket.ended(blame(&error), Instant::now());
@@ -128,7 +128,7 @@ impl Sender<'_> {
         self.counts.failed(lost.error.failure());
         let now = Instant::now();
         let mut ticket = Attempt::begin(backend.figures.clone(), now);
-        match connections.connect(backend, &self.retries.timeout(&limits, now)).await {
+        match connections.connect(backend, head, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => self.exchange(connection, head, ticket, limits).await,
             // The first failure decides what may follow: the request may have been sent then.
             Err(error) => {

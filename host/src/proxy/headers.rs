@@ -4,7 +4,7 @@
 use super::Policy;
 use crate::{
     config::model::Forwarded,
-    net::{Head, Headers, NOBODY},
+    net::{Head, Headers, NOBODY, h1::has_token},
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
@@ -105,10 +105,15 @@ fn likeness(name: &HeaderName, prefix: &[u8]) -> Likeness {
 
 /// On the way to a backend, after the filters: no guest can bring back what is taken out here.
 pub(super) fn towards_backend(headers: &mut Headers, version: Version) {
+    let takes_trailers = version == Version::HTTP_2 && headers.all(&header::TE).any(|te| has_token(te, b"trailers"));
     // The wait for `100 Continue` is between the client and us.
     headers.retain(|name| !is_hop_by_hop(name) && *name != header::EXPECT);
     if version == Version::HTTP_2 {
         join_cookies(headers);
+    }
+    if takes_trailers {
+        // Whoever speaks HTTP/2 on both sides is told; our codec for HTTP/1.1 leaves it out.
+        headers.append(header::TE, HeaderValue::from_static("trailers"));
     }
     append_via(headers, version);
 }
@@ -412,8 +417,12 @@ mod tests {
             ("via", "1.1 edge"),
         ])
         .headers;
+        let mut over_http1 = headers.clone();
+        towards_backend(&mut over_http1, Version::HTTP_11);
+        assert_eq!(lines(&over_http1), ["accept: */*", "via: 1.1 edge", "via: 1.1 pointsman"]);
+        // What HTTP/2 may say of itself goes as far as HTTP/2 goes.
         towards_backend(&mut headers, Version::HTTP_2);
-        assert_eq!(lines(&headers), ["accept: */*", "via: 1.1 edge", "via: 2.0 pointsman"]);
+        assert_eq!(lines(&headers), ["accept: */*", "te: trailers", "via: 1.1 edge", "via: 2.0 pointsman"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod forward;
 mod framing;
+mod grpc;
 mod headers;
 mod policy;
 mod redirect;
@@ -47,11 +48,18 @@ pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connec
     let version = request.version;
     let is_head = request.method == Method::HEAD;
     let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
+    let is_grpc = grpc::is_grpc(&request);
     let context = Context::new(worker, policy, connection, Some(&request));
     let answer = answer(worker, policy, connection, request, &context).await;
     let mut response = match answer.and_then(|response| upgrade::agreed(response, is_connect)) {
         Ok(response) => response,
-        Err(error) => say(&context, &error, version),
+        Err(error) => {
+            let mut response = say(&context, &error, version);
+            if is_grpc {
+                grpc::told(&mut response);
+            }
+            response
+        }
     };
     end_with_head(&mut response, is_head);
     context.answered(&mut response);

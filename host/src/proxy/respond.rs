@@ -55,6 +55,7 @@ fn status(kind: &Kind) -> StatusCode {
         Kind::FilterUnavailable | Kind::NobodyReady => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Upstream(error) if matches!(error.kind, ErrorKind::RequestTimeout(_)) => StatusCode::REQUEST_TIMEOUT,
         Kind::Upstream(error) if error.side() == Side::Downstream => StatusCode::BAD_REQUEST,
+        Kind::Upstream(error) if error.is_disagreement() => StatusCode::BAD_GATEWAY,
         // Nothing was sent to anybody: come back when one of them listens again.
         Kind::Upstream(error) if error.retry() == Retry::Unsent || error.is_ours() => StatusCode::SERVICE_UNAVAILABLE,
         Kind::Upstream(error) if error.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
@@ -78,7 +79,7 @@ fn text(error: &Error, status: StatusCode) -> String {
 fn code(kind: &Kind) -> Option<Code> {
     match kind {
         Kind::NobodyReady => Some(Code::NO_BACKEND),
-        Kind::Upstream(error) if error.retry() == Retry::Unsent => Some(Code::NO_BACKEND),
+        Kind::Upstream(error) if error.retry() == Retry::Unsent && !error.is_disagreement() => Some(Code::NO_BACKEND),
         _ => None,
     }
 }

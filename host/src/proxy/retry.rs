@@ -120,7 +120,7 @@ mod tests {
         let backends = vec![Backend::new("a", SocketAddr::from(([127, 0, 0, 1], 1)))];
         let mut config = model::Pool::new("test", backends);
         change(&mut config);
-        Pool::new(&config, &Figures::default())
+        Pool::new(&config, &Figures::default()).unwrap()
     }
 
     fn lost(kind: ErrorKind, sent: bool) -> ExchangeError {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 pub struct View {
     snapshot: Arc<Snapshot>,
     balancers: Vec<Rc<RefCell<Balancer>>>,
+    tells_clients: bool,
     filters: Vec<Rc<RefCell<Filter>>>,
 }
 
@@ -40,7 +41,8 @@ impl View {
                 .and_then(|b| b.filters.iter().find(|old| Arc::ptr_eq(old.borrow().assignment(), assignment)).cloned());
             old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
         });
-        View { balancers: balancers.collect(), filters: filters.collect(), snapshot }
+        let tells_clients = snapshot.pools.iter().any(|assignment| assignment.pool.tells_client());
+        View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, snapshot }
     }
 
     /// What it is a view of.
@@ -51,6 +53,11 @@ impl View {
     /// The route of this host (in lower case, without port) and path.
     pub fn route(&self, listener: usize, host: &str, path: &str) -> Option<&RouteEntry> {
         self.snapshot.routes.get(self.snapshot.table.find(listener, host, path)?)
+    }
+
+    /// Whether any backend is told whose connection a request came on.
+    pub fn tells_clients(&self) -> bool {
+        self.tells_clients
     }
 
     /// The balancer of a pool.

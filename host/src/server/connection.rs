@@ -2,6 +2,7 @@
 //! reached, or the process drains.
 
 use super::{
+    arrival::{Arrival, arrival},
     h1, h2,
     listener::{Entrance, Open},
     pulse::{Pulse, Verdict},
@@ -33,7 +34,7 @@ use tokio::{
 
 /// Serves one connection to its end. Dropping this future closes it as it stands. While `_live` lives, so does the drain.
 pub(super) async fn run(
-    socket: Socket,
+    mut socket: Socket,
     peer: SocketAddr,
     entrance: Arc<Entrance>,
     worker: Rc<Worker>,
@@ -43,15 +44,19 @@ pub(super) async fn run(
 ) {
     let (pulse, number) = (&place.pulse, worker.index());
     let limits = Limits { listen: &entrance.timeout, limit: entrance.limit, tunnels: entrance.tunnels };
+    let Arrival { peer, local, handshake } = match arrival(&mut socket, peer, &entrance, &worker).await {
+        Ok(arrival) => arrival,
+        Err(refused) => return tracing::debug!(%peer, %refused, "no connection"),
+    };
     let session = |tls| {
-        let connection = Arc::new(Connection::new(entrance.index, peer, tls));
+        let connection = Arc::new(Connection::new(entrance.index, peer, tls).to(local));
         Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {
         return serve_either(socket, pulse, limits, session(None)).await;
     };
     // Boxed: what it needs is given back before the first request, and an idle connection has no room for it.
-    let handshake = Box::pin(tls.accept(socket, limits.listen.handshake)).await;
+    let handshake = Box::pin(tls.accept(socket, handshake)).await;
     entrance.shook(number, &handshake);
     match handshake {
         Ok((stream, facts)) if facts.alpn.as_deref() == Some("h2") => {

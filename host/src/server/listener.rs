@@ -34,6 +34,8 @@ pub struct Listener {
     pub timeout: ListenTimeout,
     /// Limits of requests' heads.
     pub limit: HeadLimit,
+    /// Whether connections begin with a head of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// What is believed of the headers, and passed on.
     pub policy: Policy,
     /// How long tunnels may go on once the process drains.
@@ -48,6 +50,7 @@ pub(super) struct Entrance {
     pub tls: Option<tls::Acceptor>,
     pub timeout: ListenTimeout,
     pub limit: HeadLimit,
+    pub proxy_protocol: bool,
     pub policy: Policy,
     pub tunnels: Duration,
 }

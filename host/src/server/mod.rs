@@ -1,5 +1,6 @@
 //! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 stands on a library of frames.
 
+mod arrival;
 mod connection;
 mod date;
 mod gate;

@@ -56,8 +56,8 @@ impl Workers {
     ) -> io::Result<Workers> {
         let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for (index, listener) in listeners.into_iter().enumerate() {
-            let Listener { sockets: bound, tls, timeout, limit, policy, tunnels } = listener;
-            let entrance = Arc::new(Entrance { index, tls, timeout, limit, policy, tunnels });
+            let Listener { sockets: bound, tls, timeout, limit, proxy_protocol, policy, tunnels } = listener;
+            let entrance = Arc::new(Entrance { index, tls, timeout, limit, proxy_protocol, policy, tunnels });
             for (of_worker, socket) in sockets.iter_mut().zip(bound.into_workers()) {
                 of_worker.push((socket, entrance.clone()));
             }
@@ -156,6 +156,7 @@ mod tests {
                 tls: None,
                 timeout: config.timeout,
                 limit: config.head,
+                proxy_protocol: false,
                 policy: Policy::default(),
                 tunnels: Duration::ZERO,
             })

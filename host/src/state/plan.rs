@@ -6,7 +6,7 @@ use crate::{
     config::model::{BalancerChoice, Config},
     figures::Figures,
     plugin::{Kind, Use},
-    problem::Spot,
+    problem::{Problem, Spot},
     route::Table,
     upstream::Pool,
 };
@@ -62,13 +62,25 @@ pub struct Wanted {
 
 impl Plan {
     /// Makes the pools and lays out routes and filters.
-    pub fn new(config: &Config, figures: &Figures) -> Plan {
-        let pools = config.pools.iter().map(|pool| PoolPlan {
-            pool: Pool::new(pool, figures),
-            choice: pool.balancer.clone(),
-            settings: pool.settings.as_str().into(),
-            spot: pool.spot.clone(),
-        });
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files that pools need.
+    pub fn new(config: &Config, figures: &Figures) -> Result<Plan, Vec<Problem>> {
+        let (mut pools, mut problems) = (Vec::new(), Vec::new());
+        for pool in &config.pools {
+            match Pool::new(pool, figures) {
+                Ok(made) => pools.push(PoolPlan {
+                    pool: made,
+                    choice: pool.balancer.clone(),
+                    settings: pool.settings.as_str().into(),
+                    spot: pool.spot.clone(),
+                }),
+                Err(wrong) => problems.extend(wrong),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         let mut filters: Vec<FilterPlan> = Vec::new();
         let routes = config.routes.iter().map(|route| {
             let links = route.filters.iter().map(|wanted| {
@@ -86,7 +98,7 @@ impl Plan {
             RouteEntry { pool: route.pool, filters: links.collect() }
         });
         let routes = routes.collect();
-        Plan { pools: pools.collect(), table: Arc::new(Table::new(&config.routes)), routes, filters }
+        Ok(Plan { pools, table: Arc::new(Table::new(&config.routes)), routes, filters })
     }
 
     /// Every plugin that is named, once.

@@ -45,7 +45,7 @@ impl Stage {
         let side = Runtime::new().unwrap();
         let mut config = config::parse(CONFIGURATION, Path::new("pointsman.toml")).unwrap();
         config.pools[0].balancer = balancer;
-        let plan = Arc::new(Plan::new(&config, &Figures::default()));
+        let plan = Arc::new(Plan::new(&config, &Figures::default()).unwrap());
         let plugins = crate::plugin::Runtime::new(&Plugins::default(), 1, "", None).unwrap();
         let applier = Applier::new(plugins.clone(), plan, side.handle().clone(), 1);
         Stage { applier, plugins, _side: side }

@@ -42,8 +42,7 @@ impl Certificate {
     pub fn load(source: &CertificateSource, base: &Path, allow_expired: bool) -> Result<Self, Problem> {
         match source {
             CertificateSource::Memory { cert, key } => {
-                let file = |name: &str, pem: &str| File { path: name.into(), pem: pem.into(), spot: None };
-                let (chain, key) = (file("certificate in memory", cert), file("key in memory", key));
+                let (chain, key) = (File::memory("certificate in memory", cert), File::memory("key in memory", key));
                 check(&chain, &key, allow_expired)
             }
             CertificateSource::Files { cert, key, spot } => {
@@ -56,14 +55,18 @@ impl Certificate {
 }
 
 /// A PEM text, and how to name it to people.
-struct File<'a> {
+pub(super) struct File<'a> {
     path: PathBuf,
-    pem: Vec<u8>,
+    pub(super) pem: Vec<u8>,
     spot: Option<&'a Spot>,
 }
 
 impl<'a> File<'a> {
-    fn read(path: &Path, base: &Path, spot: Option<&'a Spot>) -> Result<File<'a>, Problem> {
+    pub(super) fn memory(name: &str, pem: &str) -> File<'a> {
+        File { path: name.into(), pem: pem.into(), spot: None }
+    }
+
+    pub(super) fn read(path: &Path, base: &Path, spot: Option<&'a Spot>) -> Result<File<'a>, Problem> {
         match std::fs::read(base.join(path)) {
             Ok(pem) => Ok(File { path: path.into(), pem, spot }),
             Err(error) => {
@@ -80,7 +83,7 @@ impl<'a> File<'a> {
     }
 
     /// PM0211: it cannot be read, or is not what it should be.
-    fn unusable(&self, what: &str) -> Problem {
+    pub(super) fn unusable(&self, what: &str) -> Problem {
         self.problem(Code::CERTIFICATE_MISSING, format!("{}: {what}", self.path.display()))
     }
 

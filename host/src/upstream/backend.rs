@@ -1,6 +1,6 @@
 //! One address of a pool: who it is, and how it stands now.
 
-use super::{condition::Condition, lineup::Single};
+use super::{condition::Condition, lineup::Single, transport::Transport};
 use crate::{
     config::model,
     figures::{BackendFigures, Figures, Standing},
@@ -26,6 +26,10 @@ pub struct Backend {
     pub name: Arc<str>,
     /// Where it listens.
     pub address: Address,
+    /// The host of that address, as configured.
+    pub(super) host: Arc<str>,
+    /// How it is reached.
+    pub(super) transport: Arc<Transport>,
     /// Tier, 0 first.
     pub priority: u32,
     /// Empty when none was configured.
@@ -60,13 +64,21 @@ pub fn backend_id(pool: &str, backend: &str) -> u64 {
 }
 
 impl Backend {
-    pub(super) fn new(pool: &str, index: usize, config: &model::Backend, figures: &Figures) -> Backend {
+    pub(super) fn new(
+        pool: &str,
+        index: usize,
+        config: &model::Backend,
+        transport: &Arc<Transport>,
+        figures: &Figures,
+    ) -> Backend {
         let id = backend_id(pool, &config.name);
         Backend {
             id,
             index,
             name: config.name.as_str().into(),
             address: config.address.clone(),
+            host: config.host.as_str().into(),
+            transport: transport.clone(),
             weight: AtomicU32::new(config.weight),
             priority: config.priority,
             zone: config.zone.as_str().into(),

@@ -3,12 +3,14 @@
 //! runtime has anyway; how long it stood unused is measured by a coarse clock that the sweep moves.
 
 use super::{
-    Backend,
-    connect::connect,
+    Backend, Connection,
+    connection::Kind,
     error::Error,
-    h1::{Connection, Link},
+    h1::Link,
+    h2::{Reached, Share},
+    stream::Stream,
 };
-use crate::{config::model::PoolTimeout, drain::Live};
+use crate::{config::model::PoolTimeout, drain::Live, net::Head};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -30,6 +32,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Connections {
     kept: RefCell<Kept>,
+    /// Of backends that may speak HTTP/2.
+    shares: RefCell<HashMap<u64, Rc<Share>, BuildHasherDefault<IdHasher>>>,
 }
 
 #[derive(Debug)]
@@ -53,22 +57,72 @@ impl Connections {
     /// None yet. Its worker has to spawn [`Connections::run`].
     pub fn new() -> Rc<Connections> {
         let kept = Kept { by_backend: HashMap::default(), total: 0, now: Instant::now(), draining: false };
-        Rc::new(Connections { kept: RefCell::new(kept) })
+        Rc::new(Connections { kept: RefCell::new(kept), shares: RefCell::default() })
     }
 
-    /// A connection to this backend: the one used last, or a new one.
-    pub async fn checkout(self: &Rc<Self>, backend: &Arc<Backend>, timeout: &PoolTimeout) -> Result<Connection, Error> {
+    /// A connection to this backend: the one used last, a place on one that is shared, or a new one.
+    pub async fn checkout(
+        self: &Rc<Self>,
+        backend: &Arc<Backend>,
+        request: &Head,
+        timeout: &PoolTimeout,
+    ) -> Result<Connection, Error> {
+        if backend.transport.may_share() {
+            return self.share(backend, timeout, true).await;
+        }
         match self.take(backend) {
-            Some(link) => Ok(Connection::new(link, self.clone())),
-            None => self.connect(backend, timeout).await,
+            Some(link) => Ok(self.exclusive(link)),
+            None => self.connect(backend, request, timeout).await,
         }
     }
 
-    /// A new connection to this backend.
-    pub async fn connect(self: &Rc<Self>, backend: &Arc<Backend>, timeout: &PoolTimeout) -> Result<Connection, Error> {
-        let stream = connect(&backend.address, timeout.connect).await.map_err(|kind| Error::new(kind, false))?;
-        let link = Link::new(stream, backend.id, backend.address.clone(), timeout.idle);
-        Ok(Connection::new(Box::new(link), self.clone()))
+    /// A new connection to this backend; where one is shared, a place on one that did not fail.
+    pub async fn connect(
+        self: &Rc<Self>,
+        backend: &Arc<Backend>,
+        request: &Head,
+        timeout: &PoolTimeout,
+    ) -> Result<Connection, Error> {
+        if backend.transport.may_share() {
+            return self.share(backend, timeout, false).await;
+        }
+        let connected = backend.transport.connect(backend, Some(request), timeout.connect).await;
+        let (stream, _) = connected.map_err(|kind| Error::new(kind, false))?;
+        Ok(self.fresh(stream, backend, timeout))
+    }
+
+    /// A place on a connection that others use too, or a connection for one where the backend wants it so.
+    async fn share(
+        self: &Rc<Self>,
+        backend: &Arc<Backend>,
+        timeout: &PoolTimeout,
+        kept: bool,
+    ) -> Result<Connection, Error> {
+        let share = self.shares.borrow_mut().entry(backend.id).or_default().clone();
+        if let Some(place) = share.place(backend) {
+            return Ok(Connection(Kind::Http2(place)));
+        }
+        if kept
+            && share.speaks_http1()
+            && let Some(link) = self.take(backend)
+        {
+            return Ok(self.exclusive(link));
+        }
+        // Boxed: the future of every request would have to hold what only the first ones need.
+        match Box::pin(share.checkout(backend, timeout)).await? {
+            Reached::Http1(stream) => Ok(self.fresh(stream, backend, timeout)),
+            Reached::Http2(place) => Ok(Connection(Kind::Http2(place))),
+        }
+    }
+
+    fn fresh(self: &Rc<Self>, stream: Stream, backend: &Backend, timeout: &PoolTimeout) -> Connection {
+        let mut link = Link::new(stream, backend.id, backend.address.clone(), timeout.idle);
+        link.serves_one = backend.transport.tells_client();
+        self.exclusive(Box::new(link))
+    }
+
+    fn exclusive(self: &Rc<Self>, link: Box<Link>) -> Connection {
+        Connection(Kind::Http1 { link, home: self.clone() })
     }
 
     /// Closes what stood unused for too long, until the process drains; from then on nothing is kept. Spawned once by
@@ -77,14 +131,17 @@ impl Connections {
         let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
         loop {
             tokio::select! {
-                now = ticks.tick() => self.kept.borrow_mut().sweep(now),
-                () = live.draining() => return self.kept.borrow_mut().drain(),
+                now = ticks.tick() => self.sweep(now),
+                () = live.draining() => return self.drain(),
             }
         }
     }
 
-    /// Takes a connection back whose exchange is complete in both directions.
+    /// Takes a connection back whose exchange is complete in both directions, and which may serve another client.
     pub(super) fn keep(&self, link: Box<Link>) {
+        if link.serves_one {
+            return;
+        }
         self.kept.borrow_mut().put(link);
     }
 
@@ -93,16 +150,24 @@ impl Connections {
         self.kept.borrow().total
     }
 
-    #[cfg(test)]
     pub(super) fn sweep(&self, now: Instant) {
         self.kept.borrow_mut().sweep(now);
+        self.shares.borrow_mut().retain(|_, share| {
+            share.sweep(now);
+            !share.is_unused()
+        });
+    }
+
+    fn drain(&self) {
+        self.kept.borrow_mut().drain();
+        self.shares.borrow().values().for_each(|share| share.drain());
     }
 
     /// The connection to this backend that was used last and is still good.
     fn take(&self, backend: &Backend) -> Option<Box<Link>> {
         let mut kept = self.kept.borrow_mut();
         loop {
-            let link = kept.pop(backend.id)?;
+            let mut link = kept.pop(backend.id)?;
             // A backend that kept its name may have moved.
             if link.is_quiet() && *link.address() == backend.address {
                 return Some(link);
@@ -133,7 +198,7 @@ impl Kept {
     fn sweep(&mut self, now: Instant) {
         self.now = now;
         self.by_backend.retain(|_, unused| {
-            unused.retain(|unused| now < unused.until && unused.link.is_quiet());
+            unused.retain_mut(|unused| now < unused.until && unused.link.is_quiet());
             !unused.is_empty()
         });
         self.total = self.by_backend.values().map(Vec::len).sum();

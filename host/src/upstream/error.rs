@@ -24,7 +24,13 @@ pub enum ErrorKind {
     /// No TCP connection: nobody listens, or no way leads there.
     #[error("connect failed: {0}")]
     Connect(#[source] io::Error),
-    /// No TCP connection in time: the host is down, or its queue is full.
+    /// No TLS on the connection: the certificate is not believed, or the two found nothing in common.
+    #[error("TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+    /// The backend did not agree on the only protocol that was offered.
+    #[error("it does not agree on HTTP/2")]
+    NotHttp2,
+    /// No connection in time: the host is down, or its queue is full, or it does not answer a handshake.
     #[error("no connection within {0:?}")]
     ConnectTimeout(Duration),
     /// The backend closed the connection before the end of its answer's head.
@@ -33,6 +39,24 @@ pub enum ErrorKind {
     /// The connection broke before the end of the answer's head.
     #[error("the connection to the backend broke: {0}")]
     Broken(#[source] io::Error),
+    /// The backend ends its connection, and has not looked at this request.
+    #[error("the backend is about to close the connection, and did not take the request")]
+    GoneAway,
+    /// The backend takes no more streams now, and has not looked at this request.
+    #[error("the backend refused the stream")]
+    StreamRefused,
+    /// The backend gave the request up before the end of its answer's head.
+    #[error("the backend reset the stream: {0}")]
+    StreamReset(String),
+    /// What came is not HTTP/2: a buggy backend, or another protocol on that port.
+    #[error("bad HTTP/2 from the backend: {0}")]
+    BadStream(String),
+    /// As many requests are under way on the connections to the backend as it takes.
+    #[error("no place on a connection to the backend within {0:?}")]
+    NoPlace(Duration),
+    /// More wait for a place than may wait.
+    #[error("too many requests wait for a place on a connection to the backend")]
+    TooManyWait,
     /// No answer in time: the backend hangs, or is overloaded.
     #[error("no answer from the backend in time")]
     HeadTimeout,
@@ -74,13 +98,22 @@ impl Error {
         match self.kind {
             // The next backend would be asked in vain.
             _ if self.is_ours() => Retry::No,
-            ErrorKind::Connect(_) | ErrorKind::ConnectTimeout(_) => Retry::Unsent,
+            ErrorKind::Connect(_)
+            | ErrorKind::ConnectTimeout(_)
+            | ErrorKind::Handshake(_)
+            | ErrorKind::NotHttp2
+            | ErrorKind::GoneAway
+            | ErrorKind::StreamRefused
+            | ErrorKind::NoPlace(_)
+            | ErrorKind::TooManyWait => Retry::Unsent,
+            ErrorKind::StreamReset(_) => Retry::Idempotent,
             ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
             // After a timeout there may be time for another attempt, where each has its own.
             ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::HeadTimeout | ErrorKind::Stalled => Retry::Idempotent,
             // The answer would be bad again, or there is nobody left to answer.
             ErrorKind::SendTimeout(_)
             | ErrorKind::BadAnswer(_)
+            | ErrorKind::BadStream(_)
             | ErrorKind::RequestBody(_)
             | ErrorKind::RequestTimeout(_) => Retry::No,
         }
@@ -90,12 +123,17 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self.kind {
             ErrorKind::Connect(_) => Failure::Connect,
-            ErrorKind::ConnectTimeout(_) => Failure::ConnectTimeout,
-            ErrorKind::Closed | ErrorKind::Broken(_) => Failure::Closed,
+            ErrorKind::Handshake(_) | ErrorKind::NotHttp2 => Failure::Handshake,
+            ErrorKind::ConnectTimeout(_) | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait => Failure::ConnectTimeout,
+            ErrorKind::Closed
+            | ErrorKind::Broken(_)
+            | ErrorKind::GoneAway
+            | ErrorKind::StreamRefused
+            | ErrorKind::StreamReset(_) => Failure::Closed,
             ErrorKind::HeadTimeout => Failure::HeadTimeout,
             ErrorKind::Stalled => Failure::Stalled,
             ErrorKind::SendTimeout(_) => Failure::SendTimeout,
-            ErrorKind::BadAnswer(_) => Failure::BadAnswer,
+            ErrorKind::BadAnswer(_) | ErrorKind::BadStream(_) => Failure::BadAnswer,
             ErrorKind::RequestBody(_) | ErrorKind::RequestTimeout(_) => Failure::Client,
         }
     }
@@ -111,6 +149,11 @@ impl Error {
     /// Whether this process lacks what a connection needs: that says nothing about the backend.
     pub fn is_ours(&self) -> bool {
         matches!(&self.kind, ErrorKind::Connect(error) if is_ours(error))
+    }
+
+    /// Whether a backend is there, and does not say what it should.
+    pub fn is_disagreement(&self) -> bool {
+        matches!(self.kind, ErrorKind::Handshake(_) | ErrorKind::NotHttp2)
     }
 
     /// Whether waiting too long for the backend was the cause.

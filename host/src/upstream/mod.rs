@@ -1,22 +1,27 @@
-//! Towards the backends: pools and their backends, health, connections, the HTTP/1.1 codec.
+//! Towards the backends: pools and their backends, health, connections, HTTP/1.1 and HTTP/2.
 
 mod backend;
 mod budget;
 mod condition;
 mod conn_cache;
-mod connect;
+mod connection;
 mod eject;
 mod error;
 mod h1;
+mod h2;
 pub mod health;
 mod lineup;
+mod patience;
 mod pool;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod ward;
 
 pub use backend::{Account, Backend, backend_id};
 pub use conn_cache::Connections;
+pub use connection::{Connection, Limits, Outgoing};
 pub use error::{Error, ErrorKind, ExchangeError, Retry};
-pub use h1::{Connection, Limits, Outgoing, read_answers};
+pub use h1::read_answers;
 pub use pool::Pool;

@@ -5,11 +5,13 @@ use super::{
     Backend,
     budget::Budget,
     condition::{Cause, Condition},
+    transport::Transport,
     ward::Ward,
 };
 use crate::{
     config::model,
     figures::{Figures, PoolFigures, Standing},
+    problem::Problem,
 };
 use std::{
     sync::{
@@ -54,14 +56,17 @@ pub struct Pool {
 
 impl Pool {
     /// All backends warming; health checks make them ready.
-    pub fn new(config: &model::Pool, figures: &Figures) -> Arc<Pool> {
-        let backends = config.backends.iter().enumerate();
-        let backends: Vec<_> =
-            backends.map(|(index, b)| Arc::new(Backend::new(&config.name, index, b, figures))).collect();
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files that its TLS needs (PM021x).
+    pub fn new(config: &model::Pool, figures: &Figures) -> Result<Arc<Pool>, Vec<Problem>> {
+        let transport = Arc::new(Transport::new(config)?);
+        let backend = |(index, backend)| Arc::new(Backend::new(&config.name, index, backend, &transport, figures));
+        let backends: Vec<_> = config.backends.iter().enumerate().map(backend).collect();
         if let Some(stall) = config.eject.as_ref().and_then(|eject| eject.stall) {
             backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         }
-        Arc::new(Pool {
+        Ok(Arc::new(Pool {
             budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
             retry: config.retry,
             name: config.name.as_str().into(),
@@ -77,7 +82,12 @@ impl Pool {
             ward: Mutex::new(Ward::new(backends.len())),
             version: AtomicU64::new(1),
             backends,
-        })
+        }))
+    }
+
+    /// Whether its backends are told whose connection it is.
+    pub fn tells_client(&self) -> bool {
+        self.backends.iter().any(|backend| backend.transport.tells_client())
     }
 
     /// Grows with each change of who may be chosen. Read it before the standings: then a change in between is seen next time.

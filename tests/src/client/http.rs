@@ -106,6 +106,15 @@ impl Client {
         Client { sender: Sender::H2(sender), origin: format!("https://{HOST}") }
     }
 
+    /// One more sender on the same HTTP/2 connection.
+    ///
+    /// # Panics
+    /// When it is HTTP/1.1.
+    pub fn another(&self) -> Client {
+        let Sender::H2(sender) = &self.sender else { panic!("HTTP/1.1 has one request at a time") };
+        Client { sender: Sender::H2(sender.clone()), origin: self.origin.clone() }
+    }
+
     /// HTTP/1.1 over a socket file.
     pub async fn unix(path: &Path) -> Client {
         let stream = within("a connect", UnixStream::connect(path)).await.expect("connect");

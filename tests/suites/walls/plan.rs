@@ -23,7 +23,7 @@ pub(super) const ROOMS: &[Room] = &[
     room("state", &["route", "filter", "balance", "upstream", "plugin"]),
     room("balance", &["upstream", "plugin"]),
     room("filter", &["plugin"]),
-    room("upstream", &[]),
+    room("upstream", &["tls"]),
     room("plugin", &[]),
     room("route", &[]),
     room("tls", &[]),
@@ -92,7 +92,7 @@ pub(super) const DOORS: &[Door] = &[
     },
     Door {
         packages: &["h2"],
-        rooms: &["host/src/server/h2/", "host/src/server/connection.rs"],
+        rooms: &["host/src/server/h2/", "host/src/server/connection.rs", "host/src/upstream/"],
         reason: "the pipeline works on `http` types, and would not notice another library of frames",
     },
     Door {

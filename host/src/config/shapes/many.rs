@@ -65,6 +65,29 @@ impl Shape for Timeouts {
     }
 }
 
+/// Something that is switched on by `true`, or by a table that says more.
+#[derive(Debug)]
+pub(in crate::config) struct Switch<T>(pub(in crate::config) Option<T>);
+
+impl<T: Shape + Default> Shape for Switch<T> {
+    const EXPECTED: &'static str = "true, or a table";
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.bool() {
+            Some(on) => Some(Switch(on.then(T::default))),
+            None if value.is_table() => T::read(value, reader).map(|it| Switch(Some(it))),
+            None => {
+                reader.expected(value, Self::EXPECTED);
+                None
+            }
+        }
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "type": "boolean" }, T::schema()] })
+    }
+}
+
 /// Several values; those that are wrong are left out, their places are not.
 #[derive(Debug)]
 pub(in crate::config) struct List<T>(pub(in crate::config) Vec<Option<At<T>>>);

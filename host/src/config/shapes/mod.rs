@@ -9,17 +9,17 @@ mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress};
 pub(super) use health::{Ejection, IntegerOrOff, PercentOrOff, Statuses, Tiers};
-pub(super) use many::{Backends, List, Named, OneOrMany, Timeouts};
+pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
-pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect};
+pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect, ServerName};
 pub use text::{PLUGIN_NAME_MOST, is_plugin_name};
 pub(super) use text::{PluginName, Settings, Text, Texts};
 
 use super::{
-    model::{Fallback, Forwarded, OnFault, Verify},
+    model::{Fallback, Forwarded, OnFault, Protocol, Verify},
     read::{Reader, Shape, Value},
 };
-use crate::problem::did_you_mean;
+use crate::{net::proxy_protocol::Version, problem::did_you_mean};
 use serde_json::{Value as Json, json};
 
 /// Names, zones and paths: more is a mistake.
@@ -49,6 +49,8 @@ macro_rules! words {
 }
 
 words! { Fallback: r#""round-robin" or "reject""# "round-robin" Fallback::RoundRobin, "reject" Fallback::Reject, }
+words! { Protocol: r#""h1", "h2" or "auto""# "h1" Protocol::Http1, "h2" Protocol::Http2, "auto" Protocol::Auto, }
+words! { Version: r#""v1" or "v2""# "v1" Version::V1, "v2" Version::V2, }
 words! { OnFault: r#""reject" or "continue""# "reject" OnFault::Reject, "continue" OnFault::Continue, }
 words! { Forwarded: r#""x", "rfc7239" or "none""#
     "x" Forwarded::X, "rfc7239" Forwarded::Rfc7239, "none" Forwarded::None,

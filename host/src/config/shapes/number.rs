@@ -1,4 +1,4 @@
-//! Numbers, durations and sizes.
+//! Numbers, durations and sizes, and what is either so or not.
 
 use super::parsed;
 use crate::config::{

@@ -9,7 +9,7 @@ use crate::{
     net::path,
 };
 use serde_json::{Value as Json, json};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A host, or all hosts below one.
 #[derive(Clone, Debug)]
@@ -31,11 +31,7 @@ impl Shape for HostPattern {
             if name.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
                 return Err("expected a host without a port".into());
             }
-            let label = |label: &str| {
-                (1..=63).contains(&label.len())
-                    && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-            };
-            match name.len() <= 253 && name.split('.').all(label) {
+            match is_name(name) {
                 true if wild => Ok(HostPattern(HostMatch::Wildcard(format!(".{name}")))),
                 true => Ok(HostPattern(HostMatch::Exact(name.into()))),
                 false => Err(format!("expected {}", Self::EXPECTED)),
@@ -46,6 +42,33 @@ impl Shape for HostPattern {
     fn schema() -> Json {
         json!({ "type": "string", "examples": ["shop.example", "*.shop.example"] })
     }
+}
+
+/// A name or an address that a certificate can be for.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct ServerName(pub(in crate::config) String);
+
+impl Shape for ServerName {
+    const EXPECTED: &'static str = r#"a host such as "shop.example", or an address"#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        parsed(value, reader, |text| {
+            let fits = text.parse::<IpAddr>().is_ok() || is_name(text);
+            fits.then(|| ServerName(text.to_ascii_lowercase())).ok_or_else(|| format!("expected {}", Self::EXPECTED))
+        })
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "examples": ["shop.example", "10.0.0.1"] })
+    }
+}
+
+/// Whether a text is a host's name, such as `shop.example`.
+fn is_name(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    name.len() <= 253 && name.split('.').all(label)
 }
 
 /// As it stands in a `Host` header: an IPv6 address has its brackets.

@@ -76,7 +76,7 @@ pub(super) fn field(block: &Bytes, line: &httparse::Header<'_>) -> Result<(Heade
 }
 
 /// A `content-length`: digits and nothing else, no sign, no list, no overflow.
-fn content_length(value: &HeaderValue) -> Result<u64, BadMessage> {
+pub fn content_length(value: &HeaderValue) -> Result<u64, BadMessage> {
     let value = value.as_bytes();
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BadMessage::ContentLength);

@@ -16,9 +16,10 @@ mod trailers;
 pub use block::{Block, FIELDS_MOST, complaint};
 pub use body::{Decoder, Piece};
 pub use encode::{last_chunk, write_field};
-pub use fields::{Said, fields, has_token};
+pub use fields::{Said, content_length, fields, has_token};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
+pub use trailers::legal_trailers;
 
 use chunked::{EXTENSIONS_MOST, TRAILERS_MOST};
 use encode::{CHUNK_END, LAST_CHUNK, chunk_size};

@@ -1,6 +1,6 @@
 //! Which fields may stand behind a body.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 /// Whether a field may stand in a trailer section (RFC 9110 §6.5.1): nothing that frames or routes a message, changes
 /// how it is handled, tells who sent it, or says how to read what has already gone by. Whoever merges trailers into the
@@ -23,6 +23,22 @@ pub(super) fn is_legal(name: &HeaderName) -> bool {
             // how to read it
             | "content-encoding" | "content-type" | "content-range"
         )
+}
+
+/// What may stand behind a body of these fields.
+pub fn legal_trailers(fields: HeaderMap) -> HeaderMap {
+    if fields.keys().all(is_legal) {
+        return fields;
+    }
+    let mut last = None;
+    let named = fields.into_iter().filter_map(|(name, value)| {
+        // A map tells the name with the first of its values only.
+        last = name.or(last.take());
+        Some((last.clone()?, value))
+    });
+    let mut legal = HeaderMap::new();
+    named.filter(|(name, _)| is_legal(name)).for_each(|(name, value)| _ = legal.append(name, value));
+    legal
 }
 
 #[cfg(test)]

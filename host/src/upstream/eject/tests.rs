@@ -25,7 +25,7 @@ impl Scene {
         let mut how = model::Eject::default();
         change(&mut how);
         config.eject = Some(how.clone());
-        let pool = Pool::new(&config, &Figures::default());
+        let pool = Pool::new(&config, &Figures::default()).unwrap();
         pool.backends.iter().for_each(|backend| pool.stands(backend, Standing::Ready, "said the test"));
         Scene { watch: Watch::new(pool.clone(), how, Instant::now()), pool }
     }

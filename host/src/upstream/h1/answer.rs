@@ -1,10 +1,13 @@
 //! An answer's body, read from the backend's connection as the client takes it. What is left of the request's body is
 //! sent meanwhile; at the end the connection goes back to where unused ones are kept.
 
-use super::exchange::{Exchange, Overdue};
-use crate::net::{
-    BodyError, Side, Streaming,
-    h1::{BadMessage, Decoder, Piece},
+use super::exchange::Exchange;
+use crate::{
+    net::{
+        BodyError, Side, Streaming,
+        h1::{BadMessage, Decoder, Piece},
+    },
+    upstream::patience::Overdue,
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

@@ -1,8 +1,10 @@
 //! A request's head, and how its body is framed.
 
-use super::Outgoing;
-use crate::net::{Body, h1::write_field};
-use http::{HeaderValue, Method, header};
+use crate::{
+    net::{Body, h1::write_field},
+    upstream::Outgoing,
+};
+use http::{HeaderName, HeaderValue, Method, header};
 use http_body::Body as _;
 
 /// How a request's body is framed.
@@ -41,7 +43,7 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing, 
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_field(out, "host", request.authority.as_bytes());
     for (name, value) in request.headers.iter() {
-        if *name != header::HOST && *name != header::CONTENT_LENGTH && *name != header::TRANSFER_ENCODING {
+        if !is_ours(name) {
             write_field(out, name.as_str(), value.as_bytes());
         }
     }
@@ -55,6 +57,11 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing, 
         write_field(out, "upgrade", protocols.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Written by the codec; and `te` is what only HTTP/2 says of itself to each backend.
+fn is_ours(name: &HeaderName) -> bool {
+    [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TE].contains(name)
 }
 
 #[cfg(test)]
@@ -102,7 +109,13 @@ mod tests {
 
     #[test]
     fn framing_and_host_come_from_the_codec_alone() {
-        let lies = [("content-length", "3"), ("transfer-encoding", "chunked"), ("host", "elsewhere"), ("x-b", "1")];
+        let lies = [
+            ("content-length", "3"),
+            ("transfer-encoding", "chunked"),
+            ("host", "elsewhere"),
+            ("te", "trailers"),
+            ("x-b", "1"),
+        ];
         assert_eq!(
             encoded(&Method::POST, &lies, &Body::full("hello")),
             "POST /a?b=c HTTP/1.1\r\nhost: shop.example:8080\r\nx-b: 1\r\ncontent-length: 5\r\n\r\n"

@@ -2,7 +2,6 @@
 //! before it has read the request's body.
 
 use super::{
-    Connection, Limits, Outgoing,
     answer::Answer,
     encode::{self, Framing},
     head::{AnswerHead, HeadReader},
@@ -11,56 +10,42 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    figures::{Attempt, Outcome, Told},
+    figures::{Attempt, Outcome},
     net::{Body, BodyError, Headers, Response, Side, Tunnel, h1::BadMessage},
     upstream::{
-        conn_cache::Connections,
+        Connections, Limits, Outgoing,
         error::{Error, ErrorKind, ExchangeError},
+        patience::{Overdue, Patience, Sending},
     },
 };
 use http::{Method, StatusCode, header};
 use std::{
     rc::Rc,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll},
 };
 use tokio::time::Instant;
 
 /// One request and its answer. Dropping it closes the connection.
 #[derive(Debug)]
-pub(super) struct Exchange {
+pub(in crate::upstream) struct Exchange {
     pub(super) link: Box<Link>,
     home: Rc<Connections>,
     pub(super) upload: Upload,
     attempt: Attempt,
-    limits: Limits,
-    /// For the head, when the request has a body: its time counts from the body's end. None from the head on.
-    patience: Option<Duration>,
-    /// When both bodies have been still for too long; none: something moved since this was set.
-    still_until: Option<Instant>,
-    /// Hears of a stall; none: nobody has waited long enough.
-    stall: Option<Told>,
+    patience: Patience,
     head: HeadReader,
     answered: bool,
 }
 
-/// Why waiting came to an end.
-pub(super) enum Overdue {
-    /// No byte of a body moved.
-    Idle,
-    /// The time for the head, or for everything, is up.
-    Limit,
-}
-
 impl Exchange {
-    pub(super) fn begin(
-        connection: Connection,
+    pub(in crate::upstream) fn begin(
+        mut link: Box<Link>,
+        home: Rc<Connections>,
         request: Outgoing<'_>,
         body: Body,
         mut attempt: Attempt,
         limits: Limits,
     ) -> Exchange {
-        let Connection { mut link, home } = connection;
         let framing = Framing::of(request.method, &body);
         let mut head = HeadReader::new(*request.method == Method::HEAD);
         let upgrade = if let Body::Upgrade(protocols) = &body { Some(protocols) } else { None };
@@ -69,25 +54,12 @@ impl Exchange {
             head.may_switch_to(protocols.clone());
         }
         let has_body = !matches!(framing, Framing::None | Framing::Length(0));
-        if has_body {
-            attempt.uploading();
-        }
-        Exchange {
-            link,
-            home,
-            upload: Upload::new(body, framing),
-            attempt,
-            patience: has_body.then(|| limits.head.saturating_duration_since(Instant::now())),
-            limits,
-            still_until: None,
-            stall: None,
-            head,
-            answered: false,
-        }
+        let patience = Patience::new(limits, has_body, &mut attempt);
+        Exchange { link, home, upload: Upload::new(body, framing), attempt, patience, head, answered: false }
     }
 
     /// Waits for the answer's head, and sends meanwhile.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerHead, ErrorKind>> {
+    pub(in crate::upstream) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerHead, ErrorKind>> {
         self.poll_upload(cx).map_err(ErrorKind::RequestBody)?;
         while let Poll::Ready(read) = self.link.poll_read(cx) {
             match read {
@@ -105,38 +77,16 @@ impl Exchange {
                 return Poll::Ready(if is_hasty { Err(hasty) } else { Ok(head) });
             }
         }
-        if !self.upload.is_under_way() {
-            return self.poll_patience(cx).map(Err);
-        }
-        Poll::Ready(Err(match ready!(self.poll_still(cx)) {
-            Overdue::Limit => ErrorKind::HeadTimeout,
-            Overdue::Idle if self.upload.starved => ErrorKind::RequestTimeout(self.limits.idle),
-            Overdue::Idle => ErrorKind::SendTimeout(self.limits.idle),
-        }))
+        let sending = self.sending();
+        self.patience.poll_head(&mut self.link.deadline, sending, &self.attempt, self.answered, cx).map(Err)
     }
 
-    /// Ready when there is no use in waiting for the head any longer: its time is up, or the backend has stalled and another
-    /// one may be asked. Only who has waited for long listens for a stall, so that it costs the others nothing.
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<ErrorKind> {
-        let stall = self.limits.stall.filter(|_| !self.answered);
-        if let Some(from) = stall.filter(|from| *from < self.limits.head) {
-            if self.stall.is_none() {
-                ready!(self.poll_until(cx, from));
-            }
-            loop {
-                let silence = self.attempt.figures().silence();
-                let told = self.stall.get_or_insert_with(|| silence.told());
-                if silence.is_stalled() {
-                    return Poll::Ready(ErrorKind::Stalled);
-                }
-                if told.as_mut().poll(cx).is_pending() {
-                    break;
-                }
-                self.stall = None;
-            }
+    fn sending(&self) -> Sending {
+        match (self.upload.is_under_way(), self.upload.starved) {
+            (false, _) => Sending::Over,
+            (true, true) => Sending::Starved,
+            (true, false) => Sending::Stuck,
         }
-        ready!(self.poll_until(cx, self.limits.head));
-        Poll::Ready(ErrorKind::HeadTimeout)
     }
 
     /// Sends what can be sent. An error is the client's.
@@ -145,27 +95,14 @@ impl Exchange {
             return Ok(());
         }
         self.upload.poll(cx, &mut self.link)?;
-        let moved = self.upload.has_moved();
-        if moved {
-            self.still_until = None;
-        }
-        if let Some(patience) = self.patience {
-            let now = Instant::now();
-            if moved {
-                // The client's time is not the backend's.
-                self.attempt.asked(now);
-            }
-            if !self.upload.is_under_way() {
-                self.attempt.uploaded();
-                self.limits.head = self.limits.head.max(now + patience);
-            }
-        }
+        let (moved, sending) = (self.upload.has_moved(), self.sending());
+        self.patience.sent(moved, sending, &mut self.attempt);
         Ok(())
     }
 
     /// Something of a body moved.
     pub(super) fn moved(&mut self) {
-        self.still_until = None;
+        self.patience.moved();
     }
 
     /// Something came from the backend.
@@ -174,32 +111,20 @@ impl Exchange {
         self.moved();
     }
 
-    /// Ready when no byte of a body has moved for too long. Only while nothing can be done but wait: time that passes
-    /// because the other side takes nothing is not counted.
+    /// Ready when no byte of a body has moved for too long.
     pub(super) fn poll_still(&mut self, cx: &mut Context<'_>) -> Poll<Overdue> {
-        let until = *self.still_until.get_or_insert_with(|| Instant::now() + self.limits.idle);
-        ready!(self.poll_until(cx, until));
-        Poll::Ready(if self.limits.end.is_some_and(|end| end < until) { Overdue::Limit } else { Overdue::Idle })
+        self.patience.poll_still(&mut self.link.deadline, cx)
     }
 
     /// Ready when the whole exchange must be over; also while bytes move.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.limits.end {
-            Some(end) => self.poll_until(cx, end),
-            None => Poll::Pending,
-        }
-    }
-
-    /// Ready at this time, or when the whole exchange must be over.
-    fn poll_until(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        self.link.deadline.set(self.limits.end.map_or(until, |end| end.min(until)));
-        self.link.deadline.poll_reached(cx)
+        self.patience.poll_end(&mut self.link.deadline, cx)
     }
 
     /// The answer to the proxy: what came whole is handed over whole, and its connection is free already.
-    pub(super) fn into_response(mut self, head: AnswerHead) -> Response {
+    pub(in crate::upstream) fn into_response(mut self, head: AnswerHead) -> Response {
         self.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
-        self.patience = None;
+        self.patience.answered();
         let body = match head.decoder.whole(&mut self.link.inbox.bytes) {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => self.into_tunnel(&head.headers),
             Some(bytes) => {
@@ -215,8 +140,9 @@ impl Exchange {
     fn into_tunnel(self, headers: &Headers) -> Body {
         // The head's reader has seen to it that there is one.
         let Some(protocol) = headers.get(&header::UPGRADE).cloned() else { return Body::Empty };
+        let idle = self.patience.limits().tunnel;
         let backend = Box::new(Switched::new(self.link, self.attempt));
-        Body::Tunnel(Box::new(Tunnel { protocol, backend, idle: self.limits.tunnel }))
+        Body::Tunnel(Box::new(Tunnel { protocol, backend, idle }))
     }
 
     /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.
@@ -228,7 +154,7 @@ impl Exchange {
     }
 
     /// There will be no answer.
-    pub(super) fn fail(mut self, kind: ErrorKind) -> ExchangeError {
+    pub(in crate::upstream) fn fail(mut self, kind: ErrorKind) -> ExchangeError {
         let reused = self.link.reused;
         let sent = self.upload.sent;
         let refused = self.upload.into_refusal();

@@ -1,9 +1,12 @@
 //! A connection to a backend with what it keeps from one exchange to the next: its buffers and its timer, so that a
 //! kept-alive one allocates next to nothing per request.
 
-use crate::net::{
-    Address, Deadline, Socket,
-    h1::{Inbox, Outbox},
+use crate::{
+    net::{
+        Address, Deadline,
+        h1::{Inbox, Outbox},
+    },
+    upstream::stream::Stream,
 };
 use std::{
     io,
@@ -18,11 +21,13 @@ const WRITE_FIRST: usize = 1 << 10;
 /// A connection, its buffers and its timer.
 #[derive(Debug)]
 pub(in crate::upstream) struct Link {
-    pub(super) stream: Socket,
+    pub(super) stream: Stream,
     pub(super) inbox: Inbox,
     pub(super) outbox: Outbox,
     pub(super) deadline: Deadline,
     pub(super) reused: bool,
+    /// The backend was told whose connection it is.
+    pub(in crate::upstream) serves_one: bool,
     backend: u64,
     address: Address,
     idle: Duration,
@@ -30,13 +35,14 @@ pub(in crate::upstream) struct Link {
 
 impl Link {
     /// A connection that has not served yet; `idle` says how long it is kept unused.
-    pub(in crate::upstream) fn new(stream: Socket, backend: u64, address: Address, idle: Duration) -> Link {
+    pub(in crate::upstream) fn new(stream: Stream, backend: u64, address: Address, idle: Duration) -> Link {
         Link {
             stream,
             inbox: Inbox::default(),
             outbox: Outbox::with_room(WRITE_FIRST),
             deadline: Deadline::new(Instant::now() + idle),
             reused: false,
+            serves_one: false,
             backend,
             address,
             idle,
@@ -59,9 +65,9 @@ impl Link {
     }
 
     /// Whether nothing came since the last answer. A kept connection on which something did come was closed, or carries
-    /// bytes that belong to no request: neither may meet the next one. No system call while nothing came.
-    pub(in crate::upstream) fn is_quiet(&self) -> bool {
-        matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    /// bytes that belong to no request: neither may meet the next one.
+    pub(in crate::upstream) fn is_quiet(&mut self) -> bool {
+        self.stream.is_quiet()
     }
 
     /// Reads what there is, at least one byte; 0 when the backend has closed its side.

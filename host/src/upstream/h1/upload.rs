@@ -14,6 +14,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
+use tokio::io::AsyncWrite;
 
 /// A request on its way out through its link's outbox.
 #[derive(Debug)]
@@ -98,6 +99,15 @@ impl Upload {
                 self.starved = self.poll_body(cx, &mut link.outbox)?.is_pending();
             }
             if link.outbox.is_empty() {
+                // A session keeps back what its socket did not take at once.
+                match Pin::new(&mut link.stream).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => {
+                        self.stage = Stage::Refused(error);
+                        break;
+                    }
+                    Poll::Pending => break,
+                }
                 if self.starved {
                     break;
                 }

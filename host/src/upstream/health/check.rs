@@ -3,10 +3,9 @@
 use super::get::get;
 use crate::{
     config::model::{Health, HealthCheck},
-    net::Address,
     upstream::{
+        Backend,
         condition::Cause,
-        connect::connect,
         error::{ErrorKind, is_ours},
     },
 };
@@ -22,13 +21,13 @@ pub(super) enum Failed {
     Undecided(String),
 }
 
-/// Checks an address; says for people how it went.
-pub(super) async fn check(address: &Address, health: &Health) -> Result<String, Failed> {
+/// Checks a backend; says for people how it went.
+pub(super) async fn check(backend: &Backend, health: &Health) -> Result<String, Failed> {
     let begun = Instant::now();
-    let stream = connect(address, health.timeout).await.map_err(unconnected)?;
+    let (stream, speaks) = backend.transport.connect(backend, None, health.timeout).await.map_err(unconnected)?;
     let (what, asked) = match &health.check {
         HealthCheck::Connect => return Ok(format!("connect {}", milliseconds(begun))),
-        HealthCheck::Get(wanted) => (format!("GET {}", wanted.path), get(stream, address, wanted)),
+        HealthCheck::Get(wanted) => (format!("GET {}", wanted.path), get(stream, speaks, backend, wanted)),
     };
     match timeout_at(begun + health.timeout, asked).await {
         Ok(Ok(said)) => Ok(format!("{what}: {said} in {}", milliseconds(begun))),
@@ -44,6 +43,7 @@ fn unconnected(kind: ErrorKind) -> Failed {
         }
         ErrorKind::Connect(error) if is_ours(&error) => Failed::Undecided(format!("not checked: {error}")),
         ErrorKind::Connect(error) => Failed::Ill(Cause::Unreachable, format!("connect: {}", error.kind())),
+        other @ (ErrorKind::Handshake(_) | ErrorKind::NotHttp2) => Failed::Ill(Cause::BadAnswer, other.to_string()),
         other => Failed::Ill(Cause::Timeout, other.to_string()),
     }
 }

@@ -1,12 +1,15 @@
-//! A check that asks over HTTP/1.1, and what its answer has to be.
+//! A check that asks over HTTP, and what its answer has to be.
 
 use crate::{
     config::model::HealthGet,
-    net::{
-        Address, Socket,
-        h1::{BadMessage, Decoder, Piece},
+    net::h1::{BadMessage, Decoder, Piece},
+    upstream::{
+        Backend,
+        h1::{AnswerHead, HeadReader},
+        h2,
+        stream::Stream,
+        transport::Speaks,
     },
-    upstream::h1::{AnswerHead, HeadReader},
 };
 use bytes::BytesMut;
 use std::io;
@@ -16,12 +19,40 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const BODY_MOST: usize = 64 << 10;
 
 /// Asks, and says for people what came if it is well, or else why it is not. The connection is not used again.
-pub(super) async fn get(mut stream: Socket, address: &Address, wanted: &HealthGet) -> Result<String, String> {
+pub(super) async fn get(
+    stream: Stream,
+    speaks: Speaks,
+    backend: &Backend,
+    wanted: &HealthGet,
+) -> Result<String, String> {
+    let host = backend.address.tcp().map_or_else(|| backend.host.to_string(), |address| address.to_string());
+    match speaks {
+        Speaks::Http1 => get_http1(stream, &host, wanted).await,
+        Speaks::Http2 => get_http2(stream, &host, wanted).await,
+    }
+}
+
+async fn get_http2(stream: Stream, host: &str, wanted: &HealthGet) -> Result<String, String> {
+    let most = if wanted.body.is_some() { BODY_MOST } else { 0 };
+    let (status, body) = h2::get(stream, host, &wanted.path, most).await.map_err(|error| error.to_string())?;
+    let status = status.as_u16();
+    match &wanted.body {
+        _ if !wanted.status.iter().any(|range| range.contains(&status)) => Err(status.to_string()),
+        Some(text) if !body.windows(text.len()).any(|window| window == text.as_bytes()) => Err(without(status, text)),
+        _ => Ok(status.to_string()),
+    }
+}
+
+fn without(status: u16, text: &str) -> String {
+    format!("{status} without {text:?} in its body")
+}
+
+async fn get_http1(mut stream: Stream, host: &str, wanted: &HealthGet) -> Result<String, String> {
     let path = &wanted.path;
-    let host = address.tcp().map_or_else(|| address.host(), |address| address.to_string());
     let request =
         format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: pointsman-health\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.map_err(broke)?;
+    stream.flush().await.map_err(broke)?;
     let mut buffer = BytesMut::new();
     let head = head(&mut stream, &mut buffer).await?;
     let status = head.status.as_u16();
@@ -29,14 +60,12 @@ pub(super) async fn get(mut stream: Socket, address: &Address, wanted: &HealthGe
         return Err(status.to_string());
     }
     match &wanted.body {
-        Some(text) if !has(&mut stream, buffer, head.decoder, text.as_bytes()).await? => {
-            Err(format!("{status} without {text:?} in its body"))
-        }
+        Some(text) if !has(&mut stream, buffer, head.decoder, text.as_bytes()).await? => Err(without(status, text)),
         _ => Ok(status.to_string()),
     }
 }
 
-async fn head(stream: &mut Socket, buffer: &mut BytesMut) -> Result<AnswerHead, String> {
+async fn head(stream: &mut Stream, buffer: &mut BytesMut) -> Result<AnswerHead, String> {
     let mut reader = HeadReader::new(false);
     loop {
         if stream.read_buf(buffer).await.map_err(broke)? == 0 {
@@ -49,7 +78,7 @@ async fn head(stream: &mut Socket, buffer: &mut BytesMut) -> Result<AnswerHead, 
 }
 
 /// Whether the body has this text in its first [`BODY_MOST`] bytes.
-async fn has(stream: &mut Socket, mut buffer: BytesMut, mut decoder: Decoder, text: &[u8]) -> Result<bool, String> {
+async fn has(stream: &mut Stream, mut buffer: BytesMut, mut decoder: Decoder, text: &[u8]) -> Result<bool, String> {
     let mut body = Vec::new();
     loop {
         match decoder.decode(&mut buffer).map_err(bad)? {

@@ -118,7 +118,7 @@ impl Tally {
 async fn look_at(pool: &Pool, backend: &Backend, turns: &Semaphore) -> Result<String, Failed> {
     // The semaphore is never closed.
     let _turn = turns.acquire().await;
-    check(&backend.address, &pool.health).await
+    check(backend, &pool.health).await
 }
 
 /// The duration, give or take a tenth: checks of many balancers must not fall into step.

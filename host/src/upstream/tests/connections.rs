@@ -1,6 +1,7 @@
 //! Kept connections: when they serve again, and when they must not.
 
 use super::*;
+use crate::upstream::transport::Transport;
 use crate::{
     drain::Drain,
     upstream::{ErrorKind, Retry},
@@ -123,7 +124,7 @@ async fn a_refused_connect_has_sent_nothing() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let scene = Scene::to(socket.local_addr().unwrap());
-    let error = scene.connections.checkout(&scene.pool.backends[0], &scene.pool.timeout).await.unwrap_err();
+    let error = scene.connections.checkout(&scene.pool.backends[0], &head(), &scene.pool.timeout).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Connect(_)), "{error}");
     assert_eq!((error.retry(), error.sent), (Retry::Unsent, false));
 }
@@ -181,14 +182,15 @@ async fn a_connection_to_an_old_address_is_not_used() {
     let (old, new) = (Origin::answering(OK, Last::Stay).await, Origin::answering(OK, Last::Stay).await);
     let figures = Figures::default();
     let mut config = model::Backend::new("mover", old.address);
-    let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &figures));
+    let transport = Arc::new(Transport::new(&model::Pool::new("shop", Vec::new())).unwrap());
+    let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, &figures));
     config.address = new.address.into();
-    let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &figures));
+    let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, &figures));
     assert_eq!(before.id, after.id);
     let connections = Connections::new();
     let timeout = model::PoolTimeout::default();
     for (backend, accepted) in [(&before, (1, 0)), (&before, (1, 0)), (&after, (1, 1)), (&after, (1, 1))] {
-        let connection = connections.checkout(backend, &timeout).await.unwrap();
+        let connection = connections.checkout(backend, &head(), &timeout).await.unwrap();
         let now = Instant::now();
         let outgoing = Outgoing {
             method: &Method::GET,

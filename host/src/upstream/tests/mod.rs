@@ -9,7 +9,7 @@ use super::{Connections, ExchangeError, Limits, Outgoing, Pool};
 use crate::{
     config::model,
     figures::{Attempt, Figures},
-    net::{Body, BodyError, Headers, Response},
+    net::{Body, BodyError, Head, Headers, Response},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, uri::PathAndQuery};
@@ -170,7 +170,7 @@ impl Scene {
         let backend = &self.pool.backends[0];
         let now = Instant::now();
         let attempt = Attempt::begin(backend.figures.clone(), now);
-        let connection = self.connections.checkout(backend, &self.pool.timeout).await.unwrap();
+        let connection = self.connections.checkout(backend, &head(), &self.pool.timeout).await.unwrap();
         let headers: Headers =
             ask.headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
         let outgoing = Outgoing {
@@ -252,10 +252,24 @@ impl http_body::Body for Streamed {
     }
 }
 
+/// Whose connection it is does not matter here.
+fn head() -> Head {
+    let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+    Head {
+        method: Method::GET,
+        target: PathAndQuery::from_static("/"),
+        authority: HeaderValue::from_static("shop.example"),
+        headers: Headers::default(),
+        client: peer.ip(),
+        tags: Vec::new(),
+        connection: Arc::new(crate::net::Connection::new(0, peer, None)),
+    }
+}
+
 fn pool(name: &str, addresses: &[SocketAddr], health: model::Health, timeout: model::PoolTimeout) -> Arc<Pool> {
     let backend = |&address: &SocketAddr| model::Backend::new(address.to_string(), address);
     let config = model::Pool { health, timeout, ..model::Pool::new(name, addresses.iter().map(backend).collect()) };
-    Pool::new(&config, &Figures::default())
+    Pool::new(&config, &Figures::default()).unwrap()
 }
 
 /// The future's outcome, or a failed test instead of one that hangs.

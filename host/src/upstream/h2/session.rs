@@ -1,0 +1,191 @@
+//! One connection: how many streams it has and may have, whether it still serves, and the task that moves its frames.
+
+use super::share::Share;
+use crate::{
+    net::{Address, h1::HEAD_MOST},
+    upstream::{error::ErrorKind, stream::Stream},
+};
+use bytes::Bytes;
+use h2::{
+    Ping,
+    client::{Builder, Connection, SendRequest},
+};
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::Pin,
+    rc::{Rc, Weak},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tokio::{
+    task::spawn_local,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+/// Streams of one connection at the same time; fewer where the backend says so.
+const STREAMS_MOST: usize = 128;
+/// Bytes that a backend may send ahead on one stream.
+const STREAM_WINDOW: u32 = 128 << 10;
+/// Bytes that a backend may send ahead on all streams: so many that a client which takes nothing holds up nobody else.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MOST as u32;
+/// Bytes of a request that wait for the backend to open one stream's window.
+const STREAM_BUFFER_MOST: usize = 128 << 10;
+/// A connection with streams is asked so often whether it is alive, and given up when it has not answered by the next time.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+/// Until the backend has said how many streams there may be.
+const NOT_SAID: usize = usize::MAX >> 1;
+
+/// A connection on which requests can be sent. It ends when this is dropped and its last stream has ended.
+#[derive(Debug)]
+pub(super) struct Session {
+    sender: RefCell<SendRequest<Bytes>>,
+    pub(super) address: Address,
+    pub(super) scheme: &'static str,
+    state: Rc<State>,
+}
+
+/// What the session and its task know.
+#[derive(Debug)]
+struct State {
+    open: Cell<usize>,
+    most: Cell<usize>,
+    is_over: Cell<bool>,
+    has_served: Cell<bool>,
+    /// When it has been unused for too long; none: it was used since the last look.
+    until: Cell<Option<Instant>>,
+    share: Weak<Share>,
+}
+
+/// A place for one stream. Dropping it gives the place back.
+#[derive(Debug)]
+pub(in crate::upstream) struct Place {
+    pub(super) session: Rc<Session>,
+    pub(super) reused: bool,
+}
+
+impl Session {
+    /// Begins to speak HTTP/2 on this stream.
+    pub(super) async fn open(stream: Stream, address: Address, share: &Rc<Share>) -> Result<Session, ErrorKind> {
+        let scheme = stream.scheme();
+        let (sender, connection) = Builder::new()
+            .enable_push(false)
+            .initial_max_send_streams(NOT_SAID)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buffer_size(STREAM_BUFFER_MOST)
+            .max_header_list_size(HEAD_MOST as u32)
+            .handshake::<_, Bytes>(stream)
+            .await
+            .map_err(super::kind)?;
+        let state = Rc::new(State {
+            open: Cell::new(0),
+            most: Cell::new(NOT_SAID),
+            is_over: Cell::new(false),
+            has_served: Cell::new(false),
+            until: Cell::new(None),
+            share: Rc::downgrade(share),
+        });
+        spawn_local(drive(connection, state.clone()));
+        Ok(Session { sender: RefCell::new(sender), address, scheme, state })
+    }
+
+    /// Whether the backend has said how many streams there may be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.state.most.get() != NOT_SAID
+    }
+
+    /// Whether no request can be sent on it any more: it broke, or the backend takes no new streams.
+    pub(super) fn is_over(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = self.sender.borrow_mut().poll_ready(&mut cx);
+        self.state.is_over.get() || matches!(ready, Poll::Ready(Err(_)))
+    }
+
+    /// A place, if one is free. Before the backend has said how many there are, there is one.
+    pub(super) fn place(self: &Rc<Self>) -> Option<Place> {
+        let state = &self.state;
+        let most = if self.is_settled() { state.most.get().min(STREAMS_MOST) } else { 1 };
+        if state.open.get() >= most {
+            return None;
+        }
+        state.open.set(state.open.get() + 1);
+        state.until.set(None);
+        Some(Place { session: self.clone(), reused: state.has_served.replace(true) })
+    }
+
+    /// Whether it has been unused for this long.
+    pub(super) fn is_stale(&self, now: Instant, idle: Duration) -> bool {
+        if self.state.open.get() > 0 {
+            return false;
+        }
+        let until = self.state.until.get().unwrap_or(now + idle);
+        self.state.until.set(Some(until));
+        now >= until
+    }
+
+    /// Where a request is sent.
+    pub(super) fn sender(&self) -> SendRequest<Bytes> {
+        self.sender.borrow().clone()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let state = &self.session.state;
+        state.open.set(state.open.get() - 1);
+        if let Some(share) = state.share.upgrade() {
+            share.has_room();
+        }
+    }
+}
+
+impl State {
+    /// The backend allows so many streams now.
+    fn allows(&self, most: usize) {
+        let before = self.most.replace(most);
+        if most > before || (before == NOT_SAID && most != NOT_SAID) {
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        if let Some(share) = self.share.upgrade() {
+            share.changed();
+        }
+    }
+}
+
+/// Moves the frames of a connection until it ends. Dropping this future breaks all its streams.
+async fn drive(mut connection: Connection<Stream, Bytes>, state: Rc<State>) {
+    let mut pings = connection.ping_pong();
+    let mut beat = interval(PING_INTERVAL);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_asked = false;
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            return Poll::Ready(ended.err());
+        }
+        state.allows(connection.max_concurrent_send_streams());
+        let Some(pings) = &mut pings else { return Poll::Pending };
+        if is_asked && pings.poll_pong(cx).is_ready() {
+            is_asked = false;
+        }
+        while beat.poll_tick(cx).is_ready() {
+            if is_asked {
+                return Poll::Ready(None);
+            }
+            is_asked = state.open.get() > 0 && pings.send_ping(Ping::opaque()).is_ok();
+            if is_asked && pings.poll_pong(cx).is_ready() {
+                is_asked = false;
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    if let Some(error) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection to a backend ended");
+    }
+    state.is_over.set(true);
+    state.changed();
+}

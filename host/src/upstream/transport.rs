@@ -1,0 +1,86 @@
+//! How a pool's backends are reached: plain or encrypted, and which HTTP is spoken there.
+
+use super::{Backend, error::ErrorKind, stream::Stream};
+use crate::{
+    config::model::{self, Protocol},
+    net::{Head, Socket, proxy_protocol},
+    problem::Problem,
+    tls,
+};
+use std::{path::Path, time::Duration};
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+/// How a pool's backends are reached; all workers share it.
+#[derive(Debug)]
+pub(super) struct Transport {
+    /// None: plain.
+    tls: Option<tls::Connector>,
+    /// What is spoken, as far as that is known before a handshake.
+    protocol: Protocol,
+    /// How a backend is told whose connection it is.
+    proxy_protocol: Option<proxy_protocol::Version>,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http1,
+    Http2,
+}
+
+impl Transport {
+    /// Reads the files that are named. Err: everything that is wrong with them.
+    pub(super) fn new(pool: &model::Pool) -> Result<Transport, Vec<Problem>> {
+        let offered: &[&str] = match pool.protocol {
+            Protocol::Http1 => &["http/1.1"],
+            Protocol::Http2 => &["h2"],
+            Protocol::Auto => &["h2", "http/1.1"],
+        };
+        let tls = pool.tls.as_ref().map(|tls| tls::Connector::load(tls, Path::new(""), offered)).transpose()?;
+        Ok(Transport { tls, protocol: pool.protocol, proxy_protocol: pool.proxy_protocol })
+    }
+
+    /// Whether requests may share a connection.
+    pub(super) fn may_share(&self) -> bool {
+        self.protocol != Protocol::Http1
+    }
+
+    /// Whether backends are told whose connection it is: then it serves nobody else.
+    pub(super) fn tells_client(&self) -> bool {
+        self.proxy_protocol.is_some()
+    }
+
+    /// Connects on behalf of a request, or of ourselves, and shakes hands where that is wanted, all within `limit`. A
+    /// dropped future gives the attempt up.
+    pub(super) async fn connect(
+        &self,
+        backend: &Backend,
+        request: Option<&Head>,
+        limit: Duration,
+    ) -> Result<(Stream, Speaks), ErrorKind> {
+        match timeout(limit, self.reach(backend, request)).await {
+            Ok(reached) => reached,
+            Err(_) => Err(ErrorKind::ConnectTimeout(limit)),
+        }
+    }
+
+    async fn reach(&self, backend: &Backend, request: Option<&Head>) -> Result<(Stream, Speaks), ErrorKind> {
+        let mut socket = Socket::connect(&backend.address).await.map_err(ErrorKind::Connect)?;
+        if let Some(version) = self.proxy_protocol {
+            let head = proxy_protocol::head(version, request.and_then(Head::ends));
+            socket.write_all(&head).await.map_err(ErrorKind::Connect)?;
+        }
+        let Some(tls) = &self.tls else {
+            let speaks = if self.protocol == Protocol::Http2 { Speaks::Http2 } else { Speaks::Http1 };
+            return Ok((Stream::Plain(socket), speaks));
+        };
+        // Boxed: what a handshake needs would be in the future of every request.
+        let session = Box::pin(tls.connect(&backend.host, socket)).await.map_err(ErrorKind::Handshake)?;
+        let speaks = match (tls::agreed_on_http2(&session), self.protocol) {
+            (true, _) => Speaks::Http2,
+            (false, Protocol::Http2) => return Err(ErrorKind::NotHttp2),
+            (false, _) => Speaks::Http1,
+        };
+        Ok((Stream::Tls(Box::new(session)), speaks))
+    }
+}

@@ -1,0 +1,314 @@
+//! HTTP/2 to backends: one connection for many requests, the backend's limits kept, its goodbyes understood, and nothing
+//! that breaks off looks whole.
+
+use bytes::Bytes;
+use h2::Reason;
+use http::{Method, Request};
+use pointsman::config::model::{BackendTls, HealthCheck, Protocol, Roots};
+use pointsman_tests::{
+    certs::{self, Certificate},
+    client::{self, Client},
+    edge::{self, Builder},
+    h2_origin::{Act, H2Origin},
+    origin::{Origin, Reply},
+    story::{PATIENCE, eventually},
+    tls_front::{Shows, TlsFront},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+/// One worker, so that what is shared shows.
+fn to(backends: &[&dyn edge::Backend]) -> Builder {
+    edge::tls().workers(1).pool("shop", backends).with(|pool| pool.protocol = Protocol::Http2)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_requests_share_a_connection() {
+    let origin = H2Origin::new(100, |head| Act::says(head.uri.path())).await;
+    let edge = to(&[&origin]).start();
+    for mut client in [Client::h2(edge.address()).await, Client::tls(edge.address()).await] {
+        for number in 0..20 {
+            assert_eq!(client.get(&format!("/{number}")).await.text(), format!("/{number}"));
+        }
+        assert_eq!(client.send(client::request(Method::HEAD, "/")).await.unwrap().text(), "");
+    }
+    assert_eq!(origin.used_connections(), 1);
+    let head = origin.asked()[0].head.clone();
+    assert_eq!(head.uri.to_string(), "http://shop.test/0");
+    for absent in ["host", "connection", "transfer-encoding"] {
+        assert!(!head.headers.contains_key(absent), "{absent}: {head:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_go_both_ways_whole_and_lengths_are_told() {
+    let origin = H2Origin::new(100, |_| Act::Echo).await;
+    let edge = to(&[&origin]).start();
+    let sent: Vec<u8> = (0..3_000_000_u32).map(|n| (n * 13 % 251) as u8).collect();
+    for mut client in [Client::h2(edge.address()).await, Client::tls(edge.address()).await] {
+        let answer = client.send(client::body("/up", sent.clone())).await.unwrap();
+        assert!(answer.body == sent);
+    }
+    for asked in origin.asked() {
+        assert!(asked.whole && asked.body == sent);
+        assert_eq!(asked.head.headers["content-length"], "3000000");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_handshake_decides_and_what_was_demanded_is_held_to() {
+    let (one, two) = (Origin::named("h1"), H2Origin::new(100, |_| Act::says("h2")).await);
+    let certificate = Certificate::new(&["127.0.0.1"]);
+    let front = async |behind, protocols| {
+        TlsFront::of(behind, Shows { certificate: &certificate, protocols, asks: false }).await
+    };
+    let h1 = front(one.address(), &["http/1.1"]).await;
+    let h2 = front(two.address(), &["h2", "http/1.1"]).await;
+    let mute = front(one.address(), &[]).await;
+    let tls = BackendTls { roots: Roots::Memory(certs::authority_pem()), ..BackendTls::default() };
+    for (front, protocol, expected) in [
+        (&h1, Protocol::Auto, Some("h1")),
+        (&h2, Protocol::Auto, Some("h2")),
+        (&mute, Protocol::Auto, Some("h1")),
+        (&h2, Protocol::Http2, Some("h2")),
+        (&mute, Protocol::Http2, None),
+        (&h1, Protocol::Http2, None),
+        (&mute, Protocol::Http1, Some("h1")),
+    ] {
+        let edge = to(&[front])
+            .with(|pool| {
+                pool.tls = Some(tls.clone());
+                pool.protocol = protocol;
+            })
+            .start();
+        let mut client = Client::h2(edge.address()).await;
+        for _ in 0..3 {
+            let answer = client.get("/").await;
+            match expected {
+                Some(expected) => assert_eq!(answer.text(), expected, "{protocol:?}"),
+                None => assert!(matches!(answer.status.as_u16(), 502 | 503), "{protocol:?}: {}", answer.status),
+            }
+        }
+    }
+    assert!(h1.handshakes() > 0 && two.asked()[0].head.uri.scheme_str() == Some("https"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backends_stream_limit_is_kept_and_the_others_wait() {
+    let slow = || Act::Answer("ok".into(), &[], Duration::from_millis(30));
+    let origin = H2Origin::new(2, move |_| slow()).await;
+    let edge = to(&[&origin]).with(|pool| pool.timeout.connect = PATIENCE).start();
+    let client = Client::h2(edge.address()).await;
+    let mut requests = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let mut client = client.another();
+        requests.spawn(async move { client.get(&format!("/{number}")).await.status });
+    }
+    while let Some(status) = requests.join_next().await {
+        assert_eq!(status.unwrap(), 200);
+    }
+    assert_eq!(origin.asked().len(), 40);
+    assert!(origin.used_connections() <= 4 && origin.most_open() <= 8, "{} open", origin.most_open());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_in_time_is_told_so() {
+    let origin = H2Origin::new(1, |_| Act::Silence).await;
+    let edge = to(&[&origin]).with(|pool| pool.timeout.connect = Duration::from_millis(200)).start();
+    let client = Client::h2(edge.address()).await;
+    // All places on all connections.
+    let mut hanging = tokio::task::JoinSet::new();
+    for open in 1..=4 {
+        let mut client = client.another();
+        hanging.spawn(async move { client.open(client::request(Method::GET, "/")).await.is_ok() });
+        eventually("it hangs", async || origin.open() == open).await;
+    }
+    assert_eq!(client.another().get("/").await.status, 503);
+    // Who leaves makes room.
+    hanging.abort_all();
+    eventually("they are reset", async || origin.open() == 0).await;
+    let mut client = client.another();
+    let again = tokio::spawn(async move { client.open(client::request(Method::GET, "/")).await.is_ok() });
+    eventually("it came through", async || origin.open() == 1).await;
+    again.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_goes_away_again_and_again_loses_no_request() {
+    let origin = H2Origin::new(100, |_| Act::Answer("ok".into(), &[], Duration::from_millis(2))).await;
+    let edge = to(&[&origin]).start();
+    let client = Client::h2(edge.address()).await;
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut client = client.another();
+        // A request with a body that is no more than a head.
+        requests.spawn(async move {
+            let mut failed = Vec::new();
+            for _ in 0..100 {
+                let answer = client.send(client::request(Method::POST, "/")).await.unwrap();
+                failed.extend((answer.status != 200).then(|| answer.text()));
+            }
+            failed
+        });
+    }
+    while origin.asked().len() < 390 {
+        origin.goes_away();
+        tokio::task::yield_now().await;
+        let before = origin.asked().len();
+        eventually("more were answered", async || origin.asked().len() > before + 4 || origin.asked().len() >= 390)
+            .await;
+    }
+    while let Some(failed) = requests.join_next().await {
+        assert_eq!(failed.unwrap(), Vec::<String>::new());
+    }
+    assert_eq!(origin.asked().len(), 400, "none came twice");
+    assert!(origin.used_connections() > 5, "{}", origin.used_connections());
+}
+
+/// A backend in plain frames. Of the first two requests on its first connection it takes one, and says so; later ones it
+/// answers at once. Its answers are 204.
+async fn takes_one_of_two() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let spoken = Arc::new(AtomicUsize::new(0));
+    let connections = spoken.clone();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(frames(stream, connections.clone()));
+        }
+    });
+    (address, spoken)
+}
+
+async fn frames(mut stream: TcpStream, connections: Arc<AtomicUsize>) -> std::io::Result<()> {
+    stream.read_exact(&mut [0; 24]).await?;
+    let is_first = connections.fetch_add(1, Relaxed) == 0;
+    stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await?;
+    let mut streams = Vec::new();
+    loop {
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).await?;
+        let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize;
+        stream.read_exact(&mut vec![0; length]).await?;
+        match frame[3] {
+            1 => streams.push(frame[8]),
+            4 if frame[4] == 0 => stream.write_all(b"\0\0\0\x04\x01\0\0\0\0").await?,
+            _ => {}
+        }
+        if frame[3] == 1 && is_first && streams.len() == 2 {
+            stream.write_all(&[b"\0\0\x08\x07\0\0\0\0\0\0\0\0", &streams[..1], b"\0\0\0\0"].concat()).await?;
+            streams.truncate(1);
+        }
+        if !streams.is_empty() && (!is_first || frame[3] == 1 && frame[8] > streams[0]) {
+            let last = streams.pop().unwrap_or_default();
+            stream.write_all(&[b"\0\0\x01\x01\x05\0\0\0", &[last][..], b"\x89"].concat()).await?;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_goodbye_does_not_cover_is_sent_again_whatever_it_is() {
+    let (address, spoken) = takes_one_of_two().await;
+    let other = H2Origin::new(100, |_| Act::says("other")).await;
+    let edge = to(&[&address, &other]).start();
+    let client = Client::h2(edge.address()).await;
+    let mut requests = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let mut client = client.another();
+        requests.spawn(async move { client.send(client::request(Method::POST, "/")).await.unwrap().status.as_u16() });
+    }
+    let mut statuses = Vec::new();
+    while let Some(status) = requests.join_next().await {
+        statuses.push(status.unwrap());
+    }
+    statuses.sort_unstable();
+    // Two came to the first: one it took, the other it took on a new connection.
+    assert_eq!(statuses, [200, 200, 204, 204]);
+    assert_eq!((other.asked().len(), spoken.load(Relaxed)), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_stream_goes_elsewhere_and_a_reset_one_only_when_it_may_be_repeated() {
+    for (reason, method, expected) in [
+        (Reason::REFUSED_STREAM, Method::POST, [200, 200]),
+        (Reason::INTERNAL_ERROR, Method::GET, [200, 200]),
+        (Reason::INTERNAL_ERROR, Method::POST, [200, 502]),
+    ] {
+        let bad = H2Origin::new(100, move |_| Act::Reset(reason)).await;
+        let good = H2Origin::new(100, |_| Act::says("good")).await;
+        let edge = to(&[&bad, &good]).start();
+        let mut client = Client::h2(edge.address()).await;
+        let mut statuses = Vec::new();
+        for _ in 0..2 {
+            statuses.push(client.send(client::request(method.clone(), "/")).await.unwrap().status.as_u16());
+        }
+        statuses.sort_unstable();
+        assert_eq!(statuses, expected, "{reason:?} {method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_49_an_http2_answer_that_breaks_off_never_looks_whole() {
+    for act in [
+        Act::BreakOff("part", Reason::INTERNAL_ERROR),
+        Act::BreakOff("part", Reason::CANCEL),
+        Act::BreakOff("part", Reason::NO_ERROR),
+        Act::Short(100, "short"),
+        Act::Short(2, "longer"),
+    ] {
+        let told = format!("{act:?}");
+        let origin = H2Origin::new(100, move |_| act.clone()).await;
+        let edge = to(&[&origin]).start();
+        for mut client in [Client::h2(edge.address()).await, Client::tls(edge.address()).await] {
+            let answer = client.send(client::request(Method::GET, "/")).await;
+            assert!(answer.is_err() || answer.as_ref().unwrap().status == 502, "{told}: {:?}", answer.unwrap().text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_39_a_client_that_breaks_off_ends_its_stream_to_the_backend_and_no_other() {
+    let origin = H2Origin::new(100, |head| if head.uri.path() == "/up" { Act::Echo } else { Act::says("ok") }).await;
+    let edge = to(&[&origin]).start();
+    let mut client = Client::h2(edge.address()).await;
+    assert_eq!(client.get("/").await.text(), "ok");
+    let mut raw = client::Raw::tls(edge.address()).await;
+    raw.say(b"POST /up HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100\r\n\r\nhalf").await;
+    eventually("it began", async || origin.open() == 1).await;
+    drop(raw);
+    eventually("it was reset", async || origin.open() == 0).await;
+    assert_eq!(client.get("/").await.text(), "ok");
+    let asked = origin.asked();
+    assert!(!asked[1].whole && asked[2].whole);
+    assert_eq!(origin.used_connections(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_speaks_http1_where_http2_is_known_is_a_502() {
+    let origin = Origin::new(|_| Reply::status(400, "what?"));
+    let edge = to(&[&origin]).start();
+    let answer = Client::h2(edge.address()).await.send(Request::post("/").body(Default::default()).unwrap()).await;
+    assert!(matches!(answer.unwrap().status.as_u16(), 502..=504));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_are_asked_in_http2_too() {
+    let origin = H2Origin::new(100, |head| match head.uri.path() {
+        "/healthz" => Act::Head(204, &[]),
+        _ => Act::Answer(Bytes::from("ok"), &[], Duration::ZERO),
+    })
+    .await;
+    let edge = to(&[&origin]).with(|pool| pool.health.check = HealthCheck::get("/healthz")).start();
+    assert!(edge.pool("shop").backends[0].last_check.starts_with("GET /healthz: 204"));
+    assert_eq!(Client::h2(edge.address()).await.get("/").await.text(), "ok");
+}
