@@ -101,7 +101,8 @@ fn configure(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(certificates.clone());
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Old clients offer nothing but `http/1.0`, and a handshake without common ground fails.
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).into();
     // Keys of its own: a session is taken up again only where the same is asked of the client.
     config.ticketer = Ticketer::new()?;
     config.send_tls13_tickets = TICKETS;
@@ -173,8 +174,12 @@ mod tests {
     #[tokio::test]
     async fn the_facts_tell_name_and_protocol() {
         let (acceptor, roots) = acceptor();
-        for (offered, agreed) in [(&["h2", "http/1.1"][..], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)]
-        {
+        for (offered, agreed) in [
+            (&["h2", "http/1.1"][..], Some("h2")),
+            (&["http/1.1"], Some("http/1.1")),
+            (&["http/1.0"], Some("http/1.0")),
+            (&[], None),
+        ] {
             let (_, facts) = connect(&acceptor, &connector(roots.clone(), &[&TLS13], offered)).await;
             assert_eq!((facts.sni.as_deref(), facts.alpn.as_deref()), (Some("shop.example"), agreed));
         }
