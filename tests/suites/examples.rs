@@ -1,5 +1,6 @@
-//! What lies in `examples/` works as it stands. That `hello-balancer` is what `plugin new` writes is proved where that is
-//! written; that it builds and passes its own test, by `cargo xtask test`.
+//! What lies in `examples/` works as it stands: each configuration is taken, and what its README says to try is run. That
+//! `hello-balancer` is what `plugin new` writes is proved where that is written; that it builds and passes its own test, by
+//! `cargo xtask test`.
 
 use pointsman::{
     app::{App, Options},
@@ -7,41 +8,155 @@ use pointsman::{
 };
 use pointsman_tests::{
     certs::Certificate,
-    cli::Room,
+    cli::{self, Room},
     client::{Heard, Hello, Raw},
     origin::Origin,
+    sockets::Place,
     story::{PATIENCE, aside},
 };
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
-fn examples() -> PathBuf {
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../examples").into()
+/// How long it may take to try one.
+const TRY_MOST: Duration = Duration::from_secs(120);
+
+/// Examples that a shell alone cannot try: one calls a package that has to be installed, one needs a newer curl than
+/// systems have, one waits for somebody to type. Each has a story of its own.
+const TRIED_OTHERWISE: [&str; 3] = ["grpc", "proxy-protocol", "websocket"];
+
+/// The folder of an example.
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+}
+
+/// The folders with a configuration.
+fn examples() -> Vec<PathBuf> {
+    let all = fs::read_dir(example("")).unwrap();
+    let mut folders: Vec<_> = all.map(|folder| folder.unwrap().path()).collect();
+    folders.retain(|folder| folder.join("pointsman.toml").is_file());
+    folders.sort();
+    assert!(!folders.is_empty());
+    folders
 }
 
 #[test]
 fn configurations_are_taken() {
-    let mut taken = 0;
-    for folder in fs::read_dir(examples()).unwrap() {
-        let file = folder.unwrap().path().join("pointsman.toml");
-        if file.is_file() {
-            config::load(&file).unwrap_or_else(|problems| panic!("{}: {problems:#?}", file.display()));
-            taken += 1;
+    for folder in examples() {
+        let file = folder.join("pointsman.toml");
+        config::load(&file).unwrap_or_else(|problems| panic!("{}: {problems:#?}", file.display()));
+    }
+}
+
+/// In a copy, on ports of its own: those of the README may be taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_readme_says_to_try_works() {
+    for folder in examples() {
+        let room = tempfile::tempdir().unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        if TRIED_OTHERWISE.contains(&name) {
+            continue;
+        }
+        let copy = room.path().join("examples").join(name);
+        let mut ports = Ports::default();
+        copy_all(&folder, &copy, &mut ports);
+        let readme = fs::read_to_string(copy.join("README.md")).unwrap_or_else(|_| panic!("{name} has no README.md"));
+        let block = readme.split("```").nth(1).unwrap_or_else(|| panic!("{name}/README.md shows nothing to try"));
+        let script = block.split_once('\n').expect("a fence alone on its line").1;
+        ports.release();
+        let (well, words) = tries(room.path(), script).await;
+        assert!(well, "{name}: what its README says to try fails:\n{script}\n{words}");
+    }
+}
+
+/// Runs a block of commands as somebody would who types them; true when the last one succeeds. What it started is ended.
+async fn tries(room: &Path, script: &str) -> (bool, String) {
+    let programs = room.join("bin");
+    fs::create_dir_all(&programs).unwrap();
+    std::os::unix::fs::symlink(cli::binary(), programs.join("pointsman")).unwrap();
+    // Nobody types as fast as this: what is asked has to be there yet.
+    let patient = "#!/bin/sh\nexec /usr/bin/curl -sS --fail --retry 60 --retry-all-errors --retry-delay 1 \"$@\"\n";
+    fs::write(programs.join("curl"), patient).unwrap();
+    fs::set_permissions(programs.join("curl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let output = fs::File::create(room.join("output")).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).current_dir(room).env("PATH", path).env("XDG_RUNTIME_DIR", room).env("TMPDIR", room);
+    shell.env("XDG_CACHE_HOME", cli::target().join("../tmp")).process_group(0).stdin(Stdio::null());
+    shell.stdout(output.try_clone().unwrap()).stderr(output);
+    let mut running = shell.spawn().expect("sh");
+    let ended = async {
+        loop {
+            match running.try_wait().unwrap() {
+                Some(status) => break status,
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let status = timeout(TRY_MOST, ended).await;
+    // Nobody left is as good.
+    let _ = kill_process_group(Pid::from_raw(running.id().cast_signed()).unwrap(), Signal::KILL);
+    let _ = running.wait();
+    (status.is_ok_and(|status| status.success()), fs::read_to_string(room.join("output")).unwrap())
+}
+
+/// Ports of the examples, all from 8000 to 9999, and the free ones that stand for them.
+#[derive(Default)]
+struct Ports(BTreeMap<u16, Place>);
+
+impl Ports {
+    /// The text with each port behind a colon, or alone as a word, replaced.
+    fn replaced(&mut self, text: &str) -> String {
+        let mut replaced = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(|letter: char| letter.is_ascii_digit()) {
+            let end = rest[at..].find(|letter: char| !letter.is_ascii_digit()).map_or(rest.len(), |length| at + length);
+            let before = rest[..at].chars().next_back();
+            let port = rest[at..end].parse::<u16>().ok().filter(|port| (8000..10_000).contains(port));
+            let alone = before.is_none_or(|letter| matches!(letter, ':' | ' '));
+            replaced.push_str(&rest[..at]);
+            match port.filter(|_| alone) {
+                Some(port) => replaced += &self.0.entry(port).or_default().address().port().to_string(),
+                None => replaced.push_str(&rest[at..end]),
+            }
+            rest = &rest[end..];
+        }
+        replaced + rest
+    }
+
+    /// Gives them up for whoever is started: not each shares a port.
+    fn release(self) {}
+}
+
+fn copy_all(from: &Path, to: &Path, ports: &mut Ports) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (path, name) = (entry.as_ref().unwrap().path(), entry.unwrap().file_name());
+        if path.is_dir() {
+            copy_all(&path, &to.join(name), ports);
+        } else {
+            match fs::read_to_string(&path) {
+                Ok(text) => fs::write(to.join(name), ports.replaced(&text)).unwrap(),
+                Err(_) => drop(fs::copy(&path, to.join(name)).unwrap()),
+            }
         }
     }
-    assert!(taken > 0);
 }
 
 /// The files of an example in a room of its own, its addresses free ones and its backend this one.
-fn prepared(example: &str, origin: &Origin) -> Room {
+fn prepared(name: &str, origin: &Origin) -> Room {
     let room = Room::new();
-    for file in fs::read_dir(examples().join(example)).unwrap() {
+    for file in fs::read_dir(example(name)).unwrap() {
         let path = file.unwrap().path();
         if !path.is_file() {
             continue;
@@ -91,7 +206,7 @@ impl Drop for Running {
 
 /// The echo of `examples/websocket`, and where it listens.
 fn echo() -> (Running, SocketAddr) {
-    let script = examples().join("websocket/echo.py");
+    let script = example("websocket").join("echo.py");
     let mut echo = Command::new("python3").arg(script).arg("0").stdout(Stdio::piped()).spawn().expect("python3");
     let mut line = String::new();
     BufReader::new(echo.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -100,8 +215,8 @@ fn echo() -> (Running, SocketAddr) {
 }
 
 /// An example's configuration, with addresses of this test's own.
-fn moved(example: &str, backend: SocketAddr, room: &TempDir) -> App {
-    let mut config = config::load(&examples().join(example).join("pointsman.toml")).unwrap();
+fn moved(name: &str, backend: SocketAddr, room: &TempDir) -> App {
+    let mut config = config::load(&example(name).join("pointsman.toml")).unwrap();
     for listener in &mut config.listeners {
         listener.address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into();
     }

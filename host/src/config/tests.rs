@@ -371,6 +371,9 @@ proptest! {
             for problem in &problems {
                 prop_assert!(render(problem, Style::default()).contains(&problem.code.to_string()));
                 prop_assert!(!problem.line().contains('\n'));
+                // `get` also minds where a character begins.
+                let inside = problem.spot.as_ref().is_none_or(|spot| spot.source.get(spot.span.clone()).is_some());
+                prop_assert!(inside, "{problem:?}");
             }
         }
     }
