@@ -1,7 +1,7 @@
 //! One authority for all stories: it signs what the edges show, and every client trusts it.
 
 use pointsman::config::model::{CertificateSource, Tls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
@@ -106,6 +106,8 @@ fn authority() -> &'static CertifiedIssuer<'static, KeyPair> {
     static AUTHORITY: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
     AUTHORITY.get_or_init(|| {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Of a name of its own: OpenSSL takes a leaf with its issuer's name for one that signed itself.
+        params.distinguished_name.push(DnType::CommonName, "Authority of the stories");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()

@@ -2,7 +2,7 @@
 
 use crate::{
     certs, cli::target, client::Client, h2_origin::H2Origin, nginx::Nginx, origin::Origin, plugins::Plugins,
-    process::Process, story::aside, tls_front::TlsFront,
+    process::Process, relay::Relay, story::aside, tls_front::TlsFront,
 };
 use pointsman::{
     admin::api::{LogLine, Plugin, Pool, Status},
@@ -437,6 +437,12 @@ impl Backend for TlsFront {
 impl Backend for Nginx {
     fn address(&self) -> Address {
         Nginx::address(self).into()
+    }
+}
+
+impl Backend for Relay {
+    fn address(&self) -> Address {
+        Relay::address(self).into()
     }
 }
 

@@ -1,13 +1,14 @@
 //! Programs that somebody else wrote, to hold ours against. `cargo xtask test` installs them: Python's into
 //! `target/judges/python`, Node's into `target/judges/node`, others from Debian.
 
-use crate::cli::target;
+use crate::{cli::target, story::within};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 /// Another reader of HTTP/1.1.
@@ -148,4 +149,38 @@ pub fn counted(words: impl IntoIterator<Item = String>) -> BTreeMap<String, usiz
         *counts.entry(word).or_default() += 1;
     }
     counts
+}
+
+/// A backend of `judges/`, in Python; it ends with this value.
+pub struct Serving {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Serving {
+    /// Starts one that prints its port, and waits for that.
+    ///
+    /// # Panics
+    /// When it does not print one.
+    pub async fn start(script: &str) -> Serving {
+        let mut process = python(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let stdout = process.stdout.take().expect("a pipe");
+        let reading = tokio::task::spawn_blocking(move || BufReader::new(stdout).lines().next());
+        let line = within("its port", reading).await.expect("no panic").expect("a line").expect("text");
+        let port = line.trim().parse().expect("a port");
+        Serving { process, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }

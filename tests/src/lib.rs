@@ -14,6 +14,7 @@
 //! | [`load`] | many of them, at a stated rate; they never ask twice |
 //! | [`plugins`] | a plugin directory, and whoever writes files into it |
 //! | [`guests`] | components to put there: the stock ones, and those that misbehave |
+//! | [`relay`] | the network between two of them, when it is not well |
 //! | [`certs`] | an authority that the clients trust |
 //! | [`judges`] | programs that somebody else wrote, to hold ours against |
 //! | [`memory`] | what the system says a process holds |
@@ -37,6 +38,7 @@ pub mod nginx;
 pub mod origin;
 pub mod plugins;
 pub mod process;
+pub mod relay;
 pub mod sockets;
 pub mod story;
 pub mod tls_front;
