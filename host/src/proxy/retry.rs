@@ -60,7 +60,7 @@ impl<'a> Retries<'a> {
     /// backend, so the first time that costs no retry: a backend that is dying loses both.
     pub(super) fn may_reconnect(&self, lost: &ExchangeError) -> bool {
         // One that stands and is silent did not die of age.
-        let died = matches!(lost.error.kind, ErrorKind::Closed | ErrorKind::Broken(_));
+        let died = matches!(lost.error.kind, ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::GoneAway);
         died && lost.reused && self.sent == 0 && self.may_repeat(lost, Instant::now())
     }
 
