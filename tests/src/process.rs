@@ -6,7 +6,7 @@ use crate::{
     sockets::Place,
     story,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::{
     io::{BufRead, Write},
     net::SocketAddr,
@@ -79,9 +79,14 @@ impl Process {
         }
     }
 
-    /// Stops it as it stands (`SIGSTOP`): the system still accepts connections for it.
+    /// Stops it as it stands (`SIGSTOP`), and returns when it has: the system still accepts connections for it.
+    ///
+    /// # Panics
+    /// When it does not run.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        let pid = self.signal(Signal::STOP);
+        // A signal is on its way for a while, and the process could answer meanwhile.
+        waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT).expect("it runs");
     }
 
     /// Lets it go on.
@@ -103,10 +108,12 @@ impl Process {
         child.as_mut().expect("it runs").1.write_all(order.as_bytes()).expect("it listens to orders");
     }
 
-    fn signal(&self, signal: Signal) {
+    fn signal(&self, signal: Signal) -> Pid {
         let child = self.child.lock().unwrap();
         let pid = child.as_ref().expect("it runs").0.id();
-        kill_process(Pid::from_raw(pid.cast_signed()).expect("not 0"), signal).expect("it runs");
+        let pid = Pid::from_raw(pid.cast_signed()).expect("not 0");
+        kill_process(pid, signal).expect("it runs");
+        pid
     }
 }
 
