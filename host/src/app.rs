@@ -18,7 +18,7 @@ use crate::{
         loader::{self, Loader},
     },
     problem::{Code, Problem},
-    proxy::{Policy, Rules},
+    proxy::{Overload, Policy, Rules},
     server::{self, Sockets, Workers},
     sources::{Most, Sources},
     state::{Applier, Plan},
@@ -134,7 +134,9 @@ impl App {
         for pool in pools {
             side.spawn(health::run(pool, share, live.clone()));
         }
-        let serving = Workers::start(doors, workers, applier.cell(), Instant::now(), &live).map_err(cannot_start)?;
+        let overload = config.server.requests.map(Overload::new);
+        let serving =
+            Workers::start(doors, workers, applier.cell(), overload, Instant::now(), &live).map_err(cannot_start)?;
         let admin = {
             let _within = side.enter();
             admin::Server::start(admin, status.sources(figures, log.clone(), &rescan), live.clone())

@@ -40,6 +40,7 @@ pub struct Builder {
     metrics: bool,
     access_log: Option<model::AccessLog>,
     workers: usize,
+    requests: Option<u32>,
     drain: Duration,
     tunnels: Duration,
     options: Options,
@@ -119,6 +120,7 @@ impl Builder {
             metrics: false,
             access_log: None,
             workers: 2,
+            requests: None,
             drain: Duration::from_secs(5),
             tunnels: Duration::from_secs(1),
             options,
@@ -211,6 +213,12 @@ impl Builder {
         self
     }
 
+    /// How many requests at the same time.
+    pub fn requests(mut self, most: u32) -> Builder {
+        self.requests = Some(most);
+        self
+    }
+
     /// How long running requests may go on once it stops.
     pub fn drain(mut self, drain: Duration) -> Builder {
         self.drain = drain;
@@ -278,6 +286,7 @@ impl Builder {
             metrics: self.metrics.then(|| (Ipv4Addr::LOCALHOST, 0).into()),
             server: model::Server {
                 workers: self.workers,
+                requests: self.requests,
                 drain: self.drain,
                 tunnels: self.tunnels,
                 zone: String::new(),

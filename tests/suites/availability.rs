@@ -194,8 +194,17 @@ async fn case_56_all_dead_is_503_at_once_and_one_that_is_back_serves() {
         assert!(answer.text().contains("no backend available"), "{}", answer.text());
     }
     assert!(fastest < Duration::from_millis(50), "{fastest:?}");
-    b.revive();
-    eventually("it serves again", async || client.get("/").await.status == StatusCode::OK).await;
+    // Best of three, for the same reason.
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        b.revive();
+        let begun = Instant::now();
+        eventually("it serves again", async || client.get("/").await.status == StatusCode::OK).await;
+        fastest = fastest.min(begun.elapsed());
+        b.kill();
+        eventually("it is known dead again", async || standings(&edge) == ["unhealthy"; 3]).await;
+    }
+    assert!(fastest < Duration::from_secs(1), "{fastest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,6 +36,7 @@ mod hotswap;
 mod http1;
 mod http2;
 mod judged;
+mod limits;
 mod metrics;
 mod network;
 mod proxy_protocol;

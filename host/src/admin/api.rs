@@ -56,6 +56,10 @@ pub struct Pool {
     pub fallback: String,
     /// `plugin` or `fallback`.
     pub serving: String,
+    /// Requests that wait for room.
+    pub queued: usize,
+    /// Requests that were asked of a second backend while the first took its time.
+    pub hedges: u64,
     /// Requests that were sent once more.
     pub retries: u64,
     /// Requests that might have been, but for the budget.

@@ -136,6 +136,14 @@ fn pools(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {
     counter(to, "pool_retries", "Requests sent once more after a backend may have seen them", |p| p.retries.get())?;
     let refused = "Requests not sent once more for want of retry budget";
     counter(to, "pool_retries_refused", refused, |p| p.retries_refused.get())?;
+    counter(to, "pool_hedges", "Requests asked of a second backend as well", |p| p.hedges.get())?;
+    to.gauge("pool_queued", "Requests that wait for room", |rows| {
+        for pool in all() {
+            let queued = pool.bounds.as_ref().map_or(0, |bounds| bounds.queue.length());
+            rows.level(&[("pool", &pool.name)], queued as f64)?;
+        }
+        Ok(())
+    })?;
     to.counter("pool_failures", "Attempts without an answer, by what happened", |rows| {
         for pool in all() {
             for failure in Failure::ALL {

@@ -26,7 +26,9 @@ impl RoundRobin {
         if let Some(backend) = self.next_of(pool.backends.iter().filter(usable), pool, now) {
             return Some(backend);
         }
-        let waits = |b: &&Arc<Backend>| b.standing() == Standing::Standby && b.weight() > 0 && !is_tried(b, tried);
+        let waits = |b: &&Arc<Backend>| {
+            b.standing() == Standing::Standby && b.weight() > 0 && b.has_room() && !is_tried(b, tried)
+        };
         let tier = pool.backends.iter().filter(waits).map(|b| b.priority).min()?;
         self.next_of(pool.backends.iter().filter(waits).filter(|b| b.priority == tier), pool, now)
     }
@@ -60,14 +62,22 @@ fn weight(backend: &Backend, pool: &Pool, now: Instant) -> i64 {
     i64::from(backend.weight()) * i64::from(permille)
 }
 
-/// Ready now, and not tried by this request.
+/// Ready now, with room, and not tried by this request.
 pub(super) fn is_usable(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
-    backend.is_ready() && !is_tried(backend, tried)
+    backend.is_ready() && backend.has_room() && !is_tried(backend, tried)
+}
+
+/// Whether somebody would be usable, but for the requests that it has.
+pub(super) fn is_full(pool: &Pool, tried: &[Arc<Backend>]) -> bool {
+    let may_be = |b: &Backend| matches!(b.standing(), Standing::Ready | Standing::Standby) && b.weight() > 0;
+    pool.bounds.is_some() && pool.backends.iter().any(|b| may_be(b) && !b.has_room() && !is_tried(b, tried))
 }
 
 /// What a plugin may send a request to when it says so: a backend that drains is there for the clients that stick to it.
 pub(super) fn may_be_chosen(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
-    matches!(backend.standing(), Standing::Ready | Standing::Draining) && !is_tried(backend, tried)
+    matches!(backend.standing(), Standing::Ready | Standing::Draining)
+        && backend.has_room()
+        && !is_tried(backend, tried)
 }
 
 fn is_tried(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
@@ -77,7 +87,7 @@ fn is_tried(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::tests::pool;
+    use crate::{balance::tests::pool, config::model, figures::Figures};
 
     fn spread(pool: &Pool, tried: &[Arc<Backend>], picks: usize) -> Vec<usize> {
         let mut turn = RoundRobin::new(pool);
@@ -106,6 +116,30 @@ mod tests {
         assert_eq!(spread(&pool, &[pool.backends[3].clone()], 30), [0, 30, 0, 0]);
         let all = pool.backends.clone();
         assert_eq!(spread(&pool, &all, 30), [0; 4]);
+    }
+
+    #[test]
+    fn who_has_as_many_requests_as_it_may_is_left_out_and_when_all_have_it_is_worth_waiting() {
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 9000));
+        let backends = ["a", "b"].map(|name| model::Backend::new(name, address));
+        let mut config = model::Pool::new("test", backends.into());
+        config.limit = Some(model::PoolLimit { backend_requests: Some(1), ..Default::default() });
+        let pool = Pool::new(&config, &Figures::default()).unwrap();
+        for backend in &pool.backends {
+            pool.stands(backend, Standing::Ready, "said the test");
+        }
+        let (mut turn, now) = (RoundRobin::new(&pool), Instant::now());
+        let first = turn.next(&pool, &[], now).unwrap();
+        let ticket = first.begin(now).unwrap();
+        assert!(first.begin(now).is_none());
+        for _ in 0..3 {
+            assert!(!Arc::ptr_eq(&turn.next(&pool, &[], now).unwrap(), &first));
+        }
+        let _other = turn.next(&pool, &[], now).unwrap().begin(now).unwrap();
+        assert!(turn.next(&pool, &[], now).is_none() && is_full(&pool, &[]));
+        assert!(!is_full(&pool, &pool.backends), "nobody waits for those that were tried");
+        drop(ticket);
+        assert!(Arc::ptr_eq(&turn.next(&pool, &[], now).unwrap(), &first));
     }
 
     #[test]

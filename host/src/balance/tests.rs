@@ -66,7 +66,7 @@ impl Stage {
         let attempt = u32::try_from(tried.len()).unwrap();
         match self.balancer.pick(&mut head(), Instant::now(), &mut self.rng, attempt, &tried) {
             Pick::Backend(backend) => Some(backend.index),
-            Pick::Nobody => None,
+            Pick::Nobody | Pick::Full => None,
             Pick::Reject(status) => panic!("rejected with {status}"),
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     Assignment,
     assignment::Prepared,
-    fallback::{RoundRobin, is_usable, may_be_chosen},
+    fallback::{RoundRobin, is_full, is_usable, may_be_chosen},
     roster::draw_up,
 };
 use crate::{
@@ -33,6 +33,8 @@ pub enum Pick {
     Backend(Arc<Backend>),
     /// The plugin has the client answered with this status.
     Reject(u16),
+    /// Nobody now, but somebody who has as many requests as there may be: it is worth waiting.
+    Full,
     /// No backend is usable, or the plugin cannot choose and the pool's fallback is to reject.
     Nobody,
 }
@@ -118,6 +120,7 @@ impl Balancer {
         // Chosen twice and unusable twice: no fault, for it fell ill or was tried since the plugin was told.
         match unusable.and_then(|after| self.next_usable(&after, tried)) {
             Some(backend) => Answer::Pick(Pick::Backend(backend)),
+            None if is_full(&self.assignment.pool, tried) => Answer::Pick(Pick::Full),
             None => Answer::Fallback,
         }
     }
@@ -157,7 +160,11 @@ impl Balancer {
         if self.assignment.pool.fallback == Fallback::Reject {
             return Pick::Nobody;
         }
-        self.fallback.next(&self.assignment.pool, tried, now).map_or(Pick::Nobody, Pick::Backend)
+        match self.fallback.next(&self.assignment.pool, tried, now) {
+            Some(backend) => Pick::Backend(backend),
+            None if is_full(&self.assignment.pool, tried) => Pick::Full,
+            None => Pick::Nobody,
+        }
     }
 
     /// The next usable backend after this one, in the order of the plugin's positions.

@@ -7,7 +7,7 @@ use super::{
     model::{
         AccessLog, Backend, BackendTls, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER,
         DEFAULT_MODE, Eject, FilterUse, HeadLimit, HostMatch, ListenTimeout, Listener, Network, Plugins, Pool,
-        PoolTimeout, Protocol, Retry, Roots, Route, Server, SourceLimit, Tls,
+        PoolLimit, PoolTimeout, Protocol, Retry, Roots, Route, Server, SourceLimit, Tls,
     },
     place::default_admin,
     read::{At, Reader},
@@ -255,6 +255,8 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         slow_start: health::slow_start(pool.slow_start, reader),
         timeout: pool.timeout.map(|at| pool_timeout(&at.it.0)).unwrap_or_default(),
         retry: pool.retry.map(|at| retry(&at.it, reader)).unwrap_or_default(),
+        hedge: pool.hedge.and_then(|at| time(&at.it.after)),
+        limit: pool.limit.map(|at| pool_limit(&at.it)),
         name: name.it,
     }
 }
@@ -291,6 +293,16 @@ fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
         idle: time(&timeout.idle).unwrap_or(default.idle),
         total: timeout.total.as_ref().map_or(default.total, |at| at.it.0),
         tunnel: time(&timeout.tunnel).unwrap_or(default.tunnel),
+    }
+}
+
+fn pool_limit(limit: &file::PoolLimit) -> PoolLimit {
+    let default = PoolLimit::default();
+    PoolLimit {
+        requests: limit.requests.as_ref().map(|at| at.it.0),
+        backend_requests: limit.backend_requests.as_ref().map(|at| at.it.0),
+        queue: limit.queue.as_ref().map_or(default.queue, |at| at.it.0),
+        wait: time(&limit.wait).unwrap_or(default.wait),
     }
 }
 
@@ -384,6 +396,7 @@ fn server(server: file::Server, base: &Path, reader: &mut Reader) -> Server {
     let drain = server.drain.map_or(default.drain, |at| at.it.0);
     Server {
         workers: server.workers.map_or(default.workers, |at| at.it.0 as usize),
+        requests: server.requests.map(|at| at.it.0),
         drain,
         tunnels: server.tunnels.map_or(default.tunnels.min(drain), |at| tunnels(&at, drain, reader)),
         zone: server.zone.map_or(default.zone, |at| at.it.0),
@@ -410,6 +423,7 @@ impl Default for Server {
         let workers = available_parallelism().map_or(1, usize::from);
         Self {
             workers,
+            requests: None,
             drain: Duration::from_secs(30),
             tunnels: Duration::from_secs(10),
             zone: String::new(),

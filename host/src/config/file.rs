@@ -173,6 +173,10 @@ table! {
             timeout: Timeouts,
             /// What is sent once more when its answer was lost.
             retry: Retry,
+            /// Asking a second backend when the first takes long. Absent: never.
+            hedge: Hedge,
+            /// How much at the same time, and who waits. Absent: all that comes.
+            limit: PoolLimit,
         }
     }
 }
@@ -304,6 +308,34 @@ table! {
 }
 
 table! {
+    /// Asking a second backend when the first takes long: requests that may be repeated, within the retry budget.
+    "hedge" Hedge {
+        required {
+            /// After how long without an answer's head.
+            after: Time,
+        }
+        optional {}
+    }
+}
+
+table! {
+    /// How much of a pool there may be at the same time, and who waits for it.
+    "limit" PoolLimit {
+        required {}
+        optional {
+            /// Requests of the whole pool, over all workers; absent: no limit.
+            requests: Integer<1, 1_000_000>,
+            /// Requests at each backend, over all workers; absent: no limit.
+            backend_requests: Integer<1, 1_000_000>,
+            /// Requests that wait for room. One more is answered 503 at once.
+            queue: Integer<0, 1_000_000> = 1000,
+            /// How long a request waits before it is answered 503.
+            wait: Time = "1s",
+        }
+    }
+}
+
+table! {
     /// Which requests go where. The most specific host wins, then the longest path.
     "route" Route {
         required {
@@ -391,6 +423,8 @@ table! {
         optional {
             /// Threads that serve; absent: as many as the processors it may run on.
             workers: Integer<1, 1024>,
+            /// Requests at the same time, over all workers; more are answered 503 at once. Absent: no limit.
+            requests: Integer<1, 10_000_000>,
             /// How long running requests may go on after SIGTERM.
             drain: LongTime = "30s",
             /// How long tunnels, such as WebSockets, may go on after SIGTERM; no longer than `drain`.

@@ -315,6 +315,10 @@ pub struct Pool {
     pub timeout: PoolTimeout,
     /// What is sent once more.
     pub retry: Retry,
+    /// After how long without an answer a second backend is asked; none: never.
+    pub hedge: Option<Duration>,
+    /// How much at the same time; none: all that comes.
+    pub limit: Option<PoolLimit>,
 }
 
 impl Pool {
@@ -337,6 +341,8 @@ impl Pool {
             slow_start: None,
             timeout: PoolTimeout::default(),
             retry: Retry::default(),
+            hedge: None,
+            limit: None,
         }
     }
 }
@@ -544,6 +550,25 @@ impl Default for Retry {
     }
 }
 
+/// How much of a pool there may be at the same time, and who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLimit {
+    /// Requests of the whole pool; none: no limit.
+    pub requests: Option<u32>,
+    /// Requests at each of its backends; none: no limit.
+    pub backend_requests: Option<u32>,
+    /// Requests that wait for room.
+    pub queue: u32,
+    /// How long one waits.
+    pub wait: Duration,
+}
+
+impl Default for PoolLimit {
+    fn default() -> Self {
+        Self { requests: None, backend_requests: None, queue: 1000, wait: Duration::from_secs(1) }
+    }
+}
+
 /// A match on listener, host and path, and where it leads.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -649,6 +674,8 @@ pub enum AdminAddress {
 pub struct Server {
     /// Threads that serve, 1 to 1024.
     pub workers: usize,
+    /// Requests at the same time; none: all that come.
+    pub requests: Option<u32>,
     /// How long running requests may go on after SIGTERM.
     pub drain: Duration,
     /// How long tunnels may go on after SIGTERM; no longer than `drain`.

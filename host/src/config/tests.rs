@@ -157,6 +157,10 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(two.timeout.per_try, Some(Duration::from_secs(5)));
     let retry = model::Retry { most: 3, budget: 50, replay: 1 << 20, backoff: Duration::ZERO };
     assert_eq!((two.retry, other.retry), (retry, model::Retry::default()));
+    assert_eq!((two.hedge, other.hedge), (Some(Duration::from_millis(200)), None));
+    let (requests, backend_requests, wait) = (Some(100), Some(40), Duration::from_millis(250));
+    let limit = model::PoolLimit { requests, backend_requests, queue: 0, wait };
+    assert_eq!((two.limit, other.limit), (Some(limit), None));
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
@@ -196,6 +200,7 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(config.admin, AdminAddress::Tcp("127.0.0.1:9000".parse().unwrap()));
     assert_eq!((config.server.workers, config.server.drain), (2, Duration::ZERO));
     assert_eq!((config.server.tunnels, two.timeout.tunnel), (Duration::ZERO, Duration::from_secs(600)));
+    assert_eq!(config.server.requests, Some(10_000));
 }
 
 #[test]
@@ -249,6 +254,12 @@ fn defaults_in_the_schema_are_those_in_force() {
     );
     let left_out = with("[pool.app.health]\npath = \"/\"\n[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n");
     assert_eq!(without_spots(good(&spelled_out)), without_spots(good(&left_out)), "{spelled_out}");
+}
+
+#[test]
+fn a_limit_that_says_little_has_the_defaults() {
+    let limit = good(&with("limit = {}\n")).pools[0].limit;
+    assert_eq!(limit, Some(model::PoolLimit::default()));
 }
 
 fn without_spots(mut config: Config) -> String {

@@ -6,7 +6,10 @@ use super::{micros, silence::Silence};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU32, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -85,6 +88,12 @@ impl BackendFigures {
         // In this order: who is over had begun.
         let over = self.over.load(Relaxed);
         u32::try_from(self.begun.load(Relaxed).wrapping_sub(over)).unwrap_or(u32::MAX)
+    }
+
+    /// Whether fewer attempts than `most` are under way; in one order with those that begin and end under a cap.
+    pub fn is_below(&self, most: u32) -> bool {
+        let over = self.over.load(SeqCst);
+        self.begun.load(SeqCst).saturating_sub(over) < u64::from(most)
     }
 
     /// Time to first byte, moving average; 0 before the first answer.
@@ -244,6 +253,12 @@ fn failure(status: u16) -> Option<Failure> {
     }
 }
 
+/// Who wants to know of a backend that has room again.
+pub trait Freed: std::fmt::Debug + Send + Sync {
+    /// An attempt has ended.
+    fn freed(&self);
+}
+
 /// One attempt under way: counted in flight until it is dropped.
 #[derive(Debug)]
 pub struct Attempt {
@@ -251,13 +266,25 @@ pub struct Attempt {
     begun: Instant,
     uploading: bool,
     told: bool,
+    /// Told of its end, where a cap is configured.
+    ends: Option<Arc<dyn Freed>>,
 }
 
 impl Attempt {
     /// Counts one more in flight.
     pub fn begin(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
         figures.begun.fetch_add(1, Relaxed);
-        Attempt { figures, begun: now, uploading: false, told: false }
+        Attempt { figures, begun: now, uploading: false, told: false, ends: None }
+    }
+
+    /// The same, unless `most` are in flight already; `ends` is told of its end.
+    pub fn begin_below(most: u32, figures: Arc<BackendFigures>, ends: Arc<dyn Freed>, now: Instant) -> Option<Attempt> {
+        let one_more = |begun: u64| {
+            let in_flight = begun.saturating_sub(figures.over.load(SeqCst));
+            (in_flight < u64::from(most)).then_some(begun + 1)
+        };
+        figures.begun.fetch_update(SeqCst, SeqCst, one_more).ok()?;
+        Some(Attempt { figures, begun: now, uploading: false, told: false, ends: Some(ends) })
     }
 
     /// When it began, or was asked last.
@@ -326,7 +353,14 @@ impl Drop for Attempt {
         if !self.told {
             self.waits_no_more();
         }
-        self.figures.over.fetch_add(1, Relaxed);
+        match &self.ends {
+            None => drop(self.figures.over.fetch_add(1, Relaxed)),
+            // In one order with the length of the line: see `upstream::queue`.
+            Some(ends) => {
+                self.figures.over.fetch_add(1, SeqCst);
+                ends.freed();
+            }
+        }
     }
 }
 

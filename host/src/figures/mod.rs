@@ -9,7 +9,7 @@ mod pool;
 mod silence;
 mod standing;
 
-pub use backend::{Attempt, BackendFigures, Outcome};
+pub use backend::{Attempt, BackendFigures, Freed, Outcome};
 pub use count::{Classes, Count, PerWorker};
 pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};

@@ -17,6 +17,8 @@ pub struct PoolCounts {
     pub retries: Count,
     /// Requests that might have been, but for the budget.
     pub retries_refused: Count,
+    /// Requests that were asked of a second backend while the first took its time.
+    pub hedges: Count,
     /// Attempts without an answer, by what happened.
     failures: [Count; Failure::ALL.len()],
 }
@@ -28,6 +30,7 @@ impl Default for PoolCounts {
             took: Histogram::of_requests(),
             retries: Count::default(),
             retries_refused: Count::default(),
+            hedges: Count::default(),
             failures: Default::default(),
         }
     }

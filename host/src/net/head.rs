@@ -12,7 +12,7 @@ use xxhash_rust::xxh64::xxh64;
 
 /// One request without its body. It is moved into a plugin's store for a call and taken back after it, so it is `Send`
 /// and cheap to move.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Head {
     /// As the client sent it.
     pub method: Method,

@@ -91,6 +91,8 @@ codes! {
     OVERRAN              402 "PM0402" "a plugin used up its time"
     BAD_ANSWER           403 "PM0403" "a plugin gave an answer that it may not give"
     NO_BACKEND           501 "PM0501" "no backend of a pool is ready"
+    NO_ROOM              502 "PM0502" "a pool has as many requests as it may have, and more wait than may"
+    OVERLOADED           503 "PM0503" "as many requests are under way as `server.requests` allows"
     ADMIN_UNREACHABLE    601 "PM0601" "no Pointsman answers on the admin address"
 }
 

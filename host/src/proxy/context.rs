@@ -87,9 +87,12 @@ impl<'a> Context<'a> {
         });
     }
 
-    /// The head of an answer came.
-    pub(super) fn heard(&self) {
-        self.note(|entry| entry.upstream = self.asked.get().map(|asked| asked.elapsed()));
+    /// The head of this one's answer came.
+    pub(super) fn heard(&self, backend: &Backend) {
+        self.note(|entry| {
+            entry.backend = Some(backend.name.clone());
+            entry.upstream = self.asked.get().map(|asked| asked.elapsed());
+        });
     }
 
     /// Tells the access log, if there is one.

@@ -57,6 +57,15 @@ pub enum Kind {
     /// The client would speak another protocol from here on, and nobody behind agreed.
     #[error("the backend does not speak that protocol")]
     NotSwitched,
+    /// As many requests are under way in this process as may.
+    #[error("too many requests at the moment")]
+    Overloaded,
+    /// As many requests wait for the pool as may.
+    #[error("too many requests wait already")]
+    QueueFull,
+    /// The pool had no room in time.
+    #[error("no room for the request in time")]
+    WaitedInVain,
     /// The backend, or the way to it, failed.
     #[error("{0}")]
     Upstream(#[source] upstream::Error),
@@ -96,9 +105,9 @@ impl Error {
             | Kind::NotFound
             | Kind::Misdirected
             | Kind::TooManyRequests(_) => Some(Side::Downstream),
-            Kind::NobodyReady | Kind::NotSwitched => Some(Side::Upstream),
+            Kind::NobodyReady | Kind::NotSwitched | Kind::QueueFull | Kind::WaitedInVain => Some(Side::Upstream),
             Kind::Upstream(error) => Some(error.side()),
-            Kind::Rejected(_) | Kind::FilterUnavailable => None,
+            Kind::Rejected(_) | Kind::FilterUnavailable | Kind::Overloaded => None,
         }
     }
 }

@@ -1,16 +1,24 @@
 //! Picks a backend and has it answer; where that fails before anything was lost, picks another.
 
-use super::{Error, Kind, Worker, context::Context, replay::Replay, retry::Retries};
+use super::{Error, Kind, Worker, context::Context, hedge, replay::Replay, retry::Retries, room};
 use crate::{
     balance::{Balancer, Pick},
     figures::{Attempt, Outcome, PoolCounts},
     net::{Body, Head, Response},
-    upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Pool},
+    upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
 use std::{cell::RefCell, sync::Arc};
 use tokio::time::{Instant, sleep};
 
-/// The answer of one of the pool's backends, and whose it is.
+/// What a backend answered.
+pub(super) struct Answered {
+    pub response: Response,
+    pub backend: Arc<Backend>,
+    /// Counts the request until its answer has ended.
+    pub permit: Option<Permit>,
+}
+
+/// The answer of one of the pool's backends.
 pub(super) async fn forward(
     worker: &Worker,
     balancer: &RefCell<Balancer>,
@@ -18,33 +26,92 @@ pub(super) async fn forward(
     head: &mut Head,
     body: Body,
     context: &Context<'_>,
-) -> Result<(Response, Arc<Backend>), Error> {
+) -> Result<Answered, Error> {
     let now = context.began;
     let counts = pool.figures.of(worker.index());
+    let choice = Choice { worker, balancer };
     let replay = Replay::new(body, pool.retry.replay);
     let mut retries = Retries::new(pool, &head.method, now);
     let mut trail = Trail::default();
-    let mut begins = now;
+    let (permit, mut start) =
+        room::enter(pool, now, retries.until(), |now| choice.start(&mut trail, head, now)).await?;
     loop {
-        let backend = trail.pick(worker, balancer, head, begins)?;
-        context.asks(&backend);
-        let sender = Sender { worker, counts, replay: &replay, retries: &retries };
-        let lost = match sender.send(&backend, head).await {
-            Ok(response) => {
-                context.heard();
-                return Ok((response, backend));
+        let sender = Sender { worker, context, counts, replay: &replay, retries: &retries };
+        let answered = match pool.hedge {
+            Some(after) if trail.attempts == 0 && retries.is_idempotent() => {
+                let second = |first: &Arc<Backend>| choice.second(pool, &replay, head, first);
+                Box::pin(hedge::race(&sender, head, start, after, second)).await
+            }
+            _ => sender.send(start, head).await,
+        };
+        let Lost { error: lost, by, before } = match answered {
+            Ok((response, backend)) => {
+                context.heard(&backend);
+                return Ok(Answered { response, backend, permit });
             }
             Err(lost) => lost,
         };
-        counts.failed(lost.error.failure());
         let pause = if replay.is_whole() { retries.goes_on(&lost, counts, &mut worker.rng()) } else { None };
-        let Some(pause) = pause else { return Err(failed(lost.error, &backend)) };
-        tracing::debug!(backend = %backend.name, error = %lost.error, ?pause, "the request goes to another backend");
+        let Some(pause) = pause else { return Err(failed(lost.error, &by)) };
+        tracing::debug!(backend = %by.name, error = %lost.error, ?pause, "the request goes to another backend");
         if !pause.is_zero() {
             sleep(pause).await;
         }
-        trail.lost(lost.error, backend);
-        begins = Instant::now();
+        for (lost, by) in before.into_iter().chain([(lost.error, by)]) {
+            trail.lost(lost, by);
+        }
+        start = choice.start(&mut trail, head, Instant::now())?.ok_or_else(|| trail.nobody_else())?;
+    }
+}
+
+/// A backend, and the right to ask it.
+pub(super) struct Start {
+    pub backend: Arc<Backend>,
+    ticket: Attempt,
+}
+
+/// Who says whom to ask.
+struct Choice<'a> {
+    worker: &'a Worker,
+    balancer: &'a RefCell<Balancer>,
+}
+
+impl Choice<'_> {
+    /// Who is asked next: another backend when there is one. None: who could be has no room.
+    fn start(&self, trail: &mut Trail, head: &mut Head, now: Instant) -> Result<Option<Start>, Error> {
+        loop {
+            let pick = self.balancer.borrow_mut().pick(head, now, &mut self.worker.rng(), trail.attempts, &trail.tried);
+            match pick {
+                Pick::Backend(backend) => match backend.begin(now) {
+                    Some(ticket) => return Ok(Some(Start { backend, ticket })),
+                    // Another worker was faster; what is full now is not chosen again.
+                    None => continue,
+                },
+                Pick::Full => return Ok(None),
+                Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
+                Pick::Nobody if std::mem::take(&mut trail.may_return) => trail.tried.clear(),
+                Pick::Nobody => return Err(trail.nobody_else()),
+            }
+        }
+    }
+
+    /// Who is asked beside the first, which takes its time; none: nobody, or the request cannot be sent again.
+    fn second(&self, pool: &Pool, replay: &Replay, head: &Head, first: &Arc<Backend>) -> Option<Start> {
+        if !replay.is_complete() {
+            return None;
+        }
+        let now = Instant::now();
+        let tried = [first.clone()];
+        // A copy: the first attempt may still be sending its own.
+        let pick = self.balancer.borrow_mut().pick(&mut head.clone(), now, &mut self.worker.rng(), 1, &tried);
+        match pick {
+            Pick::Backend(backend) if pool.pays(now) => {
+                let ticket = backend.begin(now)?;
+                pool.figures.of(self.worker.index()).hedges.up();
+                Some(Start { backend, ticket })
+            }
+            _ => None,
+        }
     }
 }
 
@@ -61,33 +128,17 @@ struct Trail {
 }
 
 impl Trail {
-    /// Who is asked next: another backend when there is one.
-    fn pick(
-        &mut self,
-        worker: &Worker,
-        balancer: &RefCell<Balancer>,
-        head: &mut Head,
-        now: Instant,
-    ) -> Result<Arc<Backend>, Error> {
-        loop {
-            match balancer.borrow_mut().pick(head, now, &mut worker.rng(), self.attempts, &self.tried) {
-                Pick::Backend(backend) => return Ok(backend),
-                Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
-                Pick::Nobody if std::mem::take(&mut self.may_return) => self.tried.clear(),
-                // What the last one did says more than that nobody is left.
-                Pick::Nobody => {
-                    return Err(self.told.take().map_or(Kind::NobodyReady.into(), |(error, by)| failed(error, &by)));
-                }
-            }
-        }
-    }
-
     fn lost(&mut self, error: upstream::Error, by: Arc<Backend>) {
         self.attempts += 1;
         self.tried.push(by.clone());
         self.may_return = error.sent;
         // That a request was sent weighs more than that nobody else could be reached.
         self.told = self.told.take().filter(|(before, _)| before.sent).or(Some((error, by)));
+    }
+
+    /// What the last one did says more than that nobody is left.
+    fn nobody_else(&mut self) -> Error {
+        self.told.take().map_or(Kind::NobodyReady.into(), |(error, by)| failed(error, &by))
     }
 }
 
@@ -96,21 +147,53 @@ fn failed(error: upstream::Error, by: &Backend) -> Error {
 }
 
 /// Sends one request to one backend.
-struct Sender<'a> {
+pub(super) struct Sender<'a> {
     worker: &'a Worker,
+    context: &'a Context<'a>,
     counts: &'a PoolCounts,
     replay: &'a Replay,
     retries: &'a Retries<'a>,
 }
 
+/// An attempt that gave no answer.
+pub(super) struct Lost {
+    error: ExchangeError,
+    by: Arc<Backend>,
+    /// The other one, where two were under way.
+    before: Option<(upstream::Error, Arc<Backend>)>,
+}
+
+impl Lost {
+    /// It was the last of two.
+    pub(super) fn after(self, before: Lost) -> Lost {
+        Lost { before: Some((before.error.error, before.by)), ..self }
+    }
+}
+
 impl Sender<'_> {
     /// One attempt.
-    async fn send(&self, backend: &Arc<Backend>, head: &Head) -> Result<Response, ExchangeError> {
+    pub(super) async fn send(&self, start: Start, head: &Head) -> Result<(Response, Arc<Backend>), Lost> {
+        let Start { backend, ticket } = start;
+        self.context.asks(&backend);
+        match self.attempt(&backend, ticket, head).await {
+            Ok(response) => Ok((response, backend)),
+            Err(error) => {
+                self.counts.failed(error.error.failure());
+                Err(Lost { error, by: backend, before: None })
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        backend: &Arc<Backend>,
+        mut ticket: Attempt,
+        head: &Head,
+    ) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
         let now = Instant::now();
         let limits = self.retries.limits(now);
         let limits = Limits { stall: limits.stall.filter(|_| self.replay.stays_whole()), ..limits };
-        let mut ticket = Attempt::begin(backend.figures.clone(), now);
         let connection = match connections.checkout(backend, head, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => connection,
             Err(error) => {
@@ -125,9 +208,9 @@ impl Sender<'_> {
         if !self.retries.may_reconnect(&lost) || !self.replay.is_whole() {
             return Err(lost);
         }
-        self.counts.failed(lost.error.failure());
         let now = Instant::now();
-        let mut ticket = Attempt::begin(backend.figures.clone(), now);
+        let Some(mut ticket) = backend.begin(now) else { return Err(lost) };
+        self.counts.failed(lost.error.failure());
         match connections.connect(backend, head, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => self.exchange(connection, head, ticket, limits).await,
             // The first failure decides what may follow: the request may have been sent then.

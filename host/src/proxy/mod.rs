@@ -8,6 +8,8 @@ mod forward;
 mod framing;
 mod grpc;
 mod headers;
+mod hedge;
+mod overload;
 mod policy;
 mod redirect;
 mod replay;
@@ -15,11 +17,13 @@ mod report;
 mod request_id;
 mod respond;
 mod retry;
+mod room;
 mod upgrade;
 mod view;
 mod worker;
 
 pub use error::{Error, Kind};
+pub use overload::Overload;
 pub use policy::{Policy, Rules};
 pub use report::sent_away;
 pub use view::View;
@@ -37,6 +41,7 @@ use context::Context;
 use forward::forward;
 use http::{Method, StatusCode, Version, header};
 use http_body::Body as _;
+use overload::Inside;
 use request_id::X_REQUEST_ID;
 use respond::respond;
 use std::{rc::Rc, sync::Arc};
@@ -50,7 +55,10 @@ pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connec
     let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
     let is_grpc = grpc::is_grpc(&request);
     let context = Context::new(worker, policy, connection, Some(&request));
-    let answer = answer(worker, policy, connection, request, &context).await;
+    let answer = match worker.enter() {
+        Some(inside) => answer(worker, policy, connection, request, &context, inside).await,
+        None => Err(Kind::Overloaded.into()),
+    };
     let mut response = match answer.and_then(|response| upgrade::agreed(response, is_connect)) {
         Ok(response) => response,
         Err(error) => {
@@ -103,6 +111,7 @@ async fn answer(
     connection: &Arc<Connection>,
     request: Request,
     context: &Context<'_>,
+    inside: Option<Inside>,
 ) -> Result<Response, Error> {
     let now = context.began;
     let version = request.version;
@@ -135,10 +144,10 @@ async fn answer(
     }
     // After the filters, so that none of them brings back what is stripped here.
     headers::towards_backend(&mut head.headers, version);
-    let (mut response, backend) = forward(worker, balancer, pool, &mut head, body, context).await.map_err(in_pool)?;
-    upgrade::towards_client(&mut response, version);
-    headers::towards_client(&mut response.headers);
-    Ok(report::watched(worker, pool, &backend, response))
+    let mut answered = forward(worker, balancer, pool, &mut head, body, context).await.map_err(in_pool)?;
+    upgrade::towards_client(&mut answered.response, version);
+    headers::towards_client(&mut answered.response.headers);
+    Ok(report::watched(worker, pool, answered, inside))
 }
 
 /// Refuses what is more than its source may ask for.

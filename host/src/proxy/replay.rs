@@ -87,7 +87,18 @@ impl Replay {
         }
     }
 
-    /// The body from its beginning, if that [is whole](Replay::is_whole); whoever had it before has let go of it.
+    /// Whether it can, and nothing more of it is to come: two may play it at the same time.
+    pub(super) fn is_complete(&self) -> bool {
+        match self {
+            Replay::Nothing | Replay::Whole(_) => true,
+            // Who loses would have opened a tunnel.
+            Replay::Upgrade(_) => false,
+            Replay::Tape(tape) => tape.borrow().is_whole && tape.borrow().has_ended,
+        }
+    }
+
+    /// The body from its beginning, if that [is whole](Replay::is_whole); whoever had it before has let go of it, or it
+    /// [is complete](Replay::is_complete).
     pub(super) fn play(&self) -> Body {
         match self {
             Replay::Nothing => Body::Empty,

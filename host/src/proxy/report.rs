@@ -1,10 +1,10 @@
 //! What fails is told to the log, once, where an error has become a response or has broken one off; and no more often
 //! than somebody can read.
 
-use super::{Error, Policy, Worker, request_id::RequestId};
+use super::{Error, Kind, Policy, Worker, forward::Answered, overload::Inside, request_id::RequestId};
 use crate::{
     net::{Body, BodyError, Connection, Response, Side, Streaming},
-    upstream::{Backend, Pool},
+    upstream::{Permit, Pool},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -55,7 +55,8 @@ impl Warnings {
 pub(super) fn answered(worker: &Worker, error: &Error, status: StatusCode, id: &RequestId) {
     let (request, status) = (id, status.as_u16());
     let (pool, backend) = (error.pool.as_deref(), error.backend.as_deref());
-    if status < 500 {
+    // That there are too many is told of once, by whoever counts them.
+    if status < 500 || matches!(error.kind, Kind::Overloaded) {
         tracing::debug!(%request, pool, backend, "answered {status}: {error}");
     } else if let Some(left_out) = admit(worker) {
         tracing::warn!(%request, pool, backend, left_out, "answered {status}: {error}");
@@ -71,10 +72,11 @@ pub fn sent_away(worker: &Worker, policy: &Policy, connection: &Connection, why:
 }
 
 /// The answer of a backend, which is told of should it break off.
-pub(super) fn watched(worker: &Rc<Worker>, pool: &Pool, backend: &Backend, mut response: Response) -> Response {
+pub(super) fn watched(worker: &Rc<Worker>, pool: &Pool, answered: Answered, inside: Option<Inside>) -> Response {
+    let Answered { mut response, backend, permit } = answered;
     if let Body::Stream(body) = response.body {
-        let (pool, backend) = (pool.name.clone(), backend.name.clone());
-        response.body = Body::Stream(Box::pin(Watched { body, worker: worker.clone(), pool, backend }));
+        let (worker, pool, backend) = (worker.clone(), pool.name.clone(), backend.name.clone());
+        response.body = Body::Stream(Box::pin(Watched { body, worker, pool, backend, _counted: (permit, inside) }));
     }
     response
 }
@@ -91,6 +93,8 @@ struct Watched {
     worker: Rc<Worker>,
     pool: Arc<str>,
     backend: Arc<str>,
+    /// The request counts until its answer has ended.
+    _counted: (Option<Permit>, Option<Inside>),
 }
 
 impl Watched {

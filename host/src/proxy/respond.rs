@@ -52,7 +52,9 @@ fn status(kind: &Kind) -> StatusCode {
         Kind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Kind::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
         Kind::Rejected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
-        Kind::FilterUnavailable | Kind::NobodyReady => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::FilterUnavailable | Kind::NobodyReady | Kind::Overloaded | Kind::QueueFull | Kind::WaitedInVain => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Kind::Upstream(error) if matches!(error.kind, ErrorKind::RequestTimeout(_)) => StatusCode::REQUEST_TIMEOUT,
         Kind::Upstream(error) if error.side() == Side::Downstream => StatusCode::BAD_REQUEST,
         Kind::Upstream(error) if error.is_disagreement() => StatusCode::BAD_GATEWAY,
@@ -79,6 +81,8 @@ fn text(error: &Error, status: StatusCode) -> String {
 fn code(kind: &Kind) -> Option<Code> {
     match kind {
         Kind::NobodyReady => Some(Code::NO_BACKEND),
+        Kind::QueueFull | Kind::WaitedInVain => Some(Code::NO_ROOM),
+        Kind::Overloaded => Some(Code::OVERLOADED),
         Kind::Upstream(error) if error.retry() == Retry::Unsent && !error.is_disagreement() => Some(Code::NO_BACKEND),
         _ => None,
     }

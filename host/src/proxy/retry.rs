@@ -37,6 +37,16 @@ impl<'a> Retries<'a> {
         Retries { pool, is_idempotent: method.is_idempotent(), limits, sent: 0 }
     }
 
+    /// Whether the request may be done twice.
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.is_idempotent
+    }
+
+    /// When the answer's head must be there.
+    pub(super) fn until(&self) -> Instant {
+        until(&self.limits)
+    }
+
     /// How long the attempt may take that begins now.
     pub(super) fn limits(&self, now: Instant) -> Limits {
         let head = self.pool.timeout.per_try.map_or(self.limits.head, |most| self.limits.head.min(now + most));
@@ -76,14 +86,14 @@ impl<'a> Retries<'a> {
         if self.sent == self.pool.retry.most {
             return None;
         }
-        if !self.pool.pays_for_retry(now) {
+        if !self.pool.pays(now) {
             counts.retries_refused.up();
             return None;
         }
         counts.retries.up();
         self.sent += 1;
         let pause = pause(&self.pool.retry, self.sent, rng);
-        (now + pause < until(&self.limits)).then_some(pause)
+        (now + pause < self.until()).then_some(pause)
     }
 
     /// As far as this loss and the time go.
@@ -93,11 +103,11 @@ impl<'a> Retries<'a> {
             Retry::Idempotent => self.is_idempotent && !lost.answered,
             Retry::No => false,
         };
-        may && now < until(&self.limits)
+        may && now < self.until()
     }
 }
 
-/// When an answer's head must be there.
+/// When an attempt's head must be there.
 fn until(limits: &Limits) -> Instant {
     limits.end.map_or(limits.head, |end| end.min(limits.head))
 }

@@ -1,6 +1,6 @@
 //! What one worker thread has for itself: its view, its connections to the backends, its source of chance.
 
-use super::{View, report::Warnings};
+use super::{Overload, View, overload::Inside, report::Warnings};
 use crate::{figures::micros, rng::Rng, state::Cell, upstream::Connections};
 use std::{
     cell::{RefCell, RefMut},
@@ -18,16 +18,27 @@ pub struct Worker {
     connections: Rc<Connections>,
     rng: RefCell<Rng>,
     warnings: RefCell<Warnings>,
+    /// None: as many requests as come.
+    overload: Option<Arc<Overload>>,
     /// Where the microseconds of plugins count from; one for the whole process.
     epoch: Instant,
 }
 
 impl Worker {
     /// Worker `index`; call it on its own thread.
-    pub fn new(index: usize, cell: Arc<Cell>, epoch: Instant, rng: Rng) -> Rc<Worker> {
+    pub fn new(index: usize, cell: Arc<Cell>, overload: Option<Arc<Overload>>, epoch: Instant, rng: Rng) -> Rc<Worker> {
         let view = RefCell::new(Rc::new(View::first(&cell, index, epoch)));
         let warnings = RefCell::new(Warnings::new());
-        Rc::new(Worker { index, cell, view, connections: Connections::new(), rng: RefCell::new(rng), warnings, epoch })
+        let connections = Connections::new();
+        Rc::new(Worker { index, cell, view, connections, rng: RefCell::new(rng), warnings, overload, epoch })
+    }
+
+    /// Counts one more request of the process; none when there are as many as there may be.
+    pub(super) fn enter(&self) -> Option<Option<Inside>> {
+        match &self.overload {
+            Some(overload) => overload.enter().map(Some),
+            None => Some(None),
+        }
     }
 
     /// The view in force: one atomic load tells whether it still is.

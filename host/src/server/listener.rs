@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::{task::spawn_local, time::sleep};
 
-/// After an accept that failed for want of files or memory: connections end meanwhile, and the loop does not spin.
+/// After an accept that failed for want of files or memory: idle connections end meanwhile, and the loop does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
 /// A listener ready to serve.
@@ -140,6 +140,8 @@ impl Reception {
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(listener = self.entrance.index, %error, "no connection can be accepted for now");
                     }
+                    self.register.shed();
+                    self.worker.connections().shed();
                     sleep(BACK_OFF).await;
                 }
             }

@@ -108,6 +108,15 @@ impl Pulse {
         self.closing_since.get().is_some()
     }
 
+    /// Whether it has served, and waits for its next request.
+    pub(super) fn is_resting(&self) -> bool {
+        self.has_served.get()
+            && self.requests.get() == 0
+            && self.head.get() == NextHead::None
+            && !self.draining.get()
+            && !self.is_closing()
+    }
+
     /// Tells the connection's task that the process drains.
     pub(super) fn drain(&self) {
         self.draining.set(true);

@@ -12,6 +12,9 @@ use tokio::sync::Notify;
 /// Connections that one worker has open. Further ones wait in the sockets' queues.
 const CONNECTIONS_MOST: usize = 65_536;
 
+/// Idle connections that are told to end at one time, when files are short.
+const SHED_MOST: usize = 32;
+
 /// The live connections of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Register {
@@ -44,6 +47,12 @@ impl Register {
         while self.pulses.borrow().len() >= CONNECTIONS_MOST {
             self.room.notified().await;
         }
+    }
+
+    /// Ends some of those that wait for their next request: somebody else has one.
+    pub(super) fn shed(&self) {
+        let pulses = self.pulses.borrow();
+        pulses.values().filter(|pulse| pulse.is_resting()).take(SHED_MOST).for_each(|pulse| pulse.drain());
     }
 
     /// Tells every connection that the process drains.

@@ -8,7 +8,12 @@ use super::{
     register::Register,
     socket::Bound,
 };
-use crate::{drain::Live, proxy::Worker, rng::Rng, state::Cell};
+use crate::{
+    drain::Live,
+    proxy::{Overload, Worker},
+    rng::Rng,
+    state::Cell,
+};
 use std::{
     io,
     rc::Rc,
@@ -39,6 +44,7 @@ struct Plan {
     index: usize,
     sockets: Vec<(Bound, Arc<Entrance>)>,
     cell: Arc<Cell>,
+    overload: Option<Arc<Overload>>,
     epoch: Instant,
     live: Live,
 }
@@ -51,6 +57,7 @@ impl Workers {
         listeners: Vec<Listener>,
         count: usize,
         cell: &Arc<Cell>,
+        overload: Option<Arc<Overload>>,
         epoch: Instant,
         live: &Live,
     ) -> io::Result<Workers> {
@@ -65,7 +72,8 @@ impl Workers {
         let mut workers = Workers { stops: Vec::new(), threads: Vec::new() };
         let (ready, readies) = mpsc::channel();
         for (index, sockets) in sockets.into_iter().enumerate() {
-            let plan = Plan { index, sockets, cell: cell.clone(), epoch, live: live.clone() };
+            let (cell, overload, live) = (cell.clone(), overload.clone(), live.clone());
+            let plan = Plan { index, sockets, cell, overload, epoch, live };
             let (stop, stopped) = oneshot::channel();
             let ready = ready.clone();
             let thread = thread::Builder::new().name(format!("worker-{index}"));
@@ -109,7 +117,7 @@ impl Plan {
 
     /// Spawns what a worker does; each part ends by itself at a drain, or with the runtime.
     fn begin(self) -> io::Result<()> {
-        let worker = Worker::new(self.index, self.cell, self.epoch, Rng::from_entropy());
+        let worker = Worker::new(self.index, self.cell, self.overload, self.epoch, Rng::from_entropy());
         let register = Rc::new(Register::default());
         for (socket, entrance) in self.sockets {
             let gate = Gate::open(socket)?;
@@ -169,7 +177,7 @@ mod tests {
             pools: vec![],
             filters: vec![],
         };
-        let workers = Workers::start(listeners, 2, &Cell::new(snapshot), Instant::now(), live).unwrap();
+        let workers = Workers::start(listeners, 2, &Cell::new(snapshot), None, Instant::now(), live).unwrap();
         (workers, addresses)
     }
 

@@ -1,9 +1,9 @@
 //! One address of a pool: who it is, and how it stands now.
 
-use super::{condition::Condition, lineup::Single, transport::Transport};
+use super::{Queue, condition::Condition, lineup::Single, transport::Transport};
 use crate::{
     config::model,
-    figures::{BackendFigures, Figures, Standing},
+    figures::{Attempt, BackendFigures, Figures, Standing},
     net::Address,
 };
 use std::{
@@ -13,6 +13,7 @@ use std::{
     },
     time::SystemTime,
 };
+use tokio::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 /// One address of a pool, with what all workers share about it.
@@ -39,6 +40,7 @@ pub struct Backend {
     /// Live figures; they outlive this record.
     pub figures: Arc<BackendFigures>,
     weight: AtomicU32,
+    cap: Option<Cap>,
     standing: AtomicU8,
     condition: Mutex<Condition>,
 }
@@ -56,6 +58,14 @@ pub struct Account {
     pub last_check: String,
 }
 
+/// How many requests it may have at the same time.
+#[derive(Debug)]
+pub(super) struct Cap {
+    pub most: u32,
+    /// Who waits for the end of one.
+    pub queue: Arc<Queue>,
+}
+
 /// A backend's stable id: a pure function of the pool's name and the backend's, so every worker, process and restart
 /// agrees on it.
 pub fn backend_id(pool: &str, backend: &str) -> u64 {
@@ -69,6 +79,7 @@ impl Backend {
         index: usize,
         config: &model::Backend,
         transport: &Arc<Transport>,
+        cap: Option<Cap>,
         figures: &Figures,
     ) -> Backend {
         let id = backend_id(pool, &config.name);
@@ -84,6 +95,7 @@ impl Backend {
             zone: config.zone.as_str().into(),
             metadata: config.metadata.clone().into(),
             figures: figures.of(id),
+            cap,
             standing: AtomicU8::new(Standing::Warming as u8),
             condition: Mutex::default(),
         }
@@ -97,6 +109,19 @@ impl Backend {
     /// Whether a request may be sent there.
     pub fn is_ready(&self) -> bool {
         self.standing() == Standing::Ready
+    }
+
+    /// Whether it may have one more request.
+    pub fn has_room(&self) -> bool {
+        self.cap.as_ref().is_none_or(|cap| self.figures.is_below(cap.most))
+    }
+
+    /// Counts an attempt; none when there is no room for it.
+    pub fn begin(&self, now: Instant) -> Option<Attempt> {
+        match &self.cap {
+            None => Some(Attempt::begin(self.figures.clone(), now)),
+            Some(cap) => Attempt::begin_below(cap.most, self.figures.clone(), cap.queue.clone(), now),
+        }
     }
 
     /// Its share of the work; 0 takes no new work. As configured, until an operator says otherwise.

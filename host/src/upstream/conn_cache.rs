@@ -137,6 +137,12 @@ impl Connections {
         }
     }
 
+    /// Closes all that are unused: files are short.
+    pub fn shed(&self) {
+        self.kept.borrow_mut().shed();
+        self.shares.borrow().values().for_each(|share| share.shed());
+    }
+
     /// Takes a connection back whose exchange is complete in both directions, and which may serve another client.
     pub(super) fn keep(&self, link: Box<Link>) {
         if link.serves_one {
@@ -204,10 +210,14 @@ impl Kept {
         self.total = self.by_backend.values().map(Vec::len).sum();
     }
 
-    fn drain(&mut self) {
-        self.draining = true;
+    fn shed(&mut self) {
         self.by_backend.clear();
         self.total = 0;
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        self.shed();
     }
 }
 

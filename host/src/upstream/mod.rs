@@ -1,6 +1,7 @@
 //! Towards the backends: pools and their backends, health, connections, HTTP/1.1 and HTTP/2.
 
 mod backend;
+mod bounds;
 mod budget;
 mod condition;
 mod conn_cache;
@@ -13,6 +14,7 @@ pub mod health;
 mod lineup;
 mod patience;
 mod pool;
+mod queue;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -20,8 +22,10 @@ mod transport;
 mod ward;
 
 pub use backend::{Account, Backend, backend_id};
+pub use bounds::{Bounds, Permit};
 pub use conn_cache::Connections;
 pub use connection::{Connection, Limits, Outgoing};
 pub use error::{Error, ErrorKind, ExchangeError, Retry};
 pub use h1::read_answers;
 pub use pool::Pool;
+pub use queue::{Place, Queue};

@@ -2,7 +2,8 @@
 //! backend comes together here, whoever found it out: its standing follows from all of it.
 
 use super::{
-    Backend,
+    Backend, Bounds,
+    backend::Cap,
     budget::Budget,
     condition::{Cause, Condition},
     transport::Transport,
@@ -41,6 +42,10 @@ pub struct Pool {
     pub fallback: model::Fallback,
     /// What is sent once more.
     pub retry: model::Retry,
+    /// After how long without an answer a second backend is asked; none: never.
+    pub hedge: Option<Duration>,
+    /// How many requests at the same time; none: all that come.
+    pub bounds: Option<Bounds>,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
     budget: Budget,
@@ -61,14 +66,21 @@ impl Pool {
     /// Everything that is wrong with the files that its TLS needs (PM021x).
     pub fn new(config: &model::Pool, figures: &Figures) -> Result<Arc<Pool>, Vec<Problem>> {
         let transport = Arc::new(Transport::new(config)?);
-        let backend = |(index, backend)| Arc::new(Backend::new(&config.name, index, backend, &transport, figures));
-        let backends: Vec<_> = config.backends.iter().enumerate().map(backend).collect();
+        let bounds = config.limit.as_ref().map(Bounds::new);
+        let most = config.limit.as_ref().and_then(|limit| limit.backend_requests);
+        let backends = config.backends.iter().enumerate().map(|(index, backend)| {
+            let cap = most.zip(bounds.as_ref()).map(|(most, bounds)| Cap { most, queue: bounds.queue.clone() });
+            Arc::new(Backend::new(&config.name, index, backend, &transport, cap, figures))
+        });
+        let backends: Vec<_> = backends.collect();
         if let Some(stall) = config.eject.as_ref().and_then(|eject| eject.stall) {
             backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         }
         Ok(Arc::new(Pool {
             budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
             retry: config.retry,
+            hedge: config.hedge,
+            bounds,
             name: config.name.as_str().into(),
             hash: config.hash.clone(),
             health: config.health.clone(),
@@ -95,8 +107,8 @@ impl Pool {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Whether the budget has a retry left, which is then paid for.
-    pub fn pays_for_retry(&self, now: Instant) -> bool {
+    /// Whether the budget has a retry left, or a second backend to ask, which is then paid for.
+    pub fn pays(&self, now: Instant) -> bool {
         self.budget.pay(attempts(&self.backends), now)
     }
 

@@ -183,9 +183,9 @@ async fn a_connection_to_an_old_address_is_not_used() {
     let figures = Figures::default();
     let mut config = model::Backend::new("mover", old.address);
     let transport = Arc::new(Transport::new(&model::Pool::new("shop", Vec::new())).unwrap());
-    let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, &figures));
+    let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, None, &figures));
     config.address = new.address.into();
-    let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, &figures));
+    let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, None, &figures));
     assert_eq!(before.id, after.id);
     let connections = Connections::new();
     let timeout = model::PoolTimeout::default();

@@ -1,0 +1,42 @@
+//! A request that takes long is asked of a second backend, where it may be done twice: whichever answers first serves it,
+//! and the other is let go.
+
+use super::forward::{Lost, Sender, Start};
+use crate::{
+    net::{Head, Response},
+    upstream::Backend,
+};
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// The answer of the first backend, or of the second that is asked `after` so long, if there is one.
+pub(super) async fn race(
+    sender: &Sender<'_>,
+    head: &Head,
+    first: Start,
+    after: Duration,
+    second: impl FnOnce(&Arc<Backend>) -> Option<Start>,
+) -> Result<(Response, Arc<Backend>), Lost> {
+    let by = first.backend.clone();
+    let mut first = pin!(sender.send(first, head));
+    tokio::select! {
+        biased;
+        answered = &mut first => return answered,
+        () = sleep(after) => {}
+    }
+    let Some(second) = second(&by) else { return first.await };
+    tracing::debug!(slow = %by.name, backend = %second.backend.name, "a second backend is asked");
+    let mut second = pin!(sender.send(second, head));
+    // Who fails leaves it to the other.
+    tokio::select! {
+        biased;
+        answered = &mut first => match answered {
+            Err(lost) => second.await.map_err(|last| last.after(lost)),
+            answered => answered,
+        },
+        answered = &mut second => match answered {
+            Err(lost) => first.await.map_err(|last| last.after(lost)),
+            answered => answered,
+        },
+    }
+}
