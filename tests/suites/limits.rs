@@ -151,13 +151,20 @@ async fn beyond_the_process_s_requests_it_is_503_and_the_listeners_answer_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_files_idle_connections_make_room_for_new_ones() {
     let origin = Origin::named("a");
+    serves_without_files(origin.address(), "h1").await;
+    let origin = H2Origin::new(100, |_| Act::says("a")).await;
+    serves_without_files(origin.address(), "h2").await;
+    assert_eq!(origin.used_connections(), 1, "what is shared stays");
+}
+
+async fn serves_without_files(backend: SocketAddr, protocol: &str) {
     let (room, port) = (Room::new(), pointsman_tests::sockets::Place::new());
     room.write(
         "pointsman.toml",
         &format!(
-            "[[listen]]\naddress = \"{}\"\n[pool.shop]\nbackends = [\"{}\"]\n[server]\nworkers = 1\n",
-            port.address(),
-            origin.address()
+            "[[listen]]\naddress = \"{}\"\n[pool.shop]\nbackends = [\"{backend}\"]\nprotocol = \"{protocol}\"\n\
+             [server]\nworkers = 1\n",
+            port.address()
         ),
     );
     let running = room.start(&["run"]);

@@ -137,10 +137,10 @@ impl Connections {
         }
     }
 
-    /// Closes all that are unused: files are short.
+    /// Closes all that are unused: files are short. Those that are shared stay: they are few, and the next request would need
+    /// the file at once.
     pub fn shed(&self) {
         self.kept.borrow_mut().shed();
-        self.shares.borrow().values().for_each(|share| share.shed());
     }
 
     /// Takes a connection back whose exchange is complete in both directions, and which may serve another client.

@@ -114,14 +114,9 @@ impl Session {
         Some(Place { session: self.clone(), reused: state.has_served.replace(true) })
     }
 
-    /// Whether a stream is under way.
-    pub(super) fn is_used(&self) -> bool {
-        self.state.open.get() > 0
-    }
-
     /// Whether it has been unused for this long.
     pub(super) fn is_stale(&self, now: Instant, idle: Duration) -> bool {
-        if self.is_used() {
+        if self.state.open.get() > 0 {
             return false;
         }
         let until = self.state.until.get().unwrap_or(now + idle);

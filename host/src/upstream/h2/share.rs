@@ -92,11 +92,6 @@ impl Share {
         self.sessions.borrow_mut().retain(|session| !session.is_over() && !session.is_stale(now, idle));
     }
 
-    /// Lets go of sessions that are unused: files are short.
-    pub(in crate::upstream) fn shed(&self) {
-        self.sessions.borrow_mut().retain(|session| session.is_used());
-    }
-
     /// Lets go of all sessions; streams under way come to their ends.
     pub(in crate::upstream) fn drain(&self) {
         self.sessions.borrow_mut().clear();
