@@ -215,7 +215,8 @@ fn prepare(
     let workers = figures.workers();
     let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
         .map_err(|problem| vec![problem])?;
-    let plan = Arc::new(Plan::new(config, figures)?);
+    let numbers: Vec<usize> = (0..config.listeners.len()).collect();
+    let plan = Arc::new(Plan::new(config, &numbers, figures)?);
     let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
@@ -311,13 +312,18 @@ fn cannot_start(error: io::Error) -> Vec<Problem> {
 /// Both end with the side runtime, which takes the loader and its end of the channel along.
 fn follow_directory(
     loader: Option<Loader>,
-    applier: Applier,
+    mut applier: Applier,
     rescan: Arc<Notify>,
     side: &Handle,
 ) -> Result<(), Vec<Problem>> {
     let Some(loader) = loader else { return Ok(()) };
-    let (news, hears) = mpsc::channel(NEWS_MOST);
+    let (news, mut hears) = mpsc::channel(NEWS_MOST);
     side.spawn(loader.run(news, rescan));
-    let applies = thread::Builder::new().name("applier".into()).spawn(move || applier.run(hears));
+    let apply = move || {
+        while let Some(news) = hears.blocking_recv() {
+            applier.apply(news);
+        }
+    };
+    let applies = thread::Builder::new().name("applier".into()).spawn(apply);
     applies.map(drop).map_err(cannot_start)
 }

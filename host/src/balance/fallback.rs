@@ -81,7 +81,8 @@ pub(super) fn may_be_chosen(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> b
 }
 
 fn is_tried(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
-    tried.iter().any(|t| Arc::ptr_eq(t, backend))
+    // By id: a reload in between may have made another record of the same backend.
+    tried.iter().any(|t| t.id == backend.id)
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ impl Balancer {
         &self.assignment
     }
 
+    /// Goes on with the pool of another assignment that has the same instances: what they know stays.
+    pub fn adopt(&mut self, assignment: Arc<Assignment>) {
+        self.fallback = RoundRobin::new(&assignment.pool);
+        self.assignment = assignment;
+    }
+
     /// Chooses a backend that this request has not tried.
     pub fn pick(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
         match self.ask(head, now, rng, attempt, tried) {
@@ -171,7 +177,7 @@ impl Balancer {
     fn next_usable(&self, after: &Arc<Backend>, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
         let roster = &self.live.as_ref()?.roster;
         let ready = roster.backends.get(..roster.ready)?;
-        let start = ready.iter().position(|b| Arc::ptr_eq(b, after)).map_or(0, |p| p + 1);
+        let start = ready.iter().position(|b| b.id == after.id).map_or(0, |p| p + 1);
         let in_turn = ready.iter().cycle().skip(start).take(ready.len());
         in_turn.filter(|b| b.weight() > 0).find(|b| is_usable(b, tried)).cloned()
     }

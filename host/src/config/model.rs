@@ -1,4 +1,7 @@
 //! The configuration after it was checked: no value here is invalid, and nothing behind this room checks again.
+//!
+//! Each type can be compared: a reload leaves alone what is equal. Where something stands in the file is no part of what it
+//! is (see [`Spot`]), so text that was only moved changes nothing.
 
 use crate::{
     net::{Address, NOBODY, proxy_protocol},
@@ -13,7 +16,7 @@ pub const DEFAULT_BALANCER: &str = "round-robin";
 pub const DEFAULT_MODE: u32 = 0o660;
 
 /// Everything one process serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Never empty.
     pub listeners: Vec<Listener>,
@@ -32,7 +35,7 @@ pub struct Config {
 }
 
 /// A bound address that takes connections from clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// As configured; the address when no name was given.
     pub name: String,
@@ -95,7 +98,7 @@ pub struct SourceLimit {
 }
 
 /// Certificates of a listener; the first is the default. Never empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tls {
     /// Chosen by the name in the client's hello.
     pub certificates: Vec<CertificateSource>,
@@ -132,7 +135,7 @@ impl From<Vec<CertificateSource>> for Tls {
 }
 
 /// Where a certificate chain and its key come from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CertificateSource {
     /// PEM files, read at start.
     Files {
@@ -153,7 +156,7 @@ pub enum CertificateSource {
 }
 
 /// How a pool's backends are spoken to over TLS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BackendTls {
     /// Who vouches for the backends.
     pub roots: Roots,
@@ -174,7 +177,7 @@ impl Default for BackendTls {
 }
 
 /// Who vouches for backends.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Roots {
     /// Whom this system trusts.
     System,
@@ -281,7 +284,7 @@ pub enum Forwarded {
 }
 
 /// A named group of backends with one balancer and one health policy.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Pool {
     /// As configured.
     pub name: String,
@@ -570,7 +573,7 @@ impl Default for PoolLimit {
 }
 
 /// A match on listener, host and path, and where it leads.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Index into [`Config::listeners`]; none: all of them.
     pub listener: Option<usize>,
@@ -596,7 +599,7 @@ pub enum HostMatch {
 }
 
 /// A filter on a route.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FilterUse {
     /// Its name.
     pub plugin: String,
@@ -619,7 +622,7 @@ pub enum OnFault {
 }
 
 /// Where plugin files come from, and what a plugin may use.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plugins {
     /// Watched; none: only what is embedded.
     pub directory: Option<PathBuf>,
@@ -670,7 +673,7 @@ pub enum AdminAddress {
 }
 
 /// The process itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// Threads that serve, 1 to 1024.
     pub workers: usize,

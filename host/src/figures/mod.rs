@@ -70,4 +70,10 @@ impl Figures {
         let mut by_name = all.lock().unwrap_or_else(PoisonError::into_inner);
         by_name.entry(name.into()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
     }
+
+    /// Lets go of the figures that nobody holds any more, so that names which come and go leave nothing behind.
+    pub fn forget_unused(&self) {
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        by_id.retain(|_, figures| Arc::strong_count(figures) > 1);
+    }
 }

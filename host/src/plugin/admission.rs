@@ -47,22 +47,32 @@ impl Runtime {
         wanted: Kind,
         uses: &[Use],
     ) -> Result<Arc<Generation>, Problem> {
-        let artifact = compiled.artifact();
-        if compiled.kind() != wanted {
-            let headline = format!("{} is a {}, not a {wanted}", artifact.place(), compiled.kind());
-            return Err(
-                Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin"))
-            );
-        }
         let generation = Arc::new(Generation::new(self.clone(), compiled.clone()));
-        for one in uses {
-            try_out(&generation, one).map_err(|fault| report::of_trial(compiled, Some(one), &fault))?;
-        }
+        generation.suits(wanted, uses)?;
         if uses.is_empty() {
             generation.sandbox(scratch()).map_err(|fault| report::of_trial(compiled, None, &fault))?;
         }
         self.admitted(generation.name(), generation.number());
         Ok(generation)
+    }
+}
+
+impl Generation {
+    /// Tries it for further uses, such as those of a new configuration; it need not be admitted yet. Blocks for as long as
+    /// the guest takes.
+    ///
+    /// # Errors
+    /// As [`Runtime::admit`].
+    pub fn suits(self: &Arc<Self>, wanted: Kind, uses: &[Use]) -> Result<(), Problem> {
+        let compiled = self.compiled();
+        if compiled.kind() != wanted {
+            let headline = format!("{} is a {}, not a {wanted}", compiled.artifact().place(), compiled.kind());
+            return Err(
+                Problem::error(Code::NOT_OFFERED, headline).note(format!("name a {wanted} here, or another plugin"))
+            );
+        }
+        let fits = |one: &Use| try_out(self, one).map_err(|fault| report::of_trial(compiled, Some(one), &fault));
+        uses.iter().try_for_each(fits)
     }
 }
 

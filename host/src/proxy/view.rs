@@ -1,7 +1,7 @@
 //! A snapshot as one worker sees it: with this worker's own balancers and filters.
 
 use crate::{
-    balance::Balancer,
+    balance::{self, Balancer},
     filter::Filter,
     state::{Cell, RouteEntry, Snapshot},
 };
@@ -23,17 +23,16 @@ impl View {
         View::of(cell.load(), None, worker, epoch)
     }
 
-    /// The view of a newer snapshot. Where an assignment is unchanged, the balancer or filter goes along with its instance
-    /// and its state; requests under way on the old view share it.
+    /// The view of a newer snapshot. Where an assignment is unchanged, or only its pool is another, the balancer or filter
+    /// goes along with its instance and its state; requests under way on the old view share it, and choose among the
+    /// backends that there are now.
     pub(super) fn next(&self, cell: &Cell, worker: usize, epoch: Instant) -> View {
         View::of(cell.load(), Some(self), worker, epoch)
     }
 
     fn of(snapshot: Arc<Snapshot>, before: Option<&View>, worker: usize, epoch: Instant) -> View {
         let balancers = snapshot.pools.iter().map(|assignment| {
-            let old = before.and_then(|b| {
-                b.balancers.iter().find(|old| Arc::ptr_eq(old.borrow().assignment(), assignment)).cloned()
-            });
+            let old = before.and_then(|before| before.balancer_like(assignment));
             old.unwrap_or_else(|| Rc::new(RefCell::new(Balancer::new(assignment.clone(), worker, epoch))))
         });
         let filters = snapshot.filters.iter().map(|assignment| {
@@ -43,6 +42,21 @@ impl View {
         });
         let tells_clients = snapshot.pools.iter().any(|assignment| assignment.pool.tells_client());
         View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, snapshot }
+    }
+
+    /// The balancer that goes on with this assignment.
+    fn balancer_like(&self, assignment: &Arc<balance::Assignment>) -> Option<Rc<RefCell<Balancer>>> {
+        for balancer in &self.balancers {
+            let old = balancer.borrow().assignment().clone();
+            if Arc::ptr_eq(&old, assignment) {
+                return Some(balancer.clone());
+            }
+            if old.shares_instances(assignment) {
+                balancer.borrow_mut().adopt(assignment.clone());
+                return Some(balancer.clone());
+            }
+        }
+        None
     }
 
     /// What it is a view of.

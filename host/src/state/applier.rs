@@ -10,17 +10,17 @@ use crate::{
     problem::{Code, Problem},
 };
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
-use tokio::{runtime::Handle, sync::mpsc, time::Instant};
+use tokio::{runtime::Handle, time::Instant};
 
 /// Turns news into snapshots.
 #[derive(Debug)]
 pub struct Applier {
-    runtime: Arc<Runtime>,
-    plan: Arc<Plan>,
-    board: Arc<Board>,
-    cell: Arc<Cell>,
-    side: Handle,
-    workers: usize,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) board: Arc<Board>,
+    pub(super) cell: Arc<Cell>,
+    pub(super) side: Handle,
+    pub(super) workers: usize,
 }
 
 impl Applier {
@@ -63,13 +63,6 @@ impl Applier {
         problems
     }
 
-    /// Applies news until their sender is gone. Blocking: a thread of its own.
-    pub fn run(mut self, mut news: mpsc::Receiver<News>) {
-        while let Some(news) = news.blocking_recv() {
-            self.apply(news);
-        }
-    }
-
     /// Admits the embedded plugin of a name; a name without one is a missing file.
     fn embedded(&mut self, wanted: &super::plan::Wanted) -> Option<Problem> {
         let Some(bytes) = stock::bytes(&wanted.name) else {
@@ -90,7 +83,8 @@ impl Applier {
         }
     }
 
-    pub(super) fn apply(&mut self, news: News) -> Option<Problem> {
+    /// Takes in what became of a plugin's file. Blocking; says what is amiss.
+    pub fn apply(&mut self, news: News) -> Option<Problem> {
         match news {
             News::Compiled(compiled) => self.admit(&compiled).err(),
             News::Refused { name, path, hash, problem } => Some(self.refuse(&name, Some(path), hash, problem)),
@@ -201,17 +195,22 @@ impl Applier {
 
     /// Notes an admitted generation, and which of all plugins the snapshot in force uses: a `Newest` pool leaves one behind
     /// at each swap.
-    fn note_swap(&self, artifact: &Artifact, kind: Kind, generation: &Arc<Generation>) {
-        let snapshot = self.cell.load();
-        let balancers = snapshot.pools.iter().filter_map(|p| p.generation());
-        let filters = snapshot.filters.iter().filter_map(|f| f.generation());
-        let serving: Vec<&Arc<Generation>> = balancers.chain(filters).collect();
+    pub(super) fn note_swap(&self, artifact: &Artifact, kind: Kind, generation: &Arc<Generation>) {
         let admitted = |entry: &mut Entry| {
             is_well(entry, &artifact.origin);
             entry.kind = Some(kind);
             entry.generation = Some((generation.clone(), SystemTime::now()));
         };
-        self.board.swap(&artifact.name, admitted, |entry| {
+        self.note_use(Some(&artifact.name), admitted);
+    }
+
+    /// Notes which of all plugins the snapshot in force uses, together with what else is to be written of one of them.
+    pub(super) fn note_use(&self, name: Option<&Arc<str>>, write: impl FnOnce(&mut Entry)) {
+        let snapshot = self.cell.load();
+        let balancers = snapshot.pools.iter().filter_map(|p| p.generation());
+        let filters = snapshot.filters.iter().filter_map(|f| f.generation());
+        let serving: Vec<&Arc<Generation>> = balancers.chain(filters).collect();
+        self.board.swap(name, write, |entry| {
             let generation = entry.generation.as_ref().map(|(generation, _)| generation);
             entry.used = generation.is_some_and(|g| serving.iter().any(|s| Arc::ptr_eq(s, g)));
             let matters = self.matters(entry);
@@ -290,14 +289,14 @@ fn is_stopgap(generation: &Generation, plan: &PoolPlan) -> bool {
 }
 
 /// It passed the dry run and failed when its real instances were built.
-fn cannot_be_built(artifact: &Artifact, fault: &Fault) -> Problem {
+pub(super) fn cannot_be_built(artifact: &Artifact, fault: &Fault) -> Problem {
     let what = path(&artifact.origin).map_or(artifact.name.to_string(), |p| p.display().to_string());
     Problem::error(Code::LOAD_FAULT, format!("{what} failed in {} when its instances were built", fault.call))
         .note(fault.text.clone())
         .detail(fault)
 }
 
-fn missing(wanted: &super::plan::Wanted) -> Problem {
+pub(super) fn missing(wanted: &super::plan::Wanted) -> Problem {
     let name = &wanted.name;
     let near = stock::names().iter().map(|n| (strsim::jaro_winkler(name, n), n)).filter(|(score, _)| *score > 0.8);
     let near =

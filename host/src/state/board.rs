@@ -98,16 +98,18 @@ impl Board {
         write(entry(&mut self.lock(), name));
     }
 
-    /// Writes into the entry of a name that was admitted, then goes through all of them; those that `keep` says no to are
+    /// Writes into the entry of a name, if one is given, then goes through all of them; those that `keep` says no to are
     /// left out. One step: nobody sees a part of it.
     pub(super) fn swap(
         &self,
-        name: &Arc<str>,
+        name: Option<&Arc<str>>,
         write: impl FnOnce(&mut Entry),
         mut keep: impl FnMut(&mut Entry) -> bool,
     ) {
         let mut entries = self.lock();
-        write(entry(&mut entries, name));
+        if let Some(name) = name {
+            write(entry(&mut entries, name));
+        }
         entries.retain(|_, entry| keep(entry));
     }
 

@@ -4,6 +4,7 @@ mod applier;
 mod board;
 mod cell;
 mod plan;
+mod reload;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -12,4 +13,5 @@ pub use applier::Applier;
 pub use board::{Board, Entry, State};
 pub use cell::Cell;
 pub use plan::Plan;
+pub use reload::Staged;
 pub use snapshot::{FilterLink, RouteEntry, Snapshot};

@@ -3,7 +3,7 @@
 use super::{FilterLink, RouteEntry};
 use crate::{
     balance::Assignment,
-    config::model::{BalancerChoice, Config},
+    config::model::{self, BalancerChoice, Config},
     figures::Figures,
     plugin::{Kind, Use},
     problem::{Problem, Spot},
@@ -28,6 +28,8 @@ pub struct Plan {
 pub struct PoolPlan {
     /// Whose backends are chosen.
     pub pool: Arc<Pool>,
+    /// What it was made of.
+    config: model::Pool,
     /// Which plugin chooses.
     pub choice: BalancerChoice,
     /// One JSON object.
@@ -61,16 +63,38 @@ pub struct Wanted {
 }
 
 impl Plan {
-    /// Makes the pools and lays out routes and filters.
+    /// Makes the pools and lays out routes and filters. `numbers`: what connections call the listeners, in the order of
+    /// the configuration.
     ///
     /// # Errors
     /// Everything that is wrong with the files that pools need.
-    pub fn new(config: &Config, figures: &Figures) -> Result<Plan, Vec<Problem>> {
+    pub fn new(config: &Config, numbers: &[usize], figures: &Figures) -> Result<Plan, Vec<Problem>> {
+        Plan::with(config, numbers, |pool| Pool::new(pool, figures))
+    }
+
+    /// The plan that takes this one's place. Pools of the same name and configuration stay the same; others of the same
+    /// name keep the backends that stay.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn successor(&self, config: &Config, numbers: &[usize], figures: &Figures) -> Result<Plan, Vec<Problem>> {
+        Plan::with(config, numbers, |pool| match self.pool(&pool.name) {
+            Some(before) => before.pool.successor(&before.config, pool, figures),
+            None => Pool::new(pool, figures),
+        })
+    }
+
+    fn with(
+        config: &Config,
+        numbers: &[usize],
+        make: impl Fn(&model::Pool) -> Result<Arc<Pool>, Vec<Problem>>,
+    ) -> Result<Plan, Vec<Problem>> {
         let (mut pools, mut problems) = (Vec::new(), Vec::new());
         for pool in &config.pools {
-            match Pool::new(pool, figures) {
+            match make(pool) {
                 Ok(made) => pools.push(PoolPlan {
                     pool: made,
+                    config: pool.clone(),
                     choice: pool.balancer.clone(),
                     settings: pool.settings.as_str().into(),
                     spot: pool.spot.clone(),
@@ -98,26 +122,44 @@ impl Plan {
             RouteEntry { pool: route.pool, filters: links.collect() }
         });
         let routes = routes.collect();
-        Ok(Plan { pools, table: Arc::new(Table::new(&config.routes)), routes, filters })
+        let numbered = |route: &model::Route| {
+            // A listener without a number takes no connection, and neither does its route.
+            let number = |index: usize| numbers.get(index).copied().unwrap_or(usize::MAX);
+            model::Route { listener: route.listener.map(number), ..route.clone() }
+        };
+        let table = Table::new(&config.routes.iter().map(numbered).collect::<Vec<_>>());
+        Ok(Plan { pools, table: Arc::new(table), routes, filters })
+    }
+
+    /// The names of pools that are configured as in `before`, and were made anew all the same, for the files that their TLS
+    /// needs are others.
+    pub fn renewed<'a>(&'a self, before: &'a Plan) -> impl Iterator<Item = &'a str> {
+        let is_renewed = |plan: &&PoolPlan| {
+            let old = before.pool(&plan.pool.name);
+            old.is_some_and(|old| old.config == plan.config && !Arc::ptr_eq(&old.pool, &plan.pool))
+        };
+        self.pools.iter().filter(is_renewed).map(|plan| &*plan.pool.name)
+    }
+
+    /// The pool of a name.
+    pub(super) fn pool(&self, name: &str) -> Option<&PoolPlan> {
+        self.pools.get(self.index_of(name)?)
+    }
+
+    /// Where the pool of a name stands; they are in the order of their names.
+    pub(super) fn index_of(&self, name: &str) -> Option<usize> {
+        self.pools.binary_search_by(|plan| (*plan.pool.name).cmp(name)).ok()
+    }
+
+    /// Where the filter with these settings stands.
+    pub(super) fn index_of_filter(&self, wanted: &FilterPlan) -> Option<usize> {
+        self.filters.iter().position(|filter| filter.plugin == wanted.plugin && filter.settings == wanted.settings)
     }
 
     /// Every plugin that is named, once.
     pub fn wanted(&self) -> Vec<Wanted> {
-        let balancers = self.pools.iter().map(|p| {
-            let (BalancerChoice::Named(name) | BalancerChoice::Newest { until_then: name }) = &p.choice;
-            Wanted {
-                name: name.as_str().into(),
-                kind: Kind::Balancer,
-                user: format!("pool {}", p.pool.name),
-                spot: p.spot.clone(),
-            }
-        });
-        let filters = self.filters.iter().map(|f| Wanted {
-            name: f.plugin.clone(),
-            kind: Kind::Filter,
-            user: "a route's filters".into(),
-            spot: f.spot.clone(),
-        });
+        let balancers = self.pools.iter().map(PoolPlan::wanted);
+        let filters = self.filters.iter().map(FilterPlan::wanted);
         let mut all: Vec<Wanted> = Vec::new();
         for wanted in balancers.chain(filters) {
             if !all.iter().any(|w| w.name == wanted.name) {
@@ -160,7 +202,23 @@ impl Plan {
 }
 
 impl PoolPlan {
-    fn dry(&self) -> Use {
+    /// What is wanted to choose for it.
+    pub(super) fn wanted(&self) -> Wanted {
+        let (BalancerChoice::Named(name) | BalancerChoice::Newest { until_then: name }) = &self.choice;
+        Wanted {
+            name: name.as_str().into(),
+            kind: Kind::Balancer,
+            user: format!("pool {}", self.pool.name),
+            spot: self.spot.clone(),
+        }
+    }
+
+    /// Whether the same is wanted for another pool.
+    pub(super) fn wants_the_same(&self, other: &PoolPlan) -> bool {
+        self.choice == other.choice && self.settings == other.settings
+    }
+
+    pub(super) fn dry(&self) -> Use {
         Use {
             pool: self.pool.name.clone(),
             settings: self.settings.clone(),
@@ -171,7 +229,17 @@ impl PoolPlan {
 }
 
 impl FilterPlan {
-    fn dry(&self) -> Use {
+    /// What is wanted.
+    pub(super) fn wanted(&self) -> Wanted {
+        Wanted {
+            name: self.plugin.clone(),
+            kind: Kind::Filter,
+            user: "a route's filters".into(),
+            spot: self.spot.clone(),
+        }
+    }
+
+    pub(super) fn dry(&self) -> Use {
         Use {
             pool: "".into(),
             settings: self.settings.clone(),

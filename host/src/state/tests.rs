@@ -2,11 +2,12 @@
 
 use super::{Applier, Entry, Plan, State};
 use crate::{
+    balance::Assignment,
     config::{
         self,
         model::{BalancerChoice, Plugins},
     },
-    figures::Figures,
+    figures::{Figures, Standing},
     plugin::{Artifact, Call, Fault, FaultKind, Hash, Origin, loader::News, tests::guest},
     problem::{Code, Problem},
 };
@@ -27,6 +28,7 @@ const CONFIGURATION: &str = r#"
 struct Stage {
     applier: Applier,
     plugins: Arc<crate::plugin::Runtime>,
+    figures: Figures,
     /// Keeps the side runtime alive.
     _side: Runtime,
 }
@@ -45,10 +47,29 @@ impl Stage {
         let side = Runtime::new().unwrap();
         let mut config = config::parse(CONFIGURATION, Path::new("pointsman.toml")).unwrap();
         config.pools[0].balancer = balancer;
-        let plan = Arc::new(Plan::new(&config, &Figures::default()).unwrap());
+        let figures = Figures::default();
+        let plan = Arc::new(Plan::new(&config, &[0], &figures).unwrap());
         let plugins = crate::plugin::Runtime::new(&Plugins::default(), 1, "", None).unwrap();
         let applier = Applier::new(plugins.clone(), plan, side.handle().clone(), 1);
-        Stage { applier, plugins, _side: side }
+        Stage { applier, plugins, figures, _side: side }
+    }
+
+    /// A reload with this configuration; what refused it.
+    fn reload(&mut self, configuration: &str) -> Vec<Code> {
+        let config = config::parse(configuration, Path::new("pointsman.toml")).unwrap();
+        let plan = self.applier.plan().successor(&config, &[0], &self.figures).unwrap();
+        match self.applier.stage(plan) {
+            Ok(staged) => {
+                self.applier.publish(staged);
+                Vec::new()
+            }
+            Err(problems) => problems.iter().map(|problem| problem.code).collect(),
+        }
+    }
+
+    fn pool(&self, name: &str) -> Arc<Assignment> {
+        let snapshot = self.applier.cell().load();
+        snapshot.pools.iter().find(|assignment| *assignment.pool.name == *name).unwrap().clone()
     }
 
     fn file(&self, name: &str, bytes: Vec<u8>) -> News {
@@ -188,4 +209,59 @@ fn an_embedded_plugin_displaces_no_file() {
     let mut alone = Stage::newest();
     alone.applier.begin(Vec::new());
     assert_eq!(alone.state("round-robin"), Some(State::Serving));
+}
+
+#[test]
+fn a_pool_that_stays_as_it_is_stays_the_same_wherever_it_stands_now() {
+    let mut stage = Stage::new();
+    stage.compiled("mine", one());
+    let (before, revision) = (stage.pool("cart"), stage.revision());
+    let moved = format!("# a line more\n[pool.a]\nbackends = [\"127.0.0.1:2\"]\n{CONFIGURATION}");
+    assert_eq!(stage.reload(&moved), []);
+    assert!(Arc::ptr_eq(&before, &stage.pool("cart")));
+    assert_eq!(stage.revision(), revision + 1);
+    assert_eq!((stage.state("mine"), stage.state("round-robin")), (Some(State::Serving), Some(State::Serving)));
+    assert_eq!(stage.reload(CONFIGURATION), []);
+    assert!(Arc::ptr_eq(&before, &stage.pool("cart")));
+    assert_eq!(stage.state("round-robin"), None, "nothing uses it any more");
+}
+
+#[test]
+fn other_backends_are_the_same_instances_and_who_stays_stays_as_he_stood() {
+    let mut stage = Stage::new();
+    stage.compiled("mine", one());
+    let before = stage.pool("cart");
+    before.pool.stands(&before.pool.backends[0], Standing::Ready, "said the test");
+    assert_eq!(stage.reload(&CONFIGURATION.replace("127.0.0.1:1", "127.0.0.1:2\", \"127.0.0.1:1")), []);
+    let after = stage.pool("cart");
+    assert!(before.shares_instances(&after) && !Arc::ptr_eq(&before.pool, &after.pool));
+    let standings: Vec<_> = after.pool.backends.iter().map(|backend| backend.standing()).collect();
+    assert_eq!(standings, [Standing::Warming, Standing::Ready]);
+    assert!(Arc::ptr_eq(&before.pool.backends[0].figures, &after.pool.backends[1].figures));
+    assert!(after.pool.version() > before.pool.version());
+    // At another address nothing is known of it.
+    let named = CONFIGURATION.replace("\"127.0.0.1:1\"", "{ address = \"127.0.0.1:3\", name = \"127.0.0.1:1\" }");
+    assert_eq!(stage.reload(&named), []);
+    assert_eq!(stage.pool("cart").pool.backends[0].standing(), Standing::Warming);
+}
+
+#[test]
+fn other_settings_are_tried_and_a_refusal_changes_nothing() {
+    let mut stage = Stage::new();
+    let picky = guest::balancer().pick("unreachable").bytes();
+    stage.compiled("mine", one());
+    stage.compiled("picky", picky);
+    let (before, revision) = (stage.pool("cart"), stage.revision());
+    for (named, code) in
+        [("picky", Code::LOAD_FAULT), ("nobody", Code::NO_SUCH_PLUGIN), ("require-token", Code::NOT_OFFERED)]
+    {
+        let refused = CONFIGURATION.replace("mine", named);
+        assert_eq!(stage.reload(&refused), [code], "{named}");
+    }
+    assert!(Arc::ptr_eq(&before, &stage.pool("cart")) && stage.revision() == revision);
+    assert_eq!(stage.state("require-token"), None);
+    assert_eq!(stage.reload(&CONFIGURATION.replace("\"mine\"", "\"mine\"\nsettings = { a = 1 }")), []);
+    let after = stage.pool("cart");
+    assert!(!before.shares_instances(&after), "its instances are others");
+    assert!(Arc::ptr_eq(before.generation().unwrap(), after.generation().unwrap()), "of the same generation");
 }

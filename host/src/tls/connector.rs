@@ -24,6 +24,17 @@ pub struct Connector {
     connector: tokio_rustls::TlsConnector,
     /// Of whom a certificate is asked, in place of the backend's own host.
     name: Option<ServerName<'static>>,
+    tls: BackendTls,
+    roots: Arc<RootCertStore>,
+    /// What is shown to a backend that asks who is there; empty: nothing.
+    chain: Vec<CertificateDer<'static>>,
+}
+
+/// Equal when they were made of the same, files included.
+impl PartialEq for Connector {
+    fn eq(&self, other: &Connector) -> bool {
+        self.tls == other.tls && self.roots.roots == other.roots.roots && self.chain == other.chain
+    }
 }
 
 impl Connector {
@@ -39,9 +50,11 @@ impl Connector {
         };
         let name = tls.sni.clone().map(ServerName::try_from).transpose();
         let name = name.map_err(|error| vec![unusable(tls, "no name that a certificate can be for").detail(error)])?;
-        let config =
-            configure(tls, identity, roots, protocols).map_err(|error| vec![unusable(tls, "TLS").detail(error)])?;
-        Ok(Connector { connector: Arc::new(config).into(), name })
+        let roots = Arc::new(roots);
+        let chain = identity.as_ref().map(|identity| identity.key.cert.clone()).unwrap_or_default();
+        let config = configure(tls, identity, roots.clone(), protocols);
+        let config = config.map_err(|error| vec![unusable(tls, "TLS").detail(error)])?;
+        Ok(Connector { connector: Arc::new(config).into(), name, tls: tls.clone(), roots, chain })
     }
 
     /// Shakes hands with the backend of this host; says which protocol was agreed on. Dropping this future closes the
@@ -69,7 +82,7 @@ pub fn agreed_on_http2<S>(stream: &ClientStream<S>) -> bool {
 fn configure(
     tls: &BackendTls,
     identity: Option<Certificate>,
-    roots: RootCertStore,
+    roots: Arc<RootCertStore>,
     protocols: &[&str],
 ) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());

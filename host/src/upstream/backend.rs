@@ -7,6 +7,7 @@ use crate::{
     net::Address,
 };
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU32, Ordering::Relaxed},
@@ -41,8 +42,11 @@ pub struct Backend {
     pub figures: Arc<BackendFigures>,
     weight: AtomicU32,
     cap: Option<Cap>,
+    /// The weight as configured.
+    configured: u32,
     standing: AtomicU8,
-    condition: Mutex<Condition>,
+    /// Goes over to the record that a reload makes.
+    condition: Arc<Mutex<Condition>>,
 }
 
 /// How a backend stands, for people.
@@ -74,6 +78,8 @@ pub fn backend_id(pool: &str, backend: &str) -> u64 {
 }
 
 impl Backend {
+    /// `before`: by id, the backends of the pool that this one's takes the place of. The one of the same name goes on here,
+    /// unless it has moved: at another address everything has to show anew.
     pub(super) fn new(
         pool: &str,
         index: usize,
@@ -81,8 +87,14 @@ impl Backend {
         transport: &Arc<Transport>,
         cap: Option<Cap>,
         figures: &Figures,
+        before: &HashMap<u64, &Arc<Backend>>,
     ) -> Backend {
         let id = backend_id(pool, &config.name);
+        let same = before.get(&id).filter(|other| other.address == config.address);
+        // What an operator said holds until the file says something else.
+        let weight = same.filter(|other| other.configured == config.weight).map(|other| other.weight());
+        let condition: Arc<Mutex<Condition>> = same.map_or_else(Arc::default, |same| same.condition.clone());
+        let standing = condition.lock().unwrap_or_else(PoisonError::into_inner).standing();
         Backend {
             id,
             index,
@@ -90,14 +102,15 @@ impl Backend {
             address: config.address.clone(),
             host: config.host.as_str().into(),
             transport: transport.clone(),
-            weight: AtomicU32::new(config.weight),
+            weight: AtomicU32::new(weight.unwrap_or(config.weight)),
+            configured: config.weight,
             priority: config.priority,
             zone: config.zone.as_str().into(),
             metadata: config.metadata.clone().into(),
             figures: figures.of(id),
             cap,
-            standing: AtomicU8::new(Standing::Warming as u8),
-            condition: Mutex::default(),
+            standing: AtomicU8::new(standing as u8),
+            condition,
         }
     }
 

@@ -116,9 +116,7 @@ impl Connections {
     }
 
     fn fresh(self: &Rc<Self>, stream: Stream, backend: &Backend, timeout: &PoolTimeout) -> Connection {
-        let mut link = Link::new(stream, backend.id, backend.address.clone(), timeout.idle);
-        link.serves_one = backend.transport.tells_client();
-        self.exclusive(Box::new(link))
+        self.exclusive(Box::new(Link::new(stream, backend, timeout.idle)))
     }
 
     fn exclusive(self: &Rc<Self>, link: Box<Link>) -> Connection {
@@ -174,8 +172,7 @@ impl Connections {
         let mut kept = self.kept.borrow_mut();
         loop {
             let mut link = kept.pop(backend.id)?;
-            // A backend that kept its name may have moved.
-            if link.is_quiet() && *link.address() == backend.address {
+            if link.is_quiet() && link.leads_to(backend) {
                 return Some(link);
             }
         }

@@ -45,10 +45,11 @@ pub struct Pool {
     /// After how long without an answer a second backend is asked; none: never.
     pub hedge: Option<Duration>,
     /// How many requests at the same time; none: all that come.
-    pub bounds: Option<Bounds>,
+    pub bounds: Option<Arc<Bounds>>,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
     budget: Budget,
+    transport: Arc<Transport>,
     /// Below which share of ready backends all are offered, in per cent.
     panic: Option<u32>,
     /// How long a backend that became ready takes to its full share.
@@ -65,18 +66,60 @@ impl Pool {
     /// # Errors
     /// Everything that is wrong with the files that its TLS needs (PM021x).
     pub fn new(config: &model::Pool, figures: &Figures) -> Result<Arc<Pool>, Vec<Problem>> {
-        let transport = Arc::new(Transport::new(config)?);
-        let bounds = config.limit.as_ref().map(Bounds::new);
+        let bounds = config.limit.as_ref().map(|limit| Arc::new(Bounds::new(limit)));
+        Ok(Pool::with(config, Arc::new(Transport::new(config)?), bounds, figures, &[], 1))
+    }
+
+    /// The pool that takes the place of this one, which was made of `before`; the same one where nothing is other, in the
+    /// files that its TLS needs neither. Backends that stay go on as they stand; those that are new, or have moved, are
+    /// warming.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn successor(
+        self: &Arc<Self>,
+        before: &model::Pool,
+        config: &model::Pool,
+        figures: &Figures,
+    ) -> Result<Arc<Pool>, Vec<Problem>> {
+        let transport = Transport::new(config)?;
+        let is_same = transport == *self.transport;
+        if is_same && before == config {
+            return Ok(self.clone());
+        }
+        // The same one has kept connections, and sessions to resume.
+        let transport = if is_same { self.transport.clone() } else { Arc::new(transport) };
+        // And the same limits know who is under way, and who waits.
+        let bounds = match before.limit == config.limit {
+            true => self.bounds.clone(),
+            false => config.limit.as_ref().map(|limit| Arc::new(Bounds::new(limit))),
+        };
+        // Beyond all that this one will ever reach: who was told of it has not been told of the successor.
+        let version = (self.version() | u64::from(u32::MAX)) + 1;
+        let pool = Pool::with(config, transport, bounds, figures, &self.backends, version);
+        pool.settle_all();
+        Ok(pool)
+    }
+
+    fn with(
+        config: &model::Pool,
+        transport: Arc<Transport>,
+        bounds: Option<Arc<Bounds>>,
+        figures: &Figures,
+        before: &[Arc<Backend>],
+        version: u64,
+    ) -> Arc<Pool> {
+        let before = before.iter().map(|backend| (backend.id, backend)).collect();
         let most = config.limit.as_ref().and_then(|limit| limit.backend_requests);
         let backends = config.backends.iter().enumerate().map(|(index, backend)| {
             let cap = most.zip(bounds.as_ref()).map(|(most, bounds)| Cap { most, queue: bounds.queue.clone() });
-            Arc::new(Backend::new(&config.name, index, backend, &transport, cap, figures))
+            Arc::new(Backend::new(&config.name, index, backend, &transport, cap, figures, &before))
         });
         let backends: Vec<_> = backends.collect();
         if let Some(stall) = config.eject.as_ref().and_then(|eject| eject.stall) {
             backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         }
-        Ok(Arc::new(Pool {
+        Arc::new(Pool {
             budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
             retry: config.retry,
             hedge: config.hedge,
@@ -91,15 +134,16 @@ impl Pool {
             panic: config.panic,
             slow_start: config.slow_start,
             each_alone: config.panic.is_none() && backends.iter().all(|b| b.priority == backends[0].priority),
-            ward: Mutex::new(Ward::new(backends.len())),
-            version: AtomicU64::new(1),
+            ward: Mutex::new(Ward::new(&backends)),
+            version: AtomicU64::new(version),
+            transport,
             backends,
-        }))
+        })
     }
 
     /// Whether its backends are told whose connection it is.
     pub fn tells_client(&self) -> bool {
-        self.backends.iter().any(|backend| backend.transport.tells_client())
+        self.transport.tells_client()
     }
 
     /// Grows with each change of who may be chosen. Read it before the standings: then a change in between is seen next time.
@@ -214,6 +258,15 @@ impl Pool {
             self.version.fetch_add(1, Ordering::Release);
         }
         ward.tell(&self.name, backend);
+    }
+
+    /// Has all stand by what is known now; the predecessor of this pool may have learnt more until it was let go.
+    pub(super) fn settle_all(&self) {
+        let mut ward = self.ward();
+        let changed = self.backends.iter().fold(false, |changed, backend| self.settle(&mut ward, backend) | changed);
+        if changed {
+            self.version.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Standings follow from what is known; true when one changed.

@@ -3,15 +3,15 @@
 use super::{Backend, error::ErrorKind, stream::Stream};
 use crate::{
     config::model::{self, Protocol},
-    net::{Head, Socket, proxy_protocol},
+    net::{Address, Head, Socket, proxy_protocol},
     problem::Problem,
     tls,
 };
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-/// How a pool's backends are reached; all workers share it.
-#[derive(Debug)]
+/// How a pool's backends are reached; all workers share it. Equal when nobody could tell one from the other.
+#[derive(Debug, PartialEq)]
 pub(super) struct Transport {
     /// None: plain.
     tls: Option<tls::Connector>,
@@ -19,6 +19,28 @@ pub(super) struct Transport {
     protocol: Protocol,
     /// How a backend is told whose connection it is.
     proxy_protocol: Option<proxy_protocol::Version>,
+}
+
+/// Where a connection leads, and how it came there.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    address: Address,
+    host: Arc<str>,
+    transport: Arc<Transport>,
+}
+
+impl Way {
+    /// The one to this backend.
+    pub(super) fn to(backend: &Backend) -> Way {
+        Way { address: backend.address.clone(), host: backend.host.clone(), transport: backend.transport.clone() }
+    }
+
+    /// Whether it is still the one to this backend. One that kept its name may have moved, or be reached otherwise.
+    pub(super) fn leads_to(&self, backend: &Backend) -> bool {
+        Arc::ptr_eq(&self.transport, &backend.transport)
+            && self.address == backend.address
+            && self.host == backend.host
+    }
 }
 
 /// What is spoken on a connection.

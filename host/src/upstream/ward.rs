@@ -30,8 +30,13 @@ struct Out {
 }
 
 impl Ward {
-    pub(super) fn new(backends: usize) -> Ward {
-        Ward { out: vec![None; backends], is_full: false, is_panic: false }
+    /// Who is out already was told of.
+    pub(super) fn new(backends: &[Arc<Backend>]) -> Ward {
+        let since = Instant::now();
+        let out = |backend: &Arc<Backend>| backend.with_condition(|it| it.cause()).map(|cause| Out { since, cause });
+        let out: Vec<_> = backends.iter().map(out).collect();
+        let is_full = !out.is_empty() && out.iter().all(Option::is_some);
+        Ward { out, is_full, is_panic: false }
     }
 
     pub(super) fn is_panic(&self) -> bool {

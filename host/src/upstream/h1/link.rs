@@ -3,10 +3,10 @@
 
 use crate::{
     net::{
-        Address, Deadline,
+        Deadline,
         h1::{Inbox, Outbox},
     },
-    upstream::stream::Stream,
+    upstream::{Backend, stream::Stream, transport::Way},
 };
 use std::{
     io,
@@ -29,22 +29,22 @@ pub(in crate::upstream) struct Link {
     /// The backend was told whose connection it is.
     pub(in crate::upstream) serves_one: bool,
     backend: u64,
-    address: Address,
+    way: Way,
     idle: Duration,
 }
 
 impl Link {
     /// A connection that has not served yet; `idle` says how long it is kept unused.
-    pub(in crate::upstream) fn new(stream: Stream, backend: u64, address: Address, idle: Duration) -> Link {
+    pub(in crate::upstream) fn new(stream: Stream, backend: &Backend, idle: Duration) -> Link {
         Link {
             stream,
             inbox: Inbox::default(),
             outbox: Outbox::with_room(WRITE_FIRST),
             deadline: Deadline::new(Instant::now() + idle),
             reused: false,
-            serves_one: false,
-            backend,
-            address,
+            serves_one: backend.transport.tells_client(),
+            backend: backend.id,
+            way: Way::to(backend),
             idle,
         }
     }
@@ -54,9 +54,9 @@ impl Link {
         self.backend
     }
 
-    /// Where it leads.
-    pub(in crate::upstream) fn address(&self) -> &Address {
-        &self.address
+    /// Whether it leads to this backend as it is now.
+    pub(in crate::upstream) fn leads_to(&self, backend: &Backend) -> bool {
+        self.way.leads_to(backend)
     }
 
     /// How long it is kept unused.

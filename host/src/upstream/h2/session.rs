@@ -2,8 +2,8 @@
 
 use super::share::Share;
 use crate::{
-    net::{Address, h1::HEAD_MOST},
-    upstream::{error::ErrorKind, stream::Stream},
+    net::h1::HEAD_MOST,
+    upstream::{error::ErrorKind, stream::Stream, transport::Way},
 };
 use bytes::Bytes;
 use h2::{
@@ -40,7 +40,7 @@ const NOT_SAID: usize = usize::MAX >> 1;
 #[derive(Debug)]
 pub(super) struct Session {
     sender: RefCell<SendRequest<Bytes>>,
-    pub(super) address: Address,
+    pub(super) way: Way,
     pub(super) scheme: &'static str,
     state: Rc<State>,
 }
@@ -66,7 +66,7 @@ pub(in crate::upstream) struct Place {
 
 impl Session {
     /// Begins to speak HTTP/2 on this stream.
-    pub(super) async fn open(stream: Stream, address: Address, share: &Rc<Share>) -> Result<Session, ErrorKind> {
+    pub(super) async fn open(stream: Stream, way: Way, share: &Rc<Share>) -> Result<Session, ErrorKind> {
         let scheme = stream.scheme();
         let (sender, connection) = Builder::new()
             .enable_push(false)
@@ -87,7 +87,7 @@ impl Session {
             share: Rc::downgrade(share),
         });
         spawn_local(drive(connection, state.clone()));
-        Ok(Session { sender: RefCell::new(sender), address, scheme, state })
+        Ok(Session { sender: RefCell::new(sender), way, scheme, state })
     }
 
     /// Whether the backend has said how many streams there may be.

@@ -7,7 +7,7 @@ use crate::upstream::{
     Backend,
     error::{Error, ErrorKind},
     stream::Stream,
-    transport::Speaks,
+    transport::{Speaks, Way},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -105,8 +105,7 @@ impl Share {
     /// A place on a session that is there.
     pub(in crate::upstream) fn place(&self, backend: &Backend) -> Option<Place> {
         let mut sessions = self.sessions.borrow_mut();
-        // A backend that kept its name may have moved.
-        sessions.retain(|session| session.address == backend.address && !session.is_over());
+        sessions.retain(|session| session.way.leads_to(backend) && !session.is_over());
         sessions.iter().find_map(Session::place)
     }
 
@@ -132,7 +131,7 @@ impl Share {
         if speaks == Speaks::Http1 {
             return Ok(Some(stream));
         }
-        let session = timeout_at(until, Session::open(stream, backend.address.clone(), self)).await;
+        let session = timeout_at(until, Session::open(stream, Way::to(backend), self)).await;
         let session = session.map_err(|_| unsent(ErrorKind::ConnectTimeout(limit)))?.map_err(unsent)?;
         self.sessions.borrow_mut().push(Rc::new(session));
         Ok(None)

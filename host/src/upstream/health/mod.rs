@@ -56,6 +56,7 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
 /// Looks after a pool's backends until the process drains; as many are checked at the same time as its [`share`] is.
 /// Dropping this future stops that.
 pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
+    pool.settle_all();
     let turns = Arc::new(Semaphore::new(share));
     let mut visits = JoinSet::new();
     for backend in &pool.backends {

@@ -6,6 +6,7 @@ use crate::{
     drain::Drain,
     upstream::{ErrorKind, Retry},
 };
+use std::collections::HashMap;
 use tokio::sync::Notify;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -183,9 +184,12 @@ async fn a_connection_to_an_old_address_is_not_used() {
     let figures = Figures::default();
     let mut config = model::Backend::new("mover", old.address);
     let transport = Arc::new(Transport::new(&model::Pool::new("shop", Vec::new())).unwrap());
-    let before = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, None, &figures));
+    let backend = |config: &model::Backend| {
+        Arc::new(crate::upstream::Backend::new("shop", 0, config, &transport, None, &figures, &HashMap::new()))
+    };
+    let before = backend(&config);
     config.address = new.address.into();
-    let after = Arc::new(crate::upstream::Backend::new("shop", 0, &config, &transport, None, &figures));
+    let after = backend(&config);
     assert_eq!(before.id, after.id);
     let connections = Connections::new();
     let timeout = model::PoolTimeout::default();
