@@ -1,6 +1,10 @@
-//! Wires the rooms from a configuration: start and shutdown. What a lower room needs from a higher one is handed down
-//! here, as a reader or a channel.
+//! Wires the rooms from a configuration: start, shutdown, and (through the `conductor`) whatever changes in between. What a
+//! lower room needs from a higher one is handed down here, as a reader or a channel.
 
+mod checks;
+mod conductor;
+mod doors;
+mod follow;
 mod metrics;
 mod rehearsal;
 mod status;
@@ -9,7 +13,10 @@ pub use rehearsal::Rehearsal;
 
 use crate::{
     admin,
-    config::model::{self, AdminAddress, Config, Listener, SourceLimit},
+    config::{
+        self,
+        model::{self, AdminAddress, Config},
+    },
     drain::Drain,
     figures::Figures,
     net::Address,
@@ -18,26 +25,21 @@ use crate::{
         loader::{self, Loader},
     },
     problem::{Code, Problem},
-    proxy::{Overload, Policy, Rules},
-    server::{self, Sockets, Workers},
-    sources::{Most, Sources},
+    proxy::Overload,
+    server::Workers,
     state::{Applier, Plan},
     telemetry::access_log::AccessLog,
-    tls,
     upstream::{Pool, health},
     watch,
 };
+use checks::Checks;
+use conductor::{Asked, Change, Conductor};
+use doors::Doors;
+use follow::Follower;
 use status::StatusSource;
-use std::{
-    io,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokio::{
-    runtime::{Builder, Handle},
+    runtime::Builder,
     sync::{Notify, mpsc},
     time::Instant,
 };
@@ -46,8 +48,8 @@ use tokio::{
 const SIDE_THREADS: usize = 2;
 /// Compilations, instance builds and directory scans at one time.
 const SIDE_BLOCKING_MOST: usize = 8;
-/// News of plugin files that wait for the applier; the loader waits when it is full.
-const NEWS_MOST: usize = 16;
+/// Changes that wait for the conductor; who brings one more waits.
+const CHANGES_MOST: usize = 16;
 /// How long a start waits for the backends' first health check.
 const FIRST_ROUND_MOST: Duration = Duration::from_secs(1);
 /// How long the side runtime may take to end once everything was told to.
@@ -68,6 +70,33 @@ pub struct Options {
     pub plugins_quiet: Duration,
     /// How often the plugin directory is looked at when no event of the file system asks for it.
     pub plugins_tick: Duration,
+    /// Where the configuration came from, to be read again; none: it never changes.
+    pub source: Option<Source>,
+    /// Take in what changes in that file and in those of certificates without being asked.
+    pub watch: bool,
+}
+
+/// A configuration's file, and what the command line puts over it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// As the user named it.
+    pub file: PathBuf,
+    /// In place of the file's.
+    pub admin: Option<AdminAddress>,
+}
+
+impl Source {
+    /// Reads and checks it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(&self) -> Result<Config, Vec<Problem>> {
+        let mut config = config::load(&self.file)?;
+        if let Some(admin) = &self.admin {
+            config.admin = admin.clone();
+        }
+        Ok(config)
+    }
 }
 
 impl Default for Options {
@@ -79,6 +108,8 @@ impl Default for Options {
             cache: None,
             plugins_quiet: loader::QUIET,
             plugins_tick: watch::TICK,
+            source: None,
+            watch: true,
         }
     }
 }
@@ -86,14 +117,14 @@ impl Default for Options {
 /// A running Pointsman. It owns its threads; [`App::shutdown`] ends them in order, dropping it ends them at once.
 #[derive(Debug)]
 pub struct App {
-    drain: Drain,
-    grace: Duration,
+    drain: Arc<Drain>,
     workers: Workers,
     admin: admin::Server,
-    listeners: Vec<(String, Address)>,
     status: Arc<StatusSource>,
     /// Its last lines are written when it goes.
     _access_log: Option<Arc<AccessLog>>,
+    /// To the conductor, which ends when the last of these is gone.
+    changes: mpsc::Sender<Change>,
     /// Last: what runs on it is told to end by the fields above.
     side: tokio::runtime::Runtime,
 }
@@ -111,53 +142,88 @@ impl App {
     /// # Errors
     /// Everything that keeps it from starting, at once: addresses (PM02xx), certificates, and with `strict` plugins too.
     pub fn start(config: Config, options: Options) -> Result<App, Vec<Problem>> {
-        let workers = config.server.workers;
-        let figures = Arc::new(Figures::new(workers));
+        let count = config.server.workers;
+        let figures = Arc::new(Figures::new(count));
         let log = open_access_log(config.server.access_log.as_ref())?;
-        let doors = open(&config, &options, &figures, log.as_ref());
+        let mut doors = Doors::new(figures.clone(), log.clone());
+        let (staged, problems) = doors.stage(&config, options.allow_expired);
+        let staged = if problems.is_empty() { Ok(staged) } else { Err(problems) };
         let admin = admin::bind(&config.admin, config.metrics);
-        let (doors, admin) = both(doors, admin)?;
-        let bound = config.listeners.iter().zip(&doors);
-        let listeners: Vec<_> =
-            bound.map(|(config, door)| (config.name.clone(), door.sockets.address().clone())).collect();
+        let (staged, admin) = both(staged, admin)?;
+        let numbers = staged.numbers();
+        let mut listeners = Vec::new();
+        doors.publish(staged, |listener| listeners.push(listener));
 
         let side = side_runtime().map_err(cannot_start)?;
-        let Prepared { pools, applier, loader, amiss } = prepare(&config, &options, &figures, &side)?;
+        let Prepared { pools, applier, loader, amiss } = prepare(&config, &options, &numbers, &figures, &side)?;
         if options.strict && !amiss.is_empty() {
             return Err(amiss);
         }
 
         let (drain, live) = Drain::new();
+        let drain = Arc::new(drain);
         let rescan = Arc::new(Notify::new());
-        let status = Arc::new(StatusSource::new(&config, &listeners, &applier));
-        let share = health::share(pools.len());
-        for pool in pools {
-            side.spawn(health::run(pool, share, live.clone()));
-        }
+        let status = Arc::new(StatusSource::new(&config, &applier));
+        let (changes, hears) = mpsc::channel(CHANGES_MOST);
+        let mut checks = Checks::new(side.handle().clone(), drain.clone());
+        checks.follow(&pools);
         let overload = config.server.requests.map(Overload::new);
-        let serving =
-            Workers::start(doors, workers, applier.cell(), overload, Instant::now(), &live).map_err(cannot_start)?;
+        let workers = Workers::start(listeners, count, applier.cell(), overload, Instant::now(), &live);
+        let workers = workers.map_err(cannot_start)?;
+        let sources = status.sources(figures.clone(), log.clone(), &rescan, changes.clone());
+        let (files, certificates) = tokio::sync::watch::channel(Vec::new());
+        let mut conductor = Conductor {
+            source: options.source.clone(),
+            config,
+            refused: Vec::new(),
+            certificates: Vec::new(),
+            allow_expired: options.allow_expired,
+            applier,
+            figures,
+            doors,
+            opener: workers.opener(),
+            checks,
+            status: status.clone(),
+            files,
+            side: side.handle().clone(),
+        };
+        conductor.begin();
         let admin = {
             let _within = side.enter();
-            admin::Server::start(admin, status.sources(figures, log.clone(), &rescan), live.clone())
-                .map_err(cannot_start)?
+            admin::Server::start(admin, sources, live).map_err(cannot_start)?
         };
-        follow_directory(loader, applier, rescan, side.handle())?;
-        Ok(App {
-            drain,
-            grace: config.server.drain,
-            workers: serving,
-            admin,
-            listeners,
-            status,
-            _access_log: log,
-            side,
-        })
+        if let Some(loader) = loader {
+            let (news, mut fresh) = mpsc::channel(CHANGES_MOST);
+            side.spawn(loader.run(news, rescan));
+            let changes = changes.clone();
+            side.spawn(async move {
+                while let Some(news) = fresh.recv().await {
+                    if changes.send(Change::Plugin(Box::new(news))).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        if let Some(source) = options.source.filter(|_| options.watch) {
+            let (notify, tick) = (options.notify, watch::TICK);
+            let follower = Follower { config: source.file, certificates, changes: changes.clone(), notify, tick };
+            side.spawn(follower.run());
+        }
+        let conducts = thread::Builder::new().name("conductor".into()).spawn(move || conductor.run(hears));
+        conducts.map_err(cannot_start)?;
+        Ok(App { drain, workers, admin, status, _access_log: log, changes, side })
     }
 
     /// Names and bound addresses, in the order of the configuration.
-    pub fn listeners(&self) -> &[(String, Address)] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<(String, Address)> {
+        self.status.shown().addresses.clone()
+    }
+
+    /// Has configuration and certificates read again; the log and the status tell what came of it. Nothing happens when
+    /// many who ask wait already.
+    pub fn reload(&self) {
+        // An error: as many wait as may, and the next of them reads what is there by then.
+        let _ = self.changes.try_send(Change::Configuration(Asked::Signal));
     }
 
     /// Where the admin API answers.
@@ -178,8 +244,9 @@ impl App {
     /// Takes no new connections, lets running requests end within `server.drain`, and ends. Blocking; not for use within
     /// an async runtime.
     pub fn shutdown(self) -> Drained {
+        let grace = self.status.shown().drain;
         self.drain.start();
-        let cut_off = self.side.block_on(self.drain.wait(self.grace));
+        let cut_off = self.side.block_on(self.drain.wait(grace));
         self.workers.stop();
         self.side.shutdown_timeout(SIDE_END_MOST);
         Drained { cut_off }
@@ -209,14 +276,14 @@ struct Prepared {
 fn prepare(
     config: &Config,
     options: &Options,
+    numbers: &[usize],
     figures: &Figures,
     side: &tokio::runtime::Runtime,
 ) -> Result<Prepared, Vec<Problem>> {
     let workers = figures.workers();
     let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
         .map_err(|problem| vec![problem])?;
-    let numbers: Vec<usize> = (0..config.listeners.len()).collect();
-    let plan = Arc::new(Plan::new(config, &numbers, figures)?);
+    let plan = Arc::new(Plan::new(config, numbers, figures)?);
     let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
@@ -227,55 +294,6 @@ fn prepare(
     });
     let amiss = applier.begin(loader.as_mut().map(Loader::first_scan).unwrap_or_default());
     Ok(Prepared { pools, applier, loader, amiss })
-}
-
-/// Certificates read and addresses bound, or everything that is wrong with either.
-fn open(
-    config: &Config,
-    options: &Options,
-    figures: &Figures,
-    log: Option<&Arc<AccessLog>>,
-) -> Result<Vec<server::Listener>, Vec<Problem>> {
-    let certificates = config.listeners.iter().any(|l| l.tls.as_ref().is_some_and(|tls| !tls.clients.is_empty()));
-    let mut doors = Vec::new();
-    let mut problems = Vec::new();
-    for listener in &config.listeners {
-        let tls = listener.tls.as_ref().map(|tls| {
-            let store = tls::Store::load(tls, Path::new(""), options.allow_expired)?;
-            tls::Acceptor::new(Arc::new(store)).map_err(|error| cannot_start(io::Error::other(error)))
-        });
-        match (tls.transpose(), Sockets::bind(listener, config.server.workers)) {
-            (Ok(tls), Ok(sockets)) => {
-                let rules = tls.as_ref().and_then(tls::Acceptor::rules).map(Rules::new);
-                let policy = Policy { rules, certificates, ..policy(listener, figures, log) };
-                let (timeout, limit, tunnels) = (listener.timeout, listener.head, config.server.tunnels);
-                let proxy_protocol = listener.proxy_protocol;
-                doors.push(server::Listener { sockets, tls, timeout, limit, proxy_protocol, policy, tunnels });
-            }
-            (tls, sockets) => {
-                problems.extend(tls.err().into_iter().flatten());
-                problems.extend(sockets.err());
-            }
-        }
-    }
-    if problems.is_empty() { Ok(doors) } else { Err(problems) }
-}
-
-/// What holds for all requests of a listener.
-fn policy(listener: &Listener, figures: &Figures, log: Option<&Arc<AccessLog>>) -> Policy {
-    let SourceLimit { connections, connections_per_source, requests_per_source } = listener.limit;
-    let is_limited = listener.limit != SourceLimit::default();
-    Policy {
-        trusted: listener.trusted_proxies.clone(),
-        forwarded: listener.forwarded,
-        redirect: listener.redirect,
-        sources: is_limited.then(|| Sources::new(Most { connections, connections_per_source, requests_per_source })),
-        request_id: listener.request_id,
-        listener: listener.name.as_str().into(),
-        figures: figures.listener(&listener.name),
-        access_log: log.cloned(),
-        ..Policy::default()
-    }
 }
 
 /// The access log, if there is one.
@@ -306,24 +324,4 @@ fn both<A, B>(a: Result<A, Vec<Problem>>, b: Result<B, Vec<Problem>>) -> Result<
 /// The system gives no thread, socket or random bytes: nothing in the configuration is to blame.
 fn cannot_start(error: io::Error) -> Vec<Problem> {
     vec![Problem::error(Code::START_FAILED, format!("the system refuses what is needed to start: {error}"))]
-}
-
-/// From now on the applier hears of the directory, on a thread of its own: it compiles nothing, but admits and builds.
-/// Both end with the side runtime, which takes the loader and its end of the channel along.
-fn follow_directory(
-    loader: Option<Loader>,
-    mut applier: Applier,
-    rescan: Arc<Notify>,
-    side: &Handle,
-) -> Result<(), Vec<Problem>> {
-    let Some(loader) = loader else { return Ok(()) };
-    let (news, mut hears) = mpsc::channel(NEWS_MOST);
-    side.spawn(loader.run(news, rescan));
-    let apply = move || {
-        while let Some(news) = hears.blocking_recv() {
-            applier.apply(news);
-        }
-    };
-    let applies = thread::Builder::new().name("applier".into()).spawn(apply);
-    applies.map(drop).map_err(cannot_start)
 }

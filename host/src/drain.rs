@@ -22,6 +22,11 @@ impl Drain {
         (Drain { signal }, Live { signal: receiver })
     }
 
+    /// One more piece of live work; if draining has started, it hears so at once.
+    pub fn enter(&self) -> Live {
+        Live { signal: self.signal.subscribe() }
+    }
+
     /// Tells all live work to end.
     pub fn start(&self) {
         self.signal.send_replace(true);

@@ -64,7 +64,8 @@ pub enum Trouble {
 /// What the thread of `notify` leaves for us. Flags and one permit: however many events come, nothing queues up.
 #[derive(Debug, Default)]
 struct Bell {
-    rung: Notify,
+    /// May be shared with the watches of other directories.
+    rung: Arc<Notify>,
     overflowed: AtomicBool,
     /// The directory itself was removed or renamed, and its watch may be dead. Its inode alone would not tell: a new
     /// directory often gets the number of the deleted one.
@@ -85,6 +86,17 @@ impl Watch {
             is_laid: false,
             told_polling: false,
         }
+    }
+
+    /// A watch of one more directory that wakes the same sleeper.
+    pub fn beside(&self, directory: &Path) -> Watch {
+        let bell = Bell { rung: self.bell.rung.clone(), ..Bell::default() };
+        Watch { bell: Arc::new(bell), ..Watch::new(directory, self.notify, self.tick) }
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Who waits for this directory.

@@ -162,6 +162,11 @@ impl Running {
         signal(self.pid(), Signal::INT);
     }
 
+    /// Sends `SIGHUP`.
+    pub fn hang_up(&self) {
+        signal(self.pid(), Signal::HUP);
+    }
+
     /// Waits for its end.
     pub async fn ends(&mut self) -> ExitStatus {
         story::arrives("the process ends", async || self.child.try_wait().unwrap()).await

@@ -1,12 +1,22 @@
 //! Pointsman in this process: the same `App` that the binary starts, with worker threads of its own.
 
 use crate::{
-    certs, cli::target, client::Client, h2_origin::H2Origin, nginx::Nginx, origin::Origin, plugins::Plugins,
-    process::Process, relay::Relay, story::aside, tls_front::TlsFront,
+    certs,
+    cli::target,
+    client::{self, Client},
+    h2_origin::H2Origin,
+    nginx::Nginx,
+    origin::Origin,
+    plugins::Plugins,
+    process::Process,
+    relay::Relay,
+    story::aside,
+    tls_front::TlsFront,
 };
+use http::Method;
 use pointsman::{
-    admin::api::{LogLine, Plugin, Pool, Status},
-    app::{App, Drained, Options},
+    admin::api::{LogLine, Plugin, Pool, Reload, Status},
+    app::{App, Drained, Options, Source},
     config::{self, model},
     net::Address,
     problem::Problem,
@@ -106,6 +116,20 @@ impl Drop for Program {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// What this file says, with an admin socket of its own; the file is followed while it runs.
+///
+/// # Panics
+/// When it refuses.
+pub fn from_file(file: &Path) -> Edge {
+    let room = tempfile::tempdir().unwrap();
+    let admin = model::AdminAddress::Unix(room.path().join("admin.sock"));
+    let source = Source { file: file.to_owned(), admin: Some(admin) };
+    let config = source.read().unwrap_or_else(|problems| panic!("refused: {problems:#?}"));
+    let options = Options { source: Some(source), ..Builder::new().options };
+    let app = aside(|| App::start(config, options)).unwrap_or_else(|problems| panic!("refused: {problems:#?}"));
+    Edge { app: Some(app), _room: room }
 }
 
 impl Builder {
@@ -366,6 +390,12 @@ impl Edge {
         let answer = self.admin().await.get(&format!("/v1/plugins/{name}/log")).await;
         let lines: Vec<LogLine> = serde_json::from_slice(&answer.body).expect("lines of a log");
         lines.into_iter().map(|line| line.text).collect()
+    }
+
+    /// Has it read its configuration again, and gives what came of it.
+    pub async fn reload(&self) -> Reload {
+        let answer = self.admin().await.send(client::request(Method::POST, "/v1/reload")).await.expect("an answer");
+        serde_json::from_slice(&answer.body).expect("what came of a reload")
     }
 
     /// A client of its admin API.

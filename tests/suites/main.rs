@@ -40,6 +40,7 @@ mod limits;
 mod metrics;
 mod network;
 mod proxy_protocol;
+mod reload;
 mod retries;
 mod routes;
 mod sources;

@@ -19,7 +19,7 @@ const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// Switches and says these bytes at once; then it says what it is told.
-fn echo(at_once: &str) -> Reply {
+pub(super) fn echo(at_once: &str) -> Reply {
     Reply::bytes(format!("{SWITCHING}{at_once}")).then(Step::Echo)
 }
 
@@ -28,14 +28,14 @@ fn willing() -> Origin {
     Origin::new(|seen| if seen.has("upgrade") { echo("") } else { Reply::named("a") })
 }
 
-async fn opened(client: &mut Raw) -> RawAnswer {
+pub(super) async fn opened(client: &mut Raw) -> RawAnswer {
     client.say(WEBSOCKET.as_bytes()).await;
     let answer = client.hear_interim(PATIENCE).await.answer();
     assert_eq!(answer.status, 101, "{}", answer.head);
     answer
 }
 
-async fn echoes(client: &mut Raw, what: &[u8]) {
+pub(super) async fn echoes(client: &mut Raw, what: &[u8]) {
     client.say(what).await;
     assert_eq!(client.bytes(what.len(), PATIENCE).await, what);
 }

@@ -7,6 +7,7 @@
 //! | `GET /v1/plugins/NAME/log` | a list of [`LogLine`] |
 //! | `GET /metrics` | OpenMetrics text: counts and levels, see the manual's page on metrics |
 //! | `POST /v1/pools/POOL/backends/BACKEND/drain`, `…/ready`, `…/weight/N` | the [`Backend`] as it stands then; names percent-encoded |
+//! | `POST /v1/reload` | [`Reload`]: the configuration and all certificates are read again |
 //! | `POST /v1/plugins/rescan` | nothing, 202: the plugin directory is looked at |
 
 use crate::problem::Report;
@@ -24,6 +25,12 @@ pub struct Status {
     pub uptime_s: u64,
     /// The number of the snapshot in force.
     pub revision: u64,
+    /// None: it was not made from a file.
+    #[serde(default)]
+    pub configuration: Option<Configuration>,
+    /// What is amiss with files of certificates, and with names of backends.
+    #[serde(default)]
+    pub amiss: Vec<Report>,
     /// In the order of the configuration.
     pub listeners: Vec<Listener>,
     /// In the order of their names.
@@ -43,6 +50,63 @@ pub struct Listener {
     pub address: String,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// What it shows, the default first.
+    #[serde(default)]
+    pub certificates: Vec<Certificate>,
+}
+
+/// A certificate that clients are shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Its file.
+    pub source: String,
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// Whole days until it expires; negative when it has.
+    pub days_left: i64,
+}
+
+/// The file that a process serves, and what came of its latest state.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Configuration {
+    /// As it was named.
+    pub file: String,
+    /// How often another configuration was put in force since the start.
+    pub reloads: u64,
+    /// When that was last, or the start, in seconds since 1970.
+    pub since_unix: u64,
+    /// Why the file as it is now is not in force.
+    pub refusal: Option<Refusal>,
+    /// What of it takes effect at the next start only.
+    pub warnings: Vec<Report>,
+}
+
+/// A configuration that was refused whole.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Refusal {
+    /// When, in seconds since 1970.
+    pub at_unix: u64,
+    /// Everything that is wrong with it.
+    pub problems: Vec<Report>,
+    /// The same as people read it.
+    pub text: String,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Reload {
+    /// `applied`, `unchanged` or `refused`.
+    pub outcome: String,
+    /// The file.
+    pub file: String,
+    /// The number of the snapshot in force.
+    pub revision: u64,
+    /// What is other now, a line each.
+    pub changes: Vec<String>,
+    /// What takes effect at the next start only.
+    pub warnings: Vec<Report>,
+    /// Why it was refused.
+    pub refusal: Option<Refusal>,
 }
 
 /// A pool, who chooses for it, and its backends.

@@ -2,7 +2,7 @@
 
 use super::{
     access::Access,
-    api::{Backend, LogLine, Order, Status, WEIGHT_MOST},
+    api::{Backend, LogLine, Order, Reload, Status, WEIGHT_MOST},
     bind::{Bound, Socket},
     names::decoded,
 };
@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -34,6 +34,9 @@ type LogOf = Box<dyn Fn(&str) -> Option<Vec<LogLine>> + Send + Sync>;
 /// Has a backend of a pool do something.
 type OrderTo = Box<dyn Fn(&str, &str, Order) -> Option<Backend> + Send + Sync>;
 
+/// Reads the configuration again; none when the process ends.
+type Reloads = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Reload>> + Send>> + Send + Sync>;
+
 /// What the API reads and does; `app` fills it in.
 pub struct Sources {
     /// The whole process at one moment.
@@ -46,6 +49,8 @@ pub struct Sources {
     pub order: OrderTo,
     /// Has the plugin directory looked at.
     pub rescan: Arc<Notify>,
+    /// Reads configuration and certificates again.
+    pub reload: Reloads,
 }
 
 impl fmt::Debug for Sources {
@@ -141,8 +146,8 @@ impl Calls {
         let calls = self.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = calls.answer(&request);
-                async move { Ok::<_, Infallible>(answer) }
+                let calls = calls.clone();
+                async move { Ok::<_, Infallible>(calls.answer(&request).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -155,7 +160,7 @@ impl Calls {
     }
 
     /// Bodies of calls mean nothing and are not read.
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if let Err((status, why)) = self.access.check(request.method(), path, request.headers()) {
             return text(status, why);
@@ -172,6 +177,10 @@ impl Calls {
             (&Method::POST, ["v1", "pools", pool, "backends", backend, what @ ..]) => match order(what) {
                 Some(order) => self.order(pool, backend, order),
                 None => text(StatusCode::NOT_FOUND, "no such call"),
+            },
+            (&Method::POST, ["v1", "reload"]) => match (self.sources.reload)().await {
+                Some(reload) => json(&reload),
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "it is ending"),
             },
             (&Method::POST, ["v1", "plugins", "rescan"]) => {
                 self.sources.rescan.notify_one();

@@ -50,7 +50,8 @@ impl Rehearsal {
         let metrics = config.metrics.map(|address| (address, admin::try_bind_metrics(address)));
 
         let side = side_runtime().map_err(cannot_start)?;
-        let prepared = prepare(config, options, &Figures::new(1), &side)?;
+        let numbers: Vec<usize> = (0..config.listeners.len()).collect();
+        let prepared = prepare(config, options, &numbers, &Figures::new(1), &side)?;
         let (pools, plugins) = status::told(&prepared.applier.cell().load(), &prepared.applier.board().entries());
         Ok(Rehearsal { certificates, ports, admin, metrics, plugins, amiss: prepared.amiss, pools })
     }

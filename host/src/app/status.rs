@@ -1,6 +1,9 @@
 //! What the process says about itself, gathered from what the rooms show.
 
-use super::metrics::Numbers;
+use super::{
+    conductor::{Asked, Change},
+    metrics::Numbers,
+};
 use crate::{
     admin::{
         Sources,
@@ -11,42 +14,61 @@ use crate::{
     figures::Figures,
     net::Address,
     plugin::{FaultKind, Generation, Origin},
+    problem::Report,
     state::{Applier, Board, Cell, Entry, Snapshot},
     telemetry::{access_log::AccessLog, metrics::Page},
     upstream::Backend,
 };
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::Instant,
+};
 
 /// Reads what the admin API answers.
 #[derive(Debug)]
 pub(super) struct StatusSource {
     started: Instant,
-    listeners: Vec<api::Listener>,
     directory: Option<PathBuf>,
     cell: Arc<Cell>,
     board: Arc<Board>,
+    shown: Mutex<Shown>,
+}
+
+/// What else there is to say; written by the conductor.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// In the order of the configuration.
+    pub listeners: Vec<api::Listener>,
+    /// The same, with the addresses as such.
+    pub addresses: Vec<(String, Address)>,
+    /// None: not made from a file.
+    pub configuration: Option<api::Configuration>,
+    /// How long running requests may go on at the end.
+    pub drain: Duration,
+    /// What is wrong with files of certificates.
+    pub certificates: Vec<Report>,
 }
 
 impl StatusSource {
-    pub(super) fn new(config: &Config, bound: &[(String, Address)], applier: &Applier) -> StatusSource {
-        let listeners = config.listeners.iter().zip(bound).map(|(config, (name, address))| api::Listener {
-            name: name.clone(),
-            address: address.to_string(),
-            tls: config.tls.is_some(),
-        });
+    pub(super) fn new(config: &Config, applier: &Applier) -> StatusSource {
         StatusSource {
             started: Instant::now(),
-            listeners: listeners.collect(),
             // The commands run elsewhere: what is relative here means nothing to them.
             directory: config.plugins.directory.as_ref().map(|d| std::path::absolute(d).unwrap_or_else(|_| d.clone())),
             cell: applier.cell().clone(),
             board: applier.board().clone(),
+            shown: Mutex::default(),
         }
+    }
+
+    /// What the conductor has written, to read or to write.
+    pub(super) fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The API's reading side.
@@ -55,15 +77,25 @@ impl StatusSource {
         figures: Arc<Figures>,
         access_log: Option<Arc<AccessLog>>,
         rescan: &Arc<Notify>,
+        changes: mpsc::Sender<Change>,
     ) -> Arc<Sources> {
         let page = Page::new(Numbers { status: self.clone(), figures, access_log });
         let (status, log, ordered) = (self.clone(), self.clone(), self.clone());
+        let reload = move || {
+            let changes = changes.clone();
+            async move {
+                let (answer, told) = oneshot::channel();
+                changes.send(Change::Configuration(Asked::Call(answer))).await.ok()?;
+                told.await.ok()
+            }
+        };
         Arc::new(Sources {
             status: Box::new(move || status.read()),
             log: Box::new(move |name| log.log(name)),
             order: Box::new(move |pool, name, order| ordered.order(pool, name, order)),
             metrics: Box::new(move || page.text()),
             rescan: rescan.clone(),
+            reload: Box::new(move || Box::pin(reload())),
         })
     }
 
@@ -72,12 +104,15 @@ impl StatusSource {
         let entries = self.board.entries();
         let snapshot = self.cell.load();
         let (pools, plugins) = told(&snapshot, &entries);
+        let shown = self.shown();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_s: self.started.elapsed().as_secs(),
             revision: snapshot.revision,
-            listeners: self.listeners.clone(),
+            configuration: shown.configuration.clone(),
+            amiss: shown.certificates.clone(),
+            listeners: shown.listeners.clone(),
             plugins_directory: self.directory.as_ref().map(|d| d.display().to_string()),
             pools,
             plugins,
@@ -96,7 +131,7 @@ impl StatusSource {
 
     /// The names of the listeners, in the order of the configuration.
     pub(super) fn listeners(&self) -> Vec<String> {
-        self.listeners.iter().map(|listener| listener.name.clone()).collect()
+        self.shown().listeners.iter().map(|listener| listener.name.clone()).collect()
     }
 
     /// The generation that was admitted last of each plugin.

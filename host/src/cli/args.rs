@@ -1,6 +1,6 @@
 //! The tree of commands and flags.
 
-use super::{backend, check, explain, init, plugin, run, schema, status, try_out, version};
+use super::{backend, check, explain, init, plugin, reload, run, schema, status, try_out, version};
 use crate::{config::model::AdminAddress, telemetry::Verbosity};
 use std::path::PathBuf;
 
@@ -72,6 +72,8 @@ pub enum Command {
     Check(check::Args),
     /// Write a commented pointsman.toml here
     Init(init::Args),
+    /// Have a running Pointsman read its configuration and certificates again; it also does so by itself
+    Reload(reload::Args),
     /// One screen of a running Pointsman: listeners, pools, backends, plugins
     Status(status::Args),
     /// Drain a backend of a running Pointsman, take it in again, weigh it

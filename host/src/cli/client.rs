@@ -20,8 +20,8 @@ use tokio::{
     runtime::Builder,
 };
 
-/// For a whole call; the API answers from memory.
-const CALL_MOST: Duration = Duration::from_secs(10);
+/// For a whole call; the API answers from memory, but for a reload, which may compile plugins.
+const CALL_MOST: Duration = Duration::from_secs(30);
 /// An answer's size; ten thousand backends are about 3 MB.
 const ANSWER_MOST: usize = 64 << 20;
 
@@ -77,7 +77,7 @@ impl Client {
         let (status, body) = runtime.block_on(async {
             match tokio::time::timeout(CALL_MOST, self.exchange(request)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(self.nobody("no answer in 10 s").into()),
+                Err(_) => Err(self.nobody(format!("no answer in {CALL_MOST:?}")).into()),
             }
         })?;
         if !status.is_success() {

@@ -10,6 +10,7 @@ mod exit;
 mod explain;
 mod init;
 pub mod plugin;
+mod reload;
 mod run;
 mod schema;
 mod serve;
@@ -60,6 +61,7 @@ pub fn dispatch(args: Args, console: Console<'_>) -> Exit {
         Command::Run(args) => run::run(args, &mut context),
         Command::Check(args) => check::run(args, &mut context),
         Command::Init(args) => init::run(args, &mut context),
+        Command::Reload(args) => reload::run(args, &mut context),
         Command::Status(args) => status::run(args, &mut context),
         Command::Schema(args) => schema::run(args, &mut context),
         Command::Explain(args) => explain::run(args, &mut context),

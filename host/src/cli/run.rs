@@ -11,6 +11,9 @@ pub struct Args {
     /// Serve with certificates that have expired
     #[arg(long)]
     allow_expired: bool,
+    /// Do not follow the configuration and the certificates: SIGHUP or `pointsman reload` alone has them read again
+    #[arg(long)]
+    no_watch: bool,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
@@ -19,10 +22,11 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     serve::raise_file_limit();
     let strict = context.global.strict;
     // With --strict a plugin's problem refuses the start as the configuration's do.
-    let app = App::start(config, Options { strict, ..options }).map_err(|problems| match strict {
-        true => Failure::refused(problems),
-        false => problems.into(),
-    })?;
+    let app =
+        App::start(config, Options { strict, watch: !args.no_watch, ..options }).map_err(|problems| match strict {
+            true => Failure::refused(problems),
+            false => problems.into(),
+        })?;
     for listener in app.status().listeners {
         let scheme = if listener.tls { "https" } else { "http" };
         tracing::info!("listening on {scheme}://{} ({})", listener.address, listener.name);

@@ -3,7 +3,7 @@
 
 use super::{Context, Exit, Failure};
 use crate::{
-    app::{App, Options},
+    app::{App, Options, Source},
     config::{self, model::Config},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -19,11 +19,9 @@ const FILES_MOST: u64 = 1 << 20;
 /// The file, what it says but for what the command line says otherwise, and the options of a start from it.
 pub(super) fn configured(context: &Context<'_>, allow_expired: bool) -> Result<(PathBuf, Config, Options), Failure> {
     let file = config::find(context.global.config.as_deref())?;
-    let mut config = config::load(&file)?;
-    if let Some(admin) = &context.global.admin {
-        config.admin = admin.clone();
-    }
-    let options = Options { allow_expired, cache: code_cache(), ..Options::default() };
+    let source = Source { file: file.clone(), admin: context.global.admin.clone() };
+    let config = source.read()?;
+    let options = Options { allow_expired, cache: code_cache(), source: Some(source), ..Options::default() };
     Ok((file, config, options))
 }
 
@@ -48,20 +46,29 @@ pub(super) fn raise_file_limit() {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal during the drain ends the process at once.
+/// Serves until SIGTERM or SIGINT, then drains; SIGHUP has the configuration read again. A second signal during the drain ends the process at once.
 pub(super) fn until_stopped(app: App) -> Result<Exit, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
     };
+    let (terminate, interrupt, hangup) = &mut signals;
     let mut next = async || {
         tokio::select! {
-            _ = signals.0.recv() => {}
-            _ = signals.1.recv() => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     };
-    runtime.block_on(next());
+    runtime.block_on(async {
+        let mut stops = std::pin::pin!(next());
+        loop {
+            tokio::select! {
+                () = &mut stops => return,
+                Some(()) = hangup.recv() => app.reload(),
+            }
+        }
+    });
     tracing::info!("stopping: no new connections, running requests may end");
     let drained = runtime.block_on(async {
         let drain = tokio::task::spawn_blocking(move || app.shutdown());

@@ -39,7 +39,7 @@ fn screen(status: &Status, now_unix: Duration) -> String {
         pools(status).to_string(),
         backends(status, now_unix).to_string(),
     ];
-    let amiss: Vec<_> = status.plugins.iter().filter_map(amiss).collect();
+    let amiss: Vec<_> = configuration(status).into_iter().chain(status.plugins.iter().filter_map(amiss)).collect();
     if !amiss.is_empty() {
         sections.push(amiss.concat());
     }
@@ -109,6 +109,20 @@ fn standing(backend: &Backend) -> String {
         0 if backend.standing == "ready" => "ready, weight 0".into(),
         _ => backend.standing.clone(),
     }
+}
+
+/// What of the configuration's file is not in force, and what is amiss with what is.
+fn configuration(status: &Status) -> Vec<String> {
+    let file = status.configuration.as_ref();
+    let refusal = file.and_then(|file| Some((file, file.refusal.as_ref()?))).map(|(file, refusal)| {
+        format!("{}{} is refused as it is now; the configuration before goes on serving\n", refusal.text, file.file)
+    });
+    let warnings = file.map_or(&[][..], |file| &file.warnings);
+    let reports = warnings.iter().chain(&status.amiss).map(|report| {
+        let notes = report.notes.iter().chain(&report.serving).map(|note| format!("  = {note}\n"));
+        format!("{}[{}]: {}\n{}", report.severity, report.code, report.headline, notes.collect::<String>())
+    });
+    refusal.into_iter().chain(reports).collect()
 }
 
 /// What is wrong with a plugin, if anything is.
@@ -199,7 +213,14 @@ mod tests {
             pid: 812,
             uptime_s: 250,
             revision: 4,
-            listeners: vec![Listener { name: "public".into(), address: "0.0.0.0:443".into(), tls: true }],
+            configuration: None,
+            amiss: vec![],
+            listeners: vec![Listener {
+                name: "public".into(),
+                address: "0.0.0.0:443".into(),
+                tls: true,
+                certificates: vec![],
+            }],
             pools: vec![
                 Pool {
                     name: "cart".into(),

@@ -5,6 +5,7 @@
 //! them. Each step tells what is wrong and goes on, so that an operator mends a file in one round.
 
 mod check;
+mod diff;
 mod file;
 pub mod model;
 mod place;
@@ -14,6 +15,7 @@ mod shapes;
 mod table;
 mod units;
 
+pub use diff::{Diff, changeable, diff};
 pub use place::{default_admin, runtime_directory, token_file};
 pub use schema::json_schema;
 pub use shapes::{PLUGIN_NAME_MOST, is_plugin_name};

@@ -73,7 +73,7 @@ impl Figures {
 
     /// Lets go of the figures that nobody holds any more, so that names which come and go leave nothing behind.
     pub fn forget_unused(&self) {
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
         by_id.retain(|_, figures| Arc::strong_count(figures) > 1);
     }
 }

@@ -1,15 +1,17 @@
-//! A listener on one worker: accepts under limits, and at a drain takes in what waits before it closes.
+//! A listener on one worker: accepts under limits, and at a drain takes in what waits before it closes. How it takes
+//! connections in can change while it serves.
 
 use super::{Sockets, connection, gate::Gate, register::Register};
 use crate::{
     config::model::{HeadLimit, ListenTimeout},
-    drain::Live,
+    drain::{Drain, Live},
     figures::ListenerCounts,
     net::{NOBODY, Socket, TlsFacts},
     proxy::{Policy, Worker},
     sources::Place,
     tls,
 };
+use arc_swap::ArcSwap;
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
@@ -28,6 +30,15 @@ const BACK_OFF: Duration = Duration::from_millis(50);
 pub struct Listener {
     /// Bound already.
     pub sockets: Sockets,
+    /// How connections come in.
+    pub porter: Arc<Porter>,
+}
+
+/// How a listener takes a connection in. A reload replaces it as a whole; a connection keeps the one it came in by.
+#[derive(Debug)]
+pub struct Entrance {
+    /// What routes know the listener by; the same as long as it is open.
+    pub index: usize,
     /// None: plain HTTP.
     pub tls: Option<tls::Acceptor>,
     /// Limits of a connection's life.
@@ -42,17 +53,35 @@ pub struct Listener {
     pub tunnels: Duration,
 }
 
-/// What the workers share of a listener.
+/// What the workers share of a listener, and `app` changes while they serve.
 #[derive(Debug)]
-pub(super) struct Entrance {
-    /// Index of the listener in the configuration.
-    pub index: usize,
-    pub tls: Option<tls::Acceptor>,
-    pub timeout: ListenTimeout,
-    pub limit: HeadLimit,
-    pub proxy_protocol: bool,
-    pub policy: Policy,
-    pub tunnels: Duration,
+pub struct Porter {
+    entrance: ArcSwap<Entrance>,
+    drain: Drain,
+    live: Live,
+}
+
+impl Porter {
+    /// Open.
+    pub fn new(entrance: Entrance) -> Arc<Porter> {
+        let (drain, live) = Drain::new();
+        Arc::new(Porter { entrance: ArcSwap::from_pointee(entrance), drain, live })
+    }
+
+    /// How the next connection comes in.
+    pub fn entrance(&self) -> Arc<Entrance> {
+        self.entrance.load_full()
+    }
+
+    /// Has connections come in another way from now on. Those that are open stay as they are.
+    pub fn change(&self, entrance: Entrance) {
+        self.entrance.store(Arc::new(entrance));
+    }
+
+    /// Takes in what waits and then no more; connections end when nothing is under way on them.
+    pub fn close(&self) {
+        self.drain.start();
+    }
 }
 
 impl Entrance {
@@ -70,7 +99,7 @@ impl Entrance {
 /// Where the connections of a listener go on one worker.
 #[derive(Debug)]
 pub(super) struct Reception {
-    pub entrance: Arc<Entrance>,
+    pub porter: Arc<Porter>,
     pub worker: Rc<Worker>,
     pub register: Rc<Register>,
     pub live: Live,
@@ -117,11 +146,16 @@ impl Drop for Open {
 }
 
 impl Reception {
-    /// Accepts until the process drains, and then what still waits. Dropping this future closes the socket; connections
-    /// stay.
+    /// Accepts until the listener or the process drains, and then what still waits. Dropping this future closes the
+    /// socket; connections stay.
     pub(super) async fn run(self, gate: Gate) {
-        let mut live = self.live.clone();
-        let mut draining = pin!(live.draining());
+        let (mut live, mut own) = (self.live.clone(), self.porter.live.clone());
+        let mut draining = pin!(async {
+            tokio::select! {
+                () = live.draining() => {}
+                () = own.draining() => {}
+            }
+        });
         let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
@@ -138,7 +172,7 @@ impl Reception {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(listener = self.entrance.index, %error, "no connection can be accepted for now");
+                        tracing::warn!(listener = self.porter.entrance().index, %error, "no connection can be accepted for now");
                     }
                     self.register.shed();
                     self.worker.connections().shed();
@@ -150,7 +184,7 @@ impl Reception {
         for (connection, peer) in gate.into_queue() {
             self.admit(connection, peer);
         }
-        self.register.drain();
+        self.register.drain(self.porter.entrance().index);
     }
 
     async fn accept(&self, gate: &Gate) -> io::Result<(Socket, SocketAddr)> {
@@ -159,9 +193,9 @@ impl Reception {
     }
 
     fn admit(&self, connection: Socket, peer: SocketAddr) {
-        let Some(open) = Open::new(&self.entrance, self.worker.index(), peer) else { return };
-        let (entrance, worker) = (self.entrance.clone(), self.worker.clone());
-        let place = self.register.enter();
+        let (entrance, worker) = (self.porter.entrance(), self.worker.clone());
+        let Some(open) = Open::new(&entrance, self.worker.index(), peer) else { return };
+        let place = self.register.enter(entrance.index);
         spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone(), open));
     }
 }

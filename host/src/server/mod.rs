@@ -16,6 +16,6 @@ mod stream;
 mod worker;
 
 pub use h1::read_requests;
-pub use listener::Listener;
+pub use listener::{Entrance, Listener, Porter};
 pub use socket::Sockets;
-pub use worker::Workers;
+pub use worker::{Opener, Workers};

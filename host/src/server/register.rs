@@ -18,7 +18,8 @@ const SHED_MOST: usize = 32;
 /// The live connections of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    pulses: RefCell<HashMap<u64, Rc<Pulse>>>,
+    /// Each with its listener.
+    pulses: RefCell<HashMap<u64, (usize, Rc<Pulse>)>>,
     next: Cell<u64>,
     /// One has ended while there were as many as there may be.
     room: Notify,
@@ -33,12 +34,12 @@ pub(super) struct Place {
 }
 
 impl Register {
-    /// Takes in one more connection.
-    pub(super) fn enter(self: &Rc<Self>) -> Place {
+    /// Takes in one more connection of a listener.
+    pub(super) fn enter(self: &Rc<Self>, listener: usize) -> Place {
         let number = self.next.get();
         self.next.set(number + 1);
         let pulse = Pulse::new();
-        self.pulses.borrow_mut().insert(number, pulse.clone());
+        self.pulses.borrow_mut().insert(number, (listener, pulse.clone()));
         Place { register: self.clone(), number, pulse }
     }
 
@@ -52,13 +53,16 @@ impl Register {
     /// Ends some of those that wait for their next request: somebody else has one.
     pub(super) fn shed(&self) {
         let pulses = self.pulses.borrow();
-        pulses.values().filter(|pulse| pulse.is_resting()).take(SHED_MOST).for_each(|pulse| pulse.drain());
+        let resting = pulses.values().filter(|(_, pulse)| pulse.is_resting());
+        resting.take(SHED_MOST).for_each(|(_, pulse)| pulse.drain());
     }
 
-    /// Tells every connection that the process drains.
-    pub(super) fn drain(&self) {
-        for pulse in self.pulses.borrow().values() {
-            pulse.drain();
+    /// Tells every connection of a listener that it drains.
+    pub(super) fn drain(&self, listener: usize) {
+        for (of, pulse) in self.pulses.borrow().values() {
+            if *of == listener {
+                pulse.drain();
+            }
         }
     }
 }
@@ -81,7 +85,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_register_has_room_when_one_leaves() {
         let register = Rc::new(Register::default());
-        let mut places: Vec<Place> = (0..CONNECTIONS_MOST).map(|_| register.enter()).collect();
+        let mut places: Vec<Place> = (0..CONNECTIONS_MOST).map(|_| register.enter(0)).collect();
         let leaving = async {
             yield_now().await;
             places.pop();
@@ -91,12 +95,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_drain_reaches_every_connection() {
+    async fn a_drain_reaches_every_connection_of_the_listener() {
         let register = Rc::new(Register::default());
-        let (gone, place) = (register.enter(), register.enter());
+        let (gone, place, other) = (register.enter(1), register.enter(1), register.enter(2));
         drop(gone);
-        drop(UnderWay::begin(&place.pulse));
-        register.drain();
-        assert!(place.pulse.shall_finish());
+        for place in [&place, &other] {
+            drop(UnderWay::begin(&place.pulse));
+        }
+        register.drain(1);
+        assert!(place.pulse.shall_finish() && !other.pulse.shall_finish());
     }
 }

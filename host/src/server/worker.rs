@@ -4,7 +4,7 @@
 use super::{
     Listener,
     gate::Gate,
-    listener::{Entrance, Reception},
+    listener::{Porter, Reception},
     register::Register,
     socket::Bound,
 };
@@ -17,13 +17,13 @@ use crate::{
 use std::{
     io,
     rc::Rc,
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 use tokio::{
     runtime::{Builder, LocalOptions},
-    sync::oneshot,
+    sync::{mpsc, oneshot},
     task::spawn_local,
     time::{Instant, timeout_at},
 };
@@ -31,18 +31,43 @@ use tokio::{
 /// How long a worker without traffic goes without a look for plugins that want to tick.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Listeners on their way to a worker; who opens one more waits.
+const DOORS_MOST: usize = 16;
+
+/// A listener's socket on one worker.
+type Door = (Bound, Arc<Porter>);
+
 /// The threads that serve.
 #[derive(Debug)]
 pub struct Workers {
+    opener: Opener,
     /// Dropping one stops its worker.
     stops: Vec<oneshot::Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
 
+/// Opens listeners while the workers serve.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    /// By worker.
+    doors: Vec<mpsc::Sender<Door>>,
+}
+
+impl Opener {
+    /// Has the workers serve one more listener, bound for as many of them as there are. Blocking.
+    pub fn open(&self, listener: Listener) {
+        for (doors, socket) in self.doors.iter().zip(listener.sockets.into_workers()) {
+            // An error means that the worker ends, and takes no connection any more.
+            let _ = doors.blocking_send((socket, listener.porter.clone()));
+        }
+    }
+}
+
 /// What one worker is made of, before it is on its thread.
 struct Plan {
     index: usize,
-    sockets: Vec<(Bound, Arc<Entrance>)>,
+    sockets: Vec<Door>,
+    doors: mpsc::Receiver<Door>,
     cell: Arc<Cell>,
     overload: Option<Arc<Overload>>,
     epoch: Instant,
@@ -62,18 +87,19 @@ impl Workers {
         live: &Live,
     ) -> io::Result<Workers> {
         let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
-        for (index, listener) in listeners.into_iter().enumerate() {
-            let Listener { sockets: bound, tls, timeout, limit, proxy_protocol, policy, tunnels } = listener;
-            let entrance = Arc::new(Entrance { index, tls, timeout, limit, proxy_protocol, policy, tunnels });
-            for (of_worker, socket) in sockets.iter_mut().zip(bound.into_workers()) {
-                of_worker.push((socket, entrance.clone()));
+        for listener in listeners {
+            for (of_worker, socket) in sockets.iter_mut().zip(listener.sockets.into_workers()) {
+                of_worker.push((socket, listener.porter.clone()));
             }
         }
-        let mut workers = Workers { stops: Vec::new(), threads: Vec::new() };
-        let (ready, readies) = mpsc::channel();
+        let opener = Opener { doors: Vec::new() };
+        let mut workers = Workers { opener, stops: Vec::new(), threads: Vec::new() };
+        let (ready, readies) = std::sync::mpsc::channel();
         for (index, sockets) in sockets.into_iter().enumerate() {
+            let (opens, doors) = mpsc::channel(DOORS_MOST);
+            workers.opener.doors.push(opens);
             let (cell, overload, live) = (cell.clone(), overload.clone(), live.clone());
-            let plan = Plan { index, sockets, cell, overload, epoch, live };
+            let plan = Plan { index, sockets, doors, cell, overload, epoch, live };
             let (stop, stopped) = oneshot::channel();
             let ready = ready.clone();
             let thread = thread::Builder::new().name(format!("worker-{index}"));
@@ -83,6 +109,11 @@ impl Workers {
         drop(ready);
         readies.into_iter().collect::<io::Result<()>>()?;
         Ok(workers)
+    }
+
+    /// Opens listeners later.
+    pub fn opener(&self) -> Opener {
+        self.opener.clone()
     }
 
     /// Stops them as they are and waits until they have; connections that are left are closed. Blocking.
@@ -97,7 +128,7 @@ impl Workers {
 
 impl Plan {
     /// The life of a worker thread.
-    fn run(self, ready: mpsc::Sender<io::Result<()>>, stopped: oneshot::Receiver<()>) {
+    fn run(self, ready: std::sync::mpsc::Sender<io::Result<()>>, stopped: oneshot::Receiver<()>) {
         let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
             Ok(runtime) => runtime,
             Err(error) => return drop(ready.send(Err(error))),
@@ -119,14 +150,32 @@ impl Plan {
     fn begin(self) -> io::Result<()> {
         let worker = Worker::new(self.index, self.cell, self.overload, self.epoch, Rng::from_entropy());
         let register = Rc::new(Register::default());
-        for (socket, entrance) in self.sockets {
+        let (of_all, live) = (worker.clone(), self.live.clone());
+        let receive = move |(socket, porter): Door| -> io::Result<()> {
             let gate = Gate::open(socket)?;
-            let (worker, register, live) = (worker.clone(), register.clone(), self.live.clone());
-            spawn_local(Reception { entrance, worker, register, live }.run(gate));
-        }
+            let (worker, register, live) = (of_all.clone(), register.clone(), live.clone());
+            spawn_local(Reception { porter, worker, register, live }.run(gate));
+            Ok(())
+        };
+        self.sockets.into_iter().try_for_each(&receive)?;
+        spawn_local(open_doors(self.doors, self.live.clone(), receive));
         spawn_local(worker.connections().clone().run(self.live));
         spawn_local(keep_current(worker));
         Ok(())
+    }
+}
+
+/// Takes in listeners that are opened later, until the process drains.
+async fn open_doors(mut doors: mpsc::Receiver<Door>, mut live: Live, receive: impl Fn(Door) -> io::Result<()>) {
+    loop {
+        let door = tokio::select! {
+            () = live.draining() => return,
+            door = doors.recv() => door,
+        };
+        let Some(door) = door else { return };
+        if let Err(error) = receive(door) {
+            tracing::error!(%error, "a listener cannot be served by one of the workers");
+        }
     }
 }
 
@@ -149,7 +198,14 @@ async fn keep_current(worker: Rc<Worker>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::model, drain::Drain, proxy::Policy, route::Table, server::Sockets, state::Snapshot};
+    use crate::{
+        config::model,
+        drain::Drain,
+        proxy::Policy,
+        route::Table,
+        server::{Entrance, Sockets},
+        state::Snapshot,
+    };
     use std::{
         io::{Read, Write},
         net::{SocketAddr, TcpStream},
@@ -161,12 +217,15 @@ mod tests {
         let listeners: Vec<Listener> = (0..2)
             .map(|_| Listener {
                 sockets: Sockets::bind(&config, 2).unwrap(),
-                tls: None,
-                timeout: config.timeout,
-                limit: config.head,
-                proxy_protocol: false,
-                policy: Policy::default(),
-                tunnels: Duration::ZERO,
+                porter: Porter::new(Entrance {
+                    index: 0,
+                    tls: None,
+                    timeout: config.timeout,
+                    limit: config.head,
+                    proxy_protocol: false,
+                    policy: Policy::default(),
+                    tunnels: Duration::ZERO,
+                }),
             })
             .collect();
         let addresses = listeners.iter().map(|listener| listener.sockets.address().tcp().unwrap()).collect();

@@ -1,6 +1,6 @@
 //! Handshakes with clients: TLS 1.2 and 1.3, `h2` before `http/1.1`, tickets instead of a session cache.
 
-use super::{Store, client};
+use super::{Store, client, store::Shown};
 use crate::net::TlsFacts;
 use rustls::{
     HandshakeKind, ServerConfig,
@@ -22,7 +22,7 @@ pub type Stream<S> = Box<tokio_rustls::server::TlsStream<S>>;
 /// back to another worker.
 #[derive(Clone)]
 pub struct Acceptor {
-    certificates: Arc<Store>,
+    shown: Arc<Shown>,
     /// By the number of the rule about clients.
     configs: Arc<[Arc<ServerConfig>]>,
 }
@@ -45,16 +45,29 @@ const TICKETS: usize = 2;
 impl Acceptor {
     /// For these certificates. An error means that the system gives no random bytes for the tickets' keys.
     pub fn new(certificates: Arc<Store>) -> Result<Acceptor, rustls::Error> {
+        let shown = Shown::new(certificates);
         // Key exchange begins with X25519MLKEM768.
-        let rules = std::iter::once(None).chain(certificates.verifiers().iter().cloned().map(Some));
-        let configs: Result<_, _> = rules.map(|verifier| configure(&certificates, verifier).map(Arc::new)).collect();
-        Ok(Acceptor { configs: configs?, certificates })
+        let verifiers = shown.store().verifiers().to_vec();
+        let rules = std::iter::once(None).chain(verifiers.into_iter().map(Some));
+        let configs: Result<_, _> = rules.map(|verifier| configure(&shown, verifier).map(Arc::new)).collect();
+        Ok(Acceptor { configs: configs?, shown })
+    }
+
+    /// What clients are shown.
+    pub fn shown(&self) -> Arc<Store> {
+        self.shown.store()
+    }
+
+    /// Shows other certificates from the next handshake on, with the same rules about clients. Tickets stay good: they
+    /// hold sessions, and no certificates.
+    pub fn show(&self, certificates: Arc<Store>) {
+        self.shown.show(certificates);
     }
 
     /// The number of the rule about clients that holds for a host; none: all hosts have the same.
     pub fn rules(&self) -> Option<impl Fn(&str) -> usize + Send + Sync + 'static> {
-        let certificates = self.certificates.clone();
-        self.certificates.only_rule().is_none().then_some(move |host: &str| certificates.rule(Some(host)))
+        let certificates = self.shown();
+        certificates.only_rule().is_none().then_some(move |host: &str| certificates.rule(Some(host)))
     }
 
     /// Shakes hands within `most`. Dropping this future closes the connection.
@@ -81,26 +94,24 @@ impl Acceptor {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let config = |rule: usize| self.configs.get(rule).cloned().ok_or(io::ErrorKind::NotFound);
-        if let Some(rule) = self.certificates.only_rule() {
+        let certificates = self.shown();
+        if let Some(rule) = certificates.only_rule() {
             return Ok((Box::new(TlsAcceptor::from(config(rule)?).accept(socket).await?), rule));
         }
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
-        let rule = self.certificates.rule(start.client_hello().server_name());
+        let rule = certificates.rule(start.client_hello().server_name());
         Ok((Box::new(start.into_stream(config(rule)?).await?), rule))
     }
 }
 
-fn configure(
-    certificates: &Arc<Store>,
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
-) -> Result<ServerConfig, rustls::Error> {
+fn configure(shown: &Arc<Shown>, verifier: Option<Arc<dyn ClientCertVerifier>>) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12])?;
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(certificates.clone());
+    let mut config = builder.with_cert_resolver(shown.clone());
     // Old clients offer nothing but `http/1.0`, and a handshake without common ground fails.
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).into();
     // Keys of its own: a session is taken up again only where the same is asked of the client.

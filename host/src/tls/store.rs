@@ -2,11 +2,30 @@
 
 use super::{Certificate, client};
 use crate::{config::model, problem::Problem};
+use arc_swap::ArcSwap;
 use rustls::{
     server::{ClientHello, ResolvesServerCert, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 use std::{collections::HashMap, path::Path, sync::Arc};
+
+/// Which store is shown to those who say hello now. What was agreed on before goes on with what it was shown.
+#[derive(Debug)]
+pub(super) struct Shown(ArcSwap<Store>);
+
+impl Shown {
+    pub(super) fn new(store: Arc<Store>) -> Arc<Shown> {
+        Arc::new(Shown(ArcSwap::new(store)))
+    }
+
+    pub(super) fn store(&self) -> Arc<Store> {
+        self.0.load_full()
+    }
+
+    pub(super) fn show(&self, store: Arc<Store>) {
+        self.0.store(store);
+    }
+}
 
 /// Certificates by name; the first is for clients that give no name, or one that nothing here is for.
 #[derive(Debug)]
@@ -18,6 +37,13 @@ pub struct Store {
     rules: Vec<usize>,
     /// By the number of the rule less one.
     verifiers: Vec<Arc<dyn ClientCertVerifier>>,
+}
+
+/// Equal when clients are shown the same.
+impl PartialEq for Store {
+    fn eq(&self, other: &Store) -> bool {
+        self.certificates.iter().map(|c| &c.key.cert).eq(other.certificates.iter().map(|c| &c.key.cert))
+    }
 }
 
 impl Store {
@@ -101,10 +127,10 @@ impl Store {
     }
 }
 
-impl ResolvesServerCert for Store {
+impl ResolvesServerCert for Shown {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // rustls gives the name in lower case.
-        self.find(hello.server_name()).map(|certificate| certificate.key.clone())
+        self.0.load().find(hello.server_name()).map(|certificate| certificate.key.clone())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is known of one backend, whoever found it out: health checks, its answers, the operator. Its standing follows.
 
+use super::eject::Record;
 use crate::figures::Standing;
 use std::time::SystemTime;
 
@@ -11,6 +12,8 @@ pub(super) struct Condition {
     said: String,
     /// Why it is ejected, while it is.
     ejected: Option<String>,
+    /// What ejections there were.
+    pub(super) record: Record,
     drained: bool,
     /// Of the standing that it was given last.
     since: SystemTime,
@@ -45,6 +48,7 @@ impl Default for Condition {
             check: Check::NotYet,
             said: "not checked yet".into(),
             ejected: None,
+            record: Record::default(),
             drained: false,
             since: SystemTime::now(),
         }

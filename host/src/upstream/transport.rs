@@ -37,9 +37,7 @@ impl Way {
 
     /// Whether it is still the one to this backend. One that kept its name may have moved, or be reached otherwise.
     pub(super) fn leads_to(&self, backend: &Backend) -> bool {
-        Arc::ptr_eq(&self.transport, &backend.transport)
-            && self.address == backend.address
-            && self.host == backend.host
+        Arc::ptr_eq(&self.transport, &backend.transport) && self.address == backend.address && self.host == backend.host
     }
 }
 

@@ -130,7 +130,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_summary_counts_causes() {
         let out = |cause| Some(Out { since: Instant::now(), cause });
-        let mut ward = Ward { out: vec![out(Cause::Refused); 8], ..Ward::new(0) };
+        let mut ward = Ward { out: vec![out(Cause::Refused); 8], ..Ward::new(&[]) };
         tokio::time::advance(Duration::from_secs(41)).await;
         ward.out.extend([out(Cause::Timeout), out(Cause::Timeout)]);
         assert_eq!(ward.summary(), "0 of 10 backends ready (8 refused, 2 timeouts; longest down 41 s)");

@@ -29,13 +29,19 @@ const PAUSE_IDLE: Duration = Duration::from_millis(250);
 /// Success and latency are compared so often: Envoy's `interval`.
 const COMPARED_EVERY: Duration = Duration::from_secs(10);
 
-/// Looks at a pool's backends again and again. Dropping this future stops that; who is out then stays out.
+/// Looks at a pool's backends again and again. Dropping this future stops that; who is out then
+/// stays out, until the next watch of it finds that its time is over.
 pub(super) async fn watch(pool: Arc<Pool>, how: model::Eject) {
     let mut watch = Watch::new(pool, how, Instant::now());
     loop {
         sleep_until(watch.due).await;
         watch.look(Instant::now());
     }
+}
+
+/// Nobody goes out any more, and those who are out come back.
+pub(super) fn end(pool: &Pool) {
+    pool.backends.iter().for_each(|backend| pool.readmit(backend));
 }
 
 /// A pool whose backends are watched.
@@ -46,7 +52,6 @@ struct Watch {
     /// So many may be out.
     most: usize,
     /// By the backend's index.
-    records: Vec<Record>,
     waits: Vec<stall::Wait>,
     window: outlier::Window,
     /// All that was asked up to the last look.
@@ -54,15 +59,15 @@ struct Watch {
     due: Instant,
 }
 
-/// What was done to one backend.
-#[derive(Clone, Debug)]
-struct Record {
+/// What was done to one backend. It is kept with what else is known of it, so that it outlives a reload.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Record {
     /// While it is out.
     until: Option<Instant>,
     /// How often lately.
     times: u32,
-    /// It has done well since.
-    well_since: Instant,
+    /// It has done well since; none: it was never out.
+    well_since: Option<Instant>,
 }
 
 impl Watch {
@@ -70,7 +75,6 @@ impl Watch {
         let backends = pool.backends.len();
         Watch {
             most: backends * how.share as usize / 100,
-            records: vec![Record { until: None, times: 0, well_since: now }; backends],
             waits: vec![stall::Wait::default(); backends],
             window: outlier::Window::new(&pool, now + COMPARED_EVERY),
             asked: 0,
@@ -82,7 +86,7 @@ impl Watch {
 
     /// One look at all.
     fn look(&mut self, now: Instant) {
-        for index in 0..self.records.len() {
+        for index in 0..self.waits.len() {
             self.serve_time(index, now);
         }
         if let Some(most) = self.how.failures {
@@ -100,25 +104,25 @@ impl Watch {
     }
 
     /// Brings back whose time is over, and forgets what was long ago.
-    fn serve_time(&mut self, index: usize, now: Instant) {
-        let (backend, record) = (&self.pool.backends[index], &mut self.records[index]);
+    fn serve_time(&self, index: usize, now: Instant) {
+        let backend = &self.pool.backends[index];
+        let (mut record, is_ejected) = backend.with_condition(|condition| (condition.record, condition.is_ejected()));
         if let Some(until) = record.until {
-            let ended = until <= now || !backend.with_condition(|condition| condition.is_ejected());
-            if ended {
+            if until <= now || !is_ejected {
                 // What it did before does not count twice.
                 backend.figures.forgive();
                 backend.figures.silence().ends();
                 self.pool.readmit(backend);
-                *record = Record { until: None, well_since: now, ..*record };
+                record = Record { until: None, well_since: Some(now), ..record };
             }
-        } else if record.times > 0 && record.well_since + self.how.time <= now {
-            record.times -= 1;
-            record.well_since = now;
+        } else if record.times > 0 && record.well_since.is_none_or(|since| since + self.how.time <= now) {
+            record = Record { times: record.times - 1, well_since: Some(now), ..record };
         }
+        backend.with_condition(|condition| condition.record = record);
     }
 
     fn look_for_failures(&mut self, most: u32, now: Instant) {
-        for index in 0..self.records.len() {
+        for index in 0..self.waits.len() {
             let lost = self.pool.backends[index].figures.lost_in_a_row();
             if lost >= most {
                 self.eject(index, format!("{lost} requests in a row failed"), now);
@@ -146,7 +150,8 @@ impl Watch {
 
     /// Takes it out, if it is in and may go.
     fn eject(&mut self, index: usize, why: String, now: Instant) {
-        let (backend, record): (&Arc<Backend>, _) = (&self.pool.backends[index], &mut self.records[index]);
+        let backend: &Arc<Backend> = &self.pool.backends[index];
+        let record = backend.with_condition(|condition| condition.record);
         if record.until.is_some() || !backend.is_ready() {
             return;
         }
@@ -155,7 +160,8 @@ impl Watch {
         let times = if lasts(record.times) < self.how.time_most { record.times + 1 } else { record.times };
         let time = lasts(times);
         if self.pool.eject(backend, self.most, format!("{why}; out for {time:?}")) {
-            *record = Record { until: Some(now + time), times, ..*record };
+            let record = Record { until: Some(now + time), times, ..record };
+            backend.with_condition(|condition| condition.record = record);
         }
     }
 

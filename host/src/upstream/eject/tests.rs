@@ -10,6 +10,8 @@ use tokio::time::advance;
 
 /// A pool of ready backends that is watched, on a clock that stands still unless it is moved.
 struct Scene {
+    config: model::Pool,
+    figures: Figures,
     pool: Arc<Pool>,
     watch: Watch,
 }
@@ -25,9 +27,19 @@ impl Scene {
         let mut how = model::Eject::default();
         change(&mut how);
         config.eject = Some(how.clone());
-        let pool = Pool::new(&config, &Figures::default()).unwrap();
+        let figures = Figures::default();
+        let pool = Pool::new(&config, &figures).unwrap();
         pool.backends.iter().for_each(|backend| pool.stands(backend, Standing::Ready, "said the test"));
-        Scene { watch: Watch::new(pool.clone(), how, Instant::now()), pool }
+        Scene { watch: Watch::new(pool.clone(), how, Instant::now()), pool, config, figures }
+    }
+
+    /// A reload with another order of backends.
+    fn reload(&mut self) {
+        let mut config = self.config.clone();
+        config.backends.reverse();
+        self.pool = self.pool.successor(&self.config, &config, &self.figures).unwrap();
+        self.watch = Watch::new(self.pool.clone(), config.eject.clone().unwrap(), Instant::now());
+        self.config = config;
     }
 
     fn begin(&self, index: usize) -> Attempt {
@@ -93,6 +105,25 @@ async fn failures_in_a_row_take_a_backend_out_and_each_time_for_longer() {
     scene.answer(0, 5, 502);
     scene.pass(STALL, |_| {}).await;
     assert!(scene.pool.backends[0].account().why.ends_with("out for 20s"), "{:?}", scene.pool.backends[0].account());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_out_at_a_reload_comes_back_in_his_time_and_is_remembered() {
+    let mut scene = Scene::new(4, |_| {});
+    scene.answer(0, 5, 503);
+    scene.pass(STALL, |_| {}).await;
+    assert_eq!(scene.out(), [0]);
+    scene.reload();
+    assert_eq!(scene.out(), [3], "the same one");
+    scene.pass(TIME - 2 * STALL, |_| {}).await;
+    assert_eq!(scene.out(), [3]);
+    scene.pass(2 * STALL, |_| {}).await;
+    assert_eq!(scene.out(), [0; 0]);
+    scene.answer(3, 5, 503);
+    scene.pass(STALL, |_| {}).await;
+    assert!(scene.pool.backends[3].account().why.ends_with("out for 20s"), "{:?}", scene.pool.backends[3].account());
+    end(&scene.pool);
+    assert_eq!(scene.out(), [0; 0]);
 }
 
 #[tokio::test(start_paused = true)]

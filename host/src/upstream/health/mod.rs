@@ -32,13 +32,15 @@ pub fn share(pools: usize) -> usize {
     (CHECKS_MOST / pools.max(1)).clamp(1, CHECKS_PER_POOL_MOST)
 }
 
-/// Checks every backend once, all at the same time as far as their number allows, so that a start knows who is ready.
-/// Who has not answered within `most` stays warming. Dropping this future stops the checks.
+/// Checks every backend once that never was, all at the same time as far as their number allows, so that a start, or a
+/// reload that brings new ones, knows who is ready. Who has not answered within `most` stays warming. Dropping this future stops the checks.
 pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
     let mut checks = JoinSet::new();
     for pool in pools {
         let turns = Arc::new(Semaphore::new(share(pools.len())));
-        for backend in &pool.backends {
+        for backend in
+            pool.backends.iter().filter(|backend| !backend.with_condition(|condition| condition.is_checked()))
+        {
             let (pool, backend, turns) = (pool.clone(), backend.clone(), turns.clone());
             checks.spawn(async move {
                 match look_at(&pool, &backend, &turns).await {
@@ -62,8 +64,9 @@ pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
     for backend in &pool.backends {
         visits.spawn(visit(pool.clone(), backend.clone(), turns.clone()));
     }
-    if let Some(how) = &pool.eject {
-        visits.spawn(eject::watch(pool.clone(), how.clone()));
+    match &pool.eject {
+        Some(how) => drop(visits.spawn(eject::watch(pool.clone(), how.clone()))),
+        None => eject::end(&pool),
     }
     live.draining().await;
 }

@@ -1,0 +1,294 @@
+//! All that changes while the process serves goes through here: one thread, one queue, one writer of the snapshot. What is
+//! refused leaves everything as it is; what is taken is taken whole.
+
+use super::{Source, checks::Checks, doors::Doors, status::StatusSource};
+use crate::{
+    admin::api,
+    config::{
+        changeable, diff,
+        model::{CertificateSource, Config},
+    },
+    figures::Figures,
+    plugin::loader::News,
+    problem::{Code, Problem, Report, Style, render},
+    server::Opener,
+    state::Applier,
+    upstream::health,
+};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
+
+/// How long a change waits for the first check of the backends that it brings; who is later is offered later.
+const FIRST_ROUND_MOST: Duration = Duration::from_secs(1);
+/// A certificate that has fewer days left is warned of, once a day.
+const DAYS_TO_WARN: i64 = 14;
+
+/// What comes in.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// What became of a plugin's file.
+    Plugin(Box<News>),
+    /// The configuration is to be read again, and all certificates with it.
+    Configuration(Asked),
+    /// A certificate's file may be another one.
+    Certificates,
+}
+
+/// Who wants the configuration read again.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// Its file may have changed. Nothing is said when it has not.
+    File,
+    /// An operator, who reads the log.
+    Signal,
+    /// An operator, who waits.
+    Call(oneshot::Sender<api::Reload>),
+}
+
+/// Takes changes in, one after the other.
+#[derive(Debug)]
+pub(super) struct Conductor {
+    /// None: the configuration came from no file.
+    pub source: Option<Source>,
+    /// In force, as it was written.
+    pub config: Config,
+    /// Why the file as it is now is not in force; empty when it is.
+    pub refused: Vec<Problem>,
+    /// What was told of certificates last.
+    pub certificates: Vec<Problem>,
+    pub allow_expired: bool,
+    pub applier: Applier,
+    pub figures: Arc<Figures>,
+    pub doors: Doors,
+    pub opener: Opener,
+    pub checks: Checks,
+    pub status: Arc<StatusSource>,
+    /// Files that are to be followed.
+    pub files: watch::Sender<Vec<PathBuf>>,
+    pub side: Handle,
+}
+
+impl Conductor {
+    /// Goes on until nobody is left who could ask for a change. Blocking: a thread of its own.
+    pub(super) fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+        while let Some(change) = changes.blocking_recv() {
+            match change {
+                Change::Plugin(news) => {
+                    let is_new = matches!(*news, News::Compiled(_));
+                    self.applier.apply(*news);
+                    // What was refused for want of a plugin may be right now.
+                    if is_new && !self.refused.is_empty() {
+                        self.reload(false);
+                    }
+                }
+                Change::Configuration(Asked::File) => drop(self.reload(false)),
+                Change::Configuration(Asked::Signal) => drop(self.reload(true)),
+                Change::Configuration(Asked::Call(answer)) => {
+                    // Who has left meanwhile finds it in the log and in `status`.
+                    let _ = answer.send(self.reload(true));
+                }
+                Change::Certificates => self.renew_certificates(),
+            }
+        }
+    }
+
+    /// Says what there is at the start.
+    pub(super) fn begin(&mut self) {
+        if let Some(source) = &self.source {
+            let file = source.file.display().to_string();
+            self.status.shown().configuration =
+                Some(api::Configuration { file, since_unix: unix_now(), ..api::Configuration::default() });
+        }
+        self.show();
+    }
+
+    /// Reads the file and takes it whole, or not at all. `asked`: somebody wants to hear of it in any case.
+    fn reload(&mut self, asked: bool) -> api::Reload {
+        let Some(source) = self.source.clone() else {
+            let problem =
+                Problem::error(Code::NO_CONFIGURATION, "this Pointsman was started without a configuration file");
+            return api::Reload {
+                outcome: "refused".into(),
+                refusal: Some(refusal(&[problem])),
+                ..api::Reload::default()
+            };
+        };
+        let file = source.file.display().to_string();
+        let (outcome, changes, warnings) = match source.read().and_then(|config| self.take(config)) {
+            Ok((changes, warnings)) => {
+                let was_refused = !std::mem::take(&mut self.refused).is_empty();
+                self.accepted(&file, &changes, &warnings, asked || was_refused);
+                (if changes.is_empty() { "unchanged" } else { "applied" }, changes, warnings)
+            }
+            Err(problems) => {
+                self.refuse(&file, problems, asked);
+                ("refused", Vec::new(), Vec::new())
+            }
+        };
+        api::Reload {
+            outcome: outcome.into(),
+            file,
+            revision: self.applier.cell().revision(),
+            changes,
+            warnings: warnings.iter().map(Report::from).collect(),
+            refusal: self.status.shown().configuration.as_ref().and_then(|shown| shown.refusal.clone()),
+        }
+    }
+
+    /// Puts another configuration in force; says what is other, and what has to wait for the next start. First everything
+    /// is made that can be refused, then nothing is.
+    fn take(&mut self, next: Config) -> Result<(Vec<String>, Vec<Problem>), Vec<Problem>> {
+        let mut diff = diff(&self.config, &next);
+        let next = changeable(&self.config, next);
+        let (doors, mut problems) = self.doors.stage(&next, self.allow_expired);
+        let plan = match self.applier.plan().successor(&next, &doors.numbers(), &self.figures) {
+            Ok(plan) => plan,
+            Err(of_pools) => {
+                problems.extend(of_pools);
+                return Err(problems);
+            }
+        };
+        let pools: Vec<_> = plan.pools.iter().map(|plan| plan.pool.clone()).collect();
+        let renewed = plan.renewed(self.applier.plan()).map(|name| format!("pool {name}: other certificates"));
+        let renewed: Vec<_> = renewed.collect();
+        let staged = match self.applier.stage(plan) {
+            Ok(staged) if problems.is_empty() => staged,
+            Ok(_) => return Err(problems),
+            Err(of_plugins) => {
+                problems.extend(of_plugins);
+                return Err(problems);
+            }
+        };
+        let is_same = self.config == next && renewed.is_empty();
+        diff.changes.extend(doors.renewed().map(|name| format!("listener {name}: other certificates")));
+        diff.changes.extend(renewed);
+        if !is_same {
+            if diff.changes.is_empty() {
+                diff.changes.push("other keys changed".into());
+            }
+            self.side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
+            // Closed before its routes go: what comes in until then finds them.
+            self.doors.close_those_not_in(&doors);
+            self.applier.publish(staged);
+        }
+        // Opened after its routes are there.
+        self.doors.publish(doors, |listener| self.opener.open(listener));
+        if !is_same {
+            self.checks.follow(&pools);
+            self.figures.forget_unused();
+            self.config = next;
+        }
+        Ok((diff.changes, diff.warnings))
+    }
+
+    fn accepted(&mut self, file: &str, changes: &[String], warnings: &[Problem], asked: bool) {
+        if !changes.is_empty() {
+            tracing::info!("{file} reloaded, revision {}: {}", self.applier.cell().revision(), changes.join("; "));
+        } else if asked {
+            tracing::info!("{file} read again: nothing is other");
+        }
+        if !changes.is_empty() || asked {
+            warnings.iter().for_each(Problem::log);
+        }
+        if let Some(shown) = &mut self.status.shown().configuration {
+            shown.reloads += u64::from(!changes.is_empty());
+            if !changes.is_empty() {
+                shown.since_unix = unix_now();
+            }
+            shown.refusal = None;
+            shown.warnings = warnings.iter().map(Report::from).collect();
+        }
+        self.certificates.clear();
+        self.show();
+    }
+
+    /// The same refusal is told once, unless somebody asks.
+    fn refuse(&mut self, file: &str, problems: Vec<Problem>, asked: bool) {
+        if asked || self.refused != problems {
+            problems.iter().for_each(Problem::log);
+            tracing::error!("{file} is refused as it is now; the configuration before goes on serving");
+        }
+        if let Some(shown) = &mut self.status.shown().configuration {
+            shown.refusal = Some(refusal(&problems));
+        }
+        self.refused = problems;
+    }
+
+    /// Half a pair, or one that is no good, leaves the one before in force; when the other half comes, this is asked again.
+    fn renew_certificates(&mut self) {
+        let (renewed, problems) = self.doors.renew_certificates(&self.config, self.allow_expired);
+        for name in renewed {
+            tracing::info!("listener {name}: other certificates are shown from now on");
+        }
+        let problems: Vec<_> = problems.into_iter().chain(self.expiring()).collect();
+        if problems != self.certificates {
+            problems.iter().for_each(Problem::log);
+        }
+        self.certificates = problems;
+        self.show();
+    }
+
+    /// Certificates that end soon. The days are in the text, so that it is news each day.
+    fn expiring(&self) -> Vec<Problem> {
+        let all = self.doors.told().into_iter().flat_map(|listener| listener.certificates);
+        let soon = all.filter(|certificate| (0..DAYS_TO_WARN).contains(&certificate.days_left));
+        let mut problems: Vec<Problem> = Vec::new();
+        for certificate in soon {
+            let headline = format!("{} expires in {} days", certificate.source, certificate.days_left);
+            let problem = Problem::warning(Code::CERTIFICATE_EXPIRES, headline);
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        problems
+    }
+
+    /// Brings to people, and to who follows files, what is in force.
+    fn show(&mut self) {
+        let mut shown = self.status.shown();
+        shown.listeners = self.doors.told();
+        shown.addresses = self.doors.names_and_addresses();
+        shown.drain = self.config.server.drain;
+        shown.certificates = self.certificates.iter().map(Report::from).collect();
+        drop(shown);
+        let files = files(&self.config);
+        self.files.send_if_modified(|followed| {
+            let other = *followed != files;
+            *followed = files;
+            other
+        });
+    }
+}
+
+/// Files whose content is in force beside the configuration's.
+fn files(config: &Config) -> Vec<PathBuf> {
+    let sources =
+        config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
+    let pairs = sources.filter_map(|source| match source {
+        CertificateSource::Files { cert, key, .. } => Some([cert.clone(), key.clone()]),
+        CertificateSource::Memory { .. } => None,
+    });
+    let mut files: Vec<PathBuf> = pairs.flatten().collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+fn refusal(problems: &[Problem]) -> api::Refusal {
+    api::Refusal {
+        at_unix: unix_now(),
+        problems: problems.iter().map(Report::from).collect(),
+        text: problems.iter().map(|problem| render(problem, Style::default())).collect(),
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}

@@ -1,0 +1,375 @@
+//! Another configuration, other certificates, while traffic flows: what stays is not touched, what is wrong changes nothing.
+//! The numbers are those of the acceptance list.
+
+use super::upgrades::{echo, echoes, opened};
+use http::{Method, StatusCode};
+use pointsman_tests::{
+    certs::{self, Certificate},
+    cli::Room,
+    client::{self, Client, Hello, Raw, handshake, handshake_with},
+    edge::{self, Edge},
+    guests,
+    load::{Load, Pace, Target},
+    origin::{self, Gate, Origin, Reply},
+    plugins::Plugins,
+    story::{PATIENCE, eventually, within},
+    tls_front::{Shows, TlsFront},
+};
+use std::{
+    fmt::Write,
+    net::{SocketAddr, TcpListener},
+    path::PathBuf,
+    time::Duration,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Requests a second while things change.
+const RATE: u32 = 300;
+
+/// A configuration's file, and what is beside it.
+struct File {
+    home: tempfile::TempDir,
+}
+
+impl File {
+    fn new(text: &str) -> File {
+        let file = File { home: tempfile::tempdir().unwrap() };
+        file.write(text);
+        file
+    }
+
+    fn path(&self) -> PathBuf {
+        self.home.path().join("pointsman.toml")
+    }
+
+    /// As editors and deployments do it: written beside, and renamed.
+    fn write(&self, text: &str) {
+        self.put("pointsman.toml", text);
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        let beside = self.home.path().join("beside");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(beside, self.home.path().join(name)).unwrap();
+    }
+
+    fn put_pair(&self, certificate: &Certificate) {
+        self.put("shop.pem", &certificate.chain);
+        self.put("shop.key", &certificate.key);
+    }
+}
+
+/// One plain listener, and a pool `shop` of these backends with more keys.
+fn shop(backends: &[SocketAddr], keys: &str) -> String {
+    let mut text = String::from("[[listen]]\nname = \"plain\"\naddress = \"127.0.0.1:0\"\n[pool.shop]\nbackends = [");
+    for backend in backends {
+        write!(text, "\"{backend}\", ").unwrap();
+    }
+    writeln!(text, "]\n{keys}").unwrap();
+    text
+}
+
+fn reloads(edge: &Edge) -> u64 {
+    edge.status().configuration.expect("a file").reloads
+}
+
+/// Waits until the file as it was written is in force.
+async fn is_in_force(edge: &Edge, reload: u64) {
+    eventually("the file is in force", async || reloads(edge) >= reload).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_57_three_swaps_and_three_reloads_under_load_fail_no_request() {
+    let [a, b, c] = origin::three();
+    let gate = Gate::default();
+    let open = gate.clone();
+    let streams = Origin::new(move |seen| match seen.has("upgrade") {
+        true => echo(""),
+        false => Reply::open_until(&open, Duration::from_millis(50)),
+    });
+    let plugins = Plugins::new();
+    plugins.put("ours", &guests::numbered(&guests::stock("round-robin"), 1));
+    let directory = plugins.path();
+    let more = format!(
+        "balancer = \"ours\"\n[pool.streams]\nbackends = [\"{}\"]\n[[route]]\npath = \"/\"\npool = \"shop\"\n\
+         [[route]]\npath = \"/stream\"\npool = \"streams\"\n[[route]]\npath = \"/chat\"\npool = \"streams\"\n\
+         [plugins]\ndirectory = \"{}\"\n",
+        streams.address(),
+        directory.display()
+    );
+    let file = File::new(&shop(&[a.address(), b.address()], &more));
+    let edge = edge::from_file(&file.path());
+    let mut long = Client::plain(edge.address()).await;
+    let mut stream = long.open(client::request(Method::GET, "/stream")).await.unwrap();
+    assert!(stream.piece().await.unwrap().is_some());
+    let mut kept = Client::plain(edge.address()).await;
+    kept.get("/").await;
+    let mut socket = Raw::plain(edge.address()).await;
+    opened(&mut socket).await;
+    echoes(&mut socket, b"before").await;
+
+    let load = Load::start(Target::plain(edge.address()), Pace::PerSecond(RATE));
+    // One backend more, one less, and other limits beside a listener more.
+    let all = [a.address(), b.address(), c.address()];
+    let other_limits = more.replace("balancer", "timeout = \"20s\"\nbalancer")
+        + "[[listen]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n";
+    let configurations = [shop(&all, &more), shop(&all[1..], &more), shop(&all[1..], &other_limits)];
+    for (number, text) in (1..).zip(&configurations) {
+        file.write(text);
+        is_in_force(&edge, number).await;
+        plugins.put("ours", &guests::numbered(&guests::stock("round-robin"), number + 1));
+        eventually("the new generation picks", async || {
+            let ours = edge.plugin("ours");
+            ours.generation == Some(number + 1) && ours.picks > 50
+        })
+        .await;
+        echoes(&mut socket, b"meanwhile").await;
+    }
+    let enough = u64::from(RATE) * 4;
+    eventually("enough was asked for", async || load.so_far().sent >= enough).await;
+    let report = load.stop().await;
+    report.assert_all_answered();
+    assert!(report.sent >= 1000, "{}", report.sent);
+    let ours = edge.plugin("ours");
+    assert_eq!((ours.faults, ours.fallbacks, ours.generation), (0, 0, Some(4)));
+    assert!(c.requests() > 0, "a backend that was added is asked");
+    // What stayed was not touched: neither the stream, nor the connection, nor the figures.
+    echoes(&mut socket, b"after").await;
+    assert!(stream.piece().await.unwrap().is_some());
+    gate.open();
+    assert!(stream.rest().await.expect("it ends well").text().ends_with("last"));
+    assert_eq!(kept.get("/").await.status, StatusCode::OK);
+    assert_eq!(Client::plain(edge.listener("second")).await.get("/").await.status, StatusCode::OK);
+    let pool = edge.pool("shop");
+    let attempts: u64 = pool.backends.iter().map(|backend| backend.attempts).sum();
+    assert_eq!(attempts, b.requests() + c.requests(), "figures go on: {pool:?}");
+    println!("{} requests, p99 {:?}, slowest {:?}", report.sent, report.latency(0.99), report.latency(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_59_what_is_broken_is_refused_whole_and_the_old_one_serves() {
+    let [a, b, _] = origin::three();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let good = shop(&[a.address()], "");
+    let file = File::new(&good);
+    file.put("other.key", &Certificate::new(&["shop.test"]).key);
+    file.put_pair(&Certificate::new(&["shop.test"]));
+    file.put("expired.pem", &Certificate::expired(&["shop.test"]).chain);
+    let edge = edge::from_file(&file.path());
+    let load = Load::start(Target::plain(edge.address()), Pace::PerSecond(100));
+    let revision = edge.status().revision;
+    let other = shop(&[b.address()], "");
+    let tls = |cert: &str, key: &str| {
+        format!("{other}[[listen]]\naddress = \"127.0.0.1:0\"\ntls = {{ cert = \"{cert}\", key = \"{key}\" }}\n")
+    };
+    for (broken, code) in [
+        ("[[listen]".to_owned(), "PM0102"),
+        (other.replace("backends", "backend"), "PM0101"),
+        (format!("{other}[[route]]\npool = \"nobody\"\n"), "PM0103"),
+        (shop(&[b.address()], "balancer = \"nobody\""), "PM0309"),
+        (shop(&[b.address()], "settings = { no = \"such\" }"), "PM0305"),
+        (shop(&[b.address()], "balancer = \"require-token\""), "PM0307"),
+        (tls("nowhere.pem", "shop.key"), "PM0211"),
+        (tls("shop.pem", "other.key"), "PM0212"),
+        (format!("{other}[[listen]]\naddress = \"{taken}\"\n"), "PM0201"),
+    ] {
+        file.write(&broken);
+        let reload = edge.reload().await;
+        let refusal = reload.refusal.unwrap_or_else(|| panic!("{code}: {broken}"));
+        let codes: Vec<_> = refusal.problems.iter().map(|problem| problem.code.as_str()).collect();
+        assert!(reload.outcome == "refused" && codes.contains(&code), "{codes:?} for {broken}");
+        assert!(refusal.text.contains(&format!("error[{code}]")), "{}", refusal.text);
+        let status = edge.status();
+        assert_eq!((status.revision, status.configuration.unwrap().refusal.is_some()), (revision, true));
+    }
+    // All of it at once.
+    file.write(&(tls("nowhere.pem", "shop.key") + &format!("[[listen]]\naddress = \"{taken}\"\n")));
+    assert_eq!(edge.reload().await.refusal.map(|refusal| refusal.problems.len()), Some(2));
+
+    load.stop().await.assert_all_answered();
+    assert_eq!(b.requests(), 0);
+    file.write(&good);
+    eventually("a good one takes the refusal away", async || edge.status().configuration.unwrap().refusal.is_none())
+        .await;
+    file.write(&other);
+    is_in_force(&edge, 1).await;
+    let mut client = Client::plain(edge.address()).await;
+    assert_eq!(client.get("/").await.text(), "b");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_file_is_taken_when_its_plugin_comes() {
+    let origin = Origin::named("a");
+    let plugins = Plugins::new();
+    let directory = format!("[plugins]\ndirectory = \"{}\"\n", plugins.path().display());
+    let file = File::new(&shop(&[origin.address()], &directory));
+    let edge = edge::from_file(&file.path());
+    file.write(&shop(&[origin.address()], &format!("balancer = \"later\"\n{directory}")));
+    eventually("it is refused", async || edge.status().configuration.unwrap().refusal.is_some()).await;
+    plugins.put("later", &guests::stock("round-robin"));
+    is_in_force(&edge, 1).await;
+    assert_eq!(edge.pool("shop").balancer.unwrap().plugin, "later");
+    assert!(edge.status().configuration.unwrap().refusal.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_goes_ends_what_it_has_and_a_new_one_is_checked_first() {
+    let gate = Gate::default();
+    let open = gate.clone();
+    let old = Origin::new(move |_| Reply::named("old").once_open(&open));
+    let new = Origin::named("new");
+    let file = File::new(&shop(&[old.address()], ""));
+    let edge = edge::from_file(&file.path());
+    let mut held = Client::plain(edge.address()).await;
+    let held = tokio::spawn(async move { held.get("/").await });
+    eventually("the backend has it", async || old.open_requests() > 0).await;
+    file.write(&shop(&[new.address()], ""));
+    is_in_force(&edge, 1).await;
+    // Ready from its first moment: the check came before.
+    let mut client = Client::plain(edge.address()).await;
+    for _ in 0..5 {
+        assert_eq!(client.get("/").await.text(), "new");
+    }
+    assert!(!held.is_finished());
+    gate.open();
+    assert_eq!(within("it is answered", held).await.unwrap().text(), "old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_come_and_go_and_those_that_stay_are_not_touched() {
+    let origin = Origin::named("a");
+    let second = "[[listen]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n";
+    let only = "[[route]]\nlisten = \"plain\"\npool = \"shop\"\n";
+    let both = format!("{only}[[route]]\nlisten = \"second\"\npool = \"shop\"\n");
+    let with = |listeners: &str, routes: &str| format!("{listeners}{}{routes}", shop(&[origin.address()], ""));
+    let file = File::new(&with(second, &both));
+    let edge = edge::from_file(&file.path());
+    let (plain, gone) = (edge.listener("plain"), edge.listener("second"));
+    let (mut stays, mut goes) = (Client::plain(plain).await, Client::plain(gone).await);
+    let mut idle = Raw::plain(gone).await;
+    assert_eq!((stays.get("/").await.text(), goes.get("/").await.text()), ("a".into(), "a".into()));
+
+    file.write(&with("", only));
+    let reload = edge.reload().await;
+    assert!(reload.changes.iter().any(|line| line == "listener second removed"), "{:?}", reload.changes);
+    assert!(idle.ends(PATIENCE).await, "who asks for nothing is let go");
+    eventually("it is closed", async || Raw::try_plain(gone).await.is_err()).await;
+    // It stands elsewhere in the file now, and its connection is the same.
+    assert_eq!((edge.listener("plain"), stays.get("/").await.text()), (plain, "a".into()));
+    assert!(!stays.is_closed());
+
+    // Other limits go for connections to come.
+    let third = second.replace("second", "third");
+    let hasty = with(&third, only).replace("name = \"plain\"", "name = \"plain\"\ntimeout = { idle = \"100ms\" }");
+    file.write(&hasty);
+    let reload = edge.reload().await;
+    assert_eq!(reload.changes, ["listener third added", "listener plain: timeout changed"]);
+    let mut short = Raw::plain(plain).await;
+    assert!(short.ends(PATIENCE).await);
+    assert_eq!((edge.listener("plain"), stays.get("/").await.text()), (plain, "a".into()));
+    assert_eq!(Client::plain(edge.listener("third")).await.get("/").await.status, StatusCode::NOT_FOUND);
+}
+
+async fn leaf(edge: &Edge) -> rustls::pki_types::CertificateDer<'static> {
+    handshake(edge.address(), "shop.test", &[]).await.expect("a handshake").1.leaf
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_shown_when_their_files_change_and_half_a_pair_is_not() {
+    let origin = Origin::named("a");
+    let (first, second) = (Certificate::new(&["shop.test"]), Certificate::new(&["shop.test"]));
+    let tls = "tls = { cert = \"shop.pem\", key = \"shop.key\" }\n[pool.shop]";
+    let text = shop(&[origin.address()], "").replace("[pool.shop]", tls);
+    let file = File { home: tempfile::tempdir().unwrap() };
+    file.put_pair(&first);
+    file.write(&text);
+    let edge = edge::from_file(&file.path());
+    assert!(leaf(&edge).await == first.leaf);
+    let mut open = Client::tls(edge.address()).await;
+    open.get("/").await;
+    let hello = Hello::new("shop.test", &["http/1.1"]);
+    assert!(!visit(&edge, &hello).await);
+
+    file.put("shop.pem", &second.chain);
+    eventually("half a pair is told", async || edge.status().amiss.iter().any(|it| it.code == "PM0212")).await;
+    assert!(leaf(&edge).await == first.leaf, "and the old pair is shown");
+    // Asked to read everything again, it refuses the whole; nothing else would have changed.
+    assert_eq!(edge.reload().await.outcome, "refused");
+    file.put("shop.key", &second.key);
+    eventually("the whole pair is shown", async || leaf(&edge).await == second.leaf).await;
+    eventually("nothing is amiss", async || edge.status().amiss.is_empty()).await;
+    assert!(visit(&edge, &hello).await, "tickets stay good");
+    assert_eq!(open.get("/").await.text(), "a");
+    assert!(!open.is_closed(), "who is connected stays so");
+    assert_eq!(edge.status().listeners[0].certificates[0].names, ["shop.test"]);
+}
+
+/// Comes by for one answer; whether the session of an earlier visit was resumed.
+async fn visit(edge: &Edge, hello: &Hello) -> bool {
+    let (mut stream, agreed) = handshake_with(edge.address(), hello).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await.unwrap();
+    assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+    agreed.resumed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_watching_a_signal_or_a_command_has_the_file_read() {
+    let [a, b, _] = origin::three();
+    let room = Room::new();
+    room.write("pointsman.toml", &shop(&[a.address()], ""));
+    let running = room.start(&["run", "--no-watch"]);
+    running.logs("serving pointsman.toml").await;
+    let line = running.logs("listening on http://").await;
+    let address = line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    let mut client = Client::plain(address).await;
+
+    let said = room.run(&["reload"]).await;
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "pointsman.toml read again: nothing is other\n"));
+    room.write("pointsman.toml", &shop(&[b.address()], "[server]\nworkers = 77\ndrain = \"20s\"\n"));
+    let said = room.run(&["reload"]).await;
+    let expected = format!(
+        "pointsman.toml reloaded, revision 3\n  pool shop: {} added; {} removed\n  server: drain changed\n\
+         ! workers of [server] changed: takes effect at the next start; until then it stays as it was\n",
+        b.address(),
+        a.address()
+    );
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), expected.as_str()), "{}", said.stderr);
+    assert_eq!(client.get("/").await.text(), "b");
+
+    room.write("pointsman.toml", &shop(&[a.address()], "timout = \"3s\""));
+    let said = room.run(&["reload"]).await;
+    assert_eq!(said.code, Some(2), "{}", said.stdout);
+    for expected in ["error[PM0101]: unknown key `timout`", "did you mean `timeout`?", "^^^^^^"] {
+        assert!(said.stderr.contains(expected), "{}", said.stderr);
+    }
+    let screen = room.run(&["status"]).await.stdout;
+    assert!(screen.contains("pointsman.toml is refused as it is now"), "{screen}");
+    room.write("pointsman.toml", &shop(&[a.address()], ""));
+    running.hang_up();
+    running.logs("reloaded, revision 4").await;
+    assert_eq!(client.get("/").await.text(), "a");
+    assert!(!room.run(&["status"]).await.stdout.contains("refused"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_vouches_for_backends_is_read_again_with_the_configuration() {
+    let origin = Origin::named("a");
+    let certificate = Certificate::new(&["127.0.0.1"]);
+    let shows = Shows { certificate: &certificate, protocols: &["http/1.1"], asks: false };
+    let front = TlsFront::of(origin.address(), shows).await;
+    let file = File::new("");
+    file.put("ca.pem", &Certificate::stranger("somebody.test").chain);
+    let ca = file.home.path().join("ca.pem");
+    file.write(&shop(&[front.address()], &format!("tls = {{ ca = \"{}\" }}", ca.display())));
+    let edge = edge::from_file(&file.path());
+    assert_eq!(edge.reload().await.outcome, "unchanged");
+    let mut client = Client::plain(edge.address()).await;
+    assert!(client.get("/").await.status.is_server_error());
+    file.put("ca.pem", &certs::authority_pem());
+    assert_eq!(edge.reload().await.changes, ["pool shop: other certificates"]);
+    eventually("it is believed", async || client.get("/").await.status == StatusCode::OK).await;
+    file.put("ca.pem", "none");
+    assert_eq!(edge.reload().await.outcome, "refused");
+    assert_eq!(client.get("/").await.text(), "a");
+}
