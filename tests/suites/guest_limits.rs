@@ -82,7 +82,7 @@ fn each_guest_has_its_story() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_fault_costs_its_request_the_plugins_choice_and_nothing_else() {
+async fn case_58_a_fault_costs_its_request_the_plugins_choice_and_nothing_else() {
     for (act, kind, words) in [
         ("panic", "trap", "asked to panic in pick"),
         ("overflow", "trap", "stack overflow"),
@@ -113,7 +113,7 @@ async fn a_fault_costs_its_request_the_plugins_choice_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_thousandth_pick_traps_as_the_first_does() {
+async fn case_58_the_thousandth_pick_traps_as_the_first_does() {
     let scene = misbehaving(1, r#"{"act":"panic","nth":1000}"#);
     let mut client = scene.client().await;
     for number in 1..=1100 {
@@ -124,7 +124,7 @@ async fn the_thousandth_pick_traps_as_the_first_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_looping_plugin_costs_five_deadlines_and_is_taken_out() {
+async fn case_58_a_looping_plugin_costs_five_deadlines_and_is_taken_out() {
     let scene = misbehaving(1, "{}");
     let mut client = scene.client().await;
     // While a fresh instance is built, the fallback serves: not each request meets the plugin.
@@ -184,7 +184,7 @@ async fn all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pools_looping_plugin_is_its_own_affair() {
+async fn case_58_a_pools_looping_plugin_is_its_own_affair() {
     let scene_origins = origin::three();
     let [a, b, other] = &scene_origins;
     let plugins = Plugins::new();
