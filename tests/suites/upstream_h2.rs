@@ -11,7 +11,7 @@ use pointsman_tests::{
     edge::{self, Builder},
     h2_origin::{Act, H2Origin},
     origin::{Origin, Reply},
-    story::{PATIENCE, eventually},
+    story::{PATIENCE, eventually, within},
     tls_front::{Shows, TlsFront},
 };
 use std::{
@@ -311,4 +311,15 @@ async fn checks_are_asked_in_http2_too() {
     let edge = to(&[&origin]).with(|pool| pool.health.check = HealthCheck::get("/healthz")).start();
     assert!(edge.pool("shop").backends[0].last_check.starts_with("GET /healthz: 204"));
     assert_eq!(Client::h2(edge.address()).await.get("/").await.text(), "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_53_a_request_with_a_body_has_a_time_for_its_answer_too() {
+    let origin = H2Origin::new(100, |_| Act::Silence).await;
+    let edge = to(&[&origin]).with(|pool| pool.timeout.head = Duration::from_millis(300)).start();
+    let mut client = Client::h2(edge.address()).await;
+    let asking = client.send(client::body("/", "asked"));
+    let answer = within("it is given up", asking).await.unwrap();
+    assert_eq!(answer.status, 504);
+    assert_eq!(origin.asked().len(), 1);
 }

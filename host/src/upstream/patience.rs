@@ -58,16 +58,20 @@ impl Patience {
         if moved {
             self.still_until = None;
         }
-        if let Some(patience) = self.for_head {
-            let now = Instant::now();
-            if moved {
-                // The client's time is not the backend's.
-                attempt.asked(now);
-            }
-            if sending == Sending::Over {
-                attempt.uploaded();
-                self.limits.head = self.limits.head.max(now + patience);
-            }
+        if self.for_head.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if moved {
+            // The client's time is not the backend's.
+            attempt.asked(now);
+        }
+        // Once: this is asked again and again while the head is waited for.
+        if sending == Sending::Over
+            && let Some(patience) = self.for_head.take()
+        {
+            attempt.uploaded();
+            self.limits.head = self.limits.head.max(now + patience);
         }
     }
 
