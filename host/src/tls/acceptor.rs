@@ -47,8 +47,8 @@ impl Acceptor {
     pub fn new(certificates: Arc<Store>) -> Result<Acceptor, rustls::Error> {
         let shown = Shown::new(certificates);
         // Key exchange begins with X25519MLKEM768.
-        let verifiers = shown.store().verifiers().to_vec();
-        let rules = std::iter::once(None).chain(verifiers.into_iter().map(Some));
+        let store = shown.store();
+        let rules = std::iter::once(None).chain(store.verifiers().map(Some));
         let configs: Result<_, _> = rules.map(|verifier| configure(&shown, verifier).map(Arc::new)).collect();
         Ok(Acceptor { configs: configs?, shown })
     }

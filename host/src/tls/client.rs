@@ -19,8 +19,16 @@ use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
 /// Bytes of a header that tells of a certificate; what is longer is left out, for half a name is another name.
 const LINE_BYTES_MOST: usize = 4096;
 
+/// Who lets clients in by a rule.
+#[derive(Clone, Debug)]
+pub(super) struct Gatekeeper {
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    /// Whose certificates it lets in.
+    pub(super) roots: Arc<RootCertStore>,
+}
+
 /// Who lets clients in by this rule; a relative path starts at `base`. PM0211: the authorities cannot be read or used.
-pub(super) fn verifier(rule: &ClientRule, base: &Path) -> Result<Arc<dyn ClientCertVerifier>, Problem> {
+pub(super) fn gatekeeper(rule: &ClientRule, base: &Path) -> Result<Gatekeeper, Problem> {
     let unusable = |what: &str| {
         let problem = Problem::error(Code::CERTIFICATE_MISSING, format!("{}: {what}", rule.ca.display()));
         match &rule.spot {
@@ -37,13 +45,14 @@ pub(super) fn verifier(rule: &ClientRule, base: &Path) -> Result<Arc<dyn ClientC
     if roots.is_empty() {
         return Err(unusable("no certificate inside"));
     }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    let (provider, roots) = (Arc::new(aws_lc_rs::default_provider()), Arc::new(roots));
+    let builder = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider);
     let builder = match rule.verify {
         Verify::Require => builder,
         Verify::Request => builder.allow_unauthenticated(),
     };
-    builder.build().map_err(|error| unusable("the authorities are unusable").detail(error))
+    let verifier = builder.build().map_err(|error| unusable("the authorities are unusable").detail(error))?;
+    Ok(Gatekeeper { verifier, roots })
 }
 
 /// What a certificate says that was verified.

@@ -1,6 +1,9 @@
 //! The certificates of a listener, by the name in the client's hello.
 
-use super::{Certificate, client};
+use super::{
+    Certificate,
+    client::{self, Gatekeeper},
+};
 use crate::{config::model, problem::Problem};
 use arc_swap::ArcSwap;
 use rustls::{
@@ -36,13 +39,14 @@ pub struct Store {
     /// By certificate: the number of the rule about its clients; 0: they are asked for nothing.
     rules: Vec<usize>,
     /// By the number of the rule less one.
-    verifiers: Vec<Arc<dyn ClientCertVerifier>>,
+    gatekeepers: Vec<Gatekeeper>,
 }
 
-/// Equal when clients are shown the same.
+/// Equal when clients are shown the same, and the same authorities are believed about them.
 impl PartialEq for Store {
     fn eq(&self, other: &Store) -> bool {
         self.certificates.iter().map(|c| &c.key.cert).eq(other.certificates.iter().map(|c| &c.key.cert))
+            && self.gatekeepers.iter().map(|g| &g.roots.roots).eq(other.gatekeepers.iter().map(|g| &g.roots.roots))
     }
 }
 
@@ -66,8 +70,8 @@ impl Store {
             let number = match alike {
                 Some(index) => index + 1,
                 None => {
-                    match client::verifier(rule, base) {
-                        Ok(verifier) => store.verifiers.push(verifier),
+                    match client::gatekeeper(rule, base) {
+                        Ok(gatekeeper) => store.gatekeepers.push(gatekeeper),
                         Err(problem) => problems.push(problem),
                     }
                     known.push(rule);
@@ -89,12 +93,12 @@ impl Store {
             }
         }
         let rules = vec![0; certificates.len()];
-        Store { certificates, by_name, rules, verifiers: Vec::new() }
+        Store { certificates, by_name, rules, gatekeepers: Vec::new() }
     }
 
     /// Who verifies clients, by the number of the rule less one.
-    pub(super) fn verifiers(&self) -> &[Arc<dyn ClientCertVerifier>] {
-        &self.verifiers
+    pub(super) fn verifiers(&self) -> impl Iterator<Item = Arc<dyn ClientCertVerifier>> {
+        self.gatekeepers.iter().map(|gatekeeper| gatekeeper.verifier.clone())
     }
 
     /// The number of the rule about clients that ask for this name; 0: they are asked for nothing.
@@ -137,8 +141,25 @@ impl ResolvesServerCert for Shown {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::model::{CertificateSource, Tls};
+    use crate::config::model::{CertificateSource, ClientRule, Tls, Verify};
     use rcgen::{CertifiedKey, generate_simple_self_signed};
+
+    #[test]
+    fn other_authorities_of_clients_make_another_store() {
+        let room = tempfile::tempdir().unwrap();
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["a.example".into()]).unwrap();
+        let shown = CertificateSource::Memory { cert: cert.pem(), key: signing_key.serialize_pem() };
+        let rule = ClientRule { ca: "ca.pem".into(), verify: Verify::Require, spot: None };
+        let tls = Tls { clients: [(0, rule)].into(), ..Tls::from(vec![shown]) };
+        let load = |authority: &str| {
+            std::fs::write(room.path().join("ca.pem"), authority).unwrap();
+            Store::load(&tls, room.path(), false).unwrap()
+        };
+        let authority = || generate_simple_self_signed(vec!["staff".into()]).unwrap().cert.pem();
+        let (one, other) = (authority(), authority());
+        assert!(load(&one) == load(&one));
+        assert!(load(&one) != load(&other), "who was let in by the old one is let in no longer");
+    }
 
     #[test]
     fn exact_beats_wildcard_beats_the_first() {
