@@ -1,15 +1,15 @@
 //! A backend's byte stream, encrypted or not. A plain one stands where it is used; a session is large, and boxed.
 
 use crate::{
-    net::{Abort, Socket},
+    net::{Abort, Socket, stream_of_either},
     tls::ClientStream,
 };
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// A backend's byte stream.
 #[derive(Debug)]
@@ -18,15 +18,7 @@ pub(super) enum Stream {
     Tls(Box<ClientStream<Socket>>),
 }
 
-/// What either kind does.
-macro_rules! either {
-    ($stream:expr, $inner:ident => $does:expr) => {
-        match $stream {
-            Stream::Plain($inner) => $does,
-            Stream::Tls($inner) => $does,
-        }
-    };
-}
+stream_of_either!(Stream: Plain | Tls);
 
 impl Stream {
     /// Of what is asked for on it.
@@ -58,37 +50,5 @@ impl Abort for Stream {
         if let Stream::Plain(socket) = self {
             socket.abort();
         }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_read(cx, buffer))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_write_vectored(cx, slices))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        either!(self, stream => stream.is_write_vectored())
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }
