@@ -157,6 +157,20 @@ async fn case_63_floods_of_frames_are_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_63_a_flood_is_ended_while_all_places_are_taken() {
+    let origin = Origin::new(|_| Reply::silence());
+    // No request ends by itself.
+    let edge = edge::tls().workers(1).pool("shop", &[&origin]);
+    let edge = edge.with(|pool| pool.timeout.head = Duration::from_secs(3600)).start();
+    let mut attacker = Frames::connect(edge.address()).await;
+    attacker.say(&many(256, |stream| head(stream, GET, true))).await;
+    eventually("no further request has a place", async || origin.open_requests() == 256).await;
+    let end = attacker.flood(&many(MANY, |_| frame(PING, 0, 0, &[0; 8])), PATIENCE).await;
+    assert_eq!(end, Some(StreamEnd::Gone(Some(ENHANCE_YOUR_CALM))));
+    eventually("the backend has done with it", async || origin.open_requests() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_64_a_head_that_unpacks_to_far_more_is_refused() {
     let origin = Origin::named("a");
     let edge = edge(&origin);

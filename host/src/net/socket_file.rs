@@ -50,26 +50,33 @@ impl SocketFile {
         socket.bind(&SockAddr::unix(path)?)?;
         // Before it listens: nobody gets in while the mode is still the default one.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+        let file = SocketFile { path: path.to_owned(), identity: identity_of(path)? };
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
         Ok((socket.into(), file))
-    }
-
-    fn remove(&self) -> io::Result<()> {
-        let _guard = lock(&self.path)?;
-        if identity(&self.path)? == self.identity { fs::remove_file(&self.path) } else { Ok(()) }
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        let (path, identity) = (std::mem::take(&mut self.path), self.identity);
         // Nobody is there to be told; the next start replaces a dead socket.
-        let _ = self.remove();
+        let _ = match try_lock(&path) {
+            // This may be a worker's thread, whose connections wait for nobody.
+            Ok(None) => {
+                thread::Builder::new().spawn(move || lock(&path).and_then(|_guard| remove(&path, identity))).map(drop)
+            }
+            Ok(Some(_guard)) => remove(&path, identity),
+            Err(error) => Err(error),
+        };
     }
 }
 
-fn identity(path: &Path) -> io::Result<Identity> {
+fn remove(path: &Path, identity: Identity) -> io::Result<()> {
+    if identity_of(path)? == identity { fs::remove_file(path) } else { Ok(()) }
+}
+
+fn identity_of(path: &Path) -> io::Result<Identity> {
     let there = fs::symlink_metadata(path)?;
     Ok((there.dev(), there.ino(), there.ctime(), there.ctime_nsec()))
 }
@@ -86,15 +93,44 @@ fn is_live(path: &Path) -> io::Result<bool> {
 
 /// Keeps other starts and ends of this program away from the directory of this file until it is dropped.
 fn lock(file: &Path) -> io::Result<File> {
-    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let directory = File::open(directory)?;
     let end = Instant::now() + LOCK_MOST;
     loop {
-        match directory.try_lock() {
-            Ok(()) => return Ok(directory),
-            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::park_timeout(LOCK_PAUSE),
-            Err(TryLockError::WouldBlock) => return Err(ErrorKind::AddrInUse.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
+        match try_lock(file)? {
+            Some(directory) => return Ok(directory),
+            None if Instant::now() < end => thread::park_timeout(LOCK_PAUSE),
+            None => return Err(ErrorKind::AddrInUse.into()),
+        }
+    }
+}
+
+/// The same; none: somebody else does.
+fn try_lock(file: &Path) -> io::Result<Option<File>> {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = File::open(directory)?;
+    match directory.try_lock() {
+        Ok(()) => Ok(Some(directory)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_lets_go_of_a_file_does_not_wait_for_who_has_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("edge.sock");
+        let (_listener, file) = SocketFile::listen(&path, 0o600, 1).unwrap();
+        let locked = lock(&path).unwrap();
+        drop(file);
+        drop(locked);
+        // Whoever had waited for the lock would have given up by now.
+        let end = Instant::now() + 60 * LOCK_MOST;
+        while path.exists() {
+            assert!(Instant::now() < end, "it is removed once the directory is free");
+            thread::park_timeout(LOCK_PAUSE);
         }
     }
 }

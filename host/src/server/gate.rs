@@ -2,7 +2,7 @@
 
 use super::socket::Bound;
 use crate::net::{NOBODY, Socket, SocketFile};
-use std::{io, iter, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 /// A listening socket inside a worker's runtime.
@@ -29,40 +29,33 @@ impl Gate {
         }
     }
 
-    /// What still waits, and then the gate is closed. The system is asked directly, for the runtime may not know yet of
-    /// the connections that came last.
-    pub(super) fn into_queue(self) -> impl Iterator<Item = (Socket, SocketAddr)> {
-        let closed = match self {
-            Gate::Tcp(listener) => listener.into_std().map(Bound::Tcp),
-            Gate::Unix(listener, file) => listener.into_std().map(|listener| Bound::Unix(listener, file)),
-        };
-        let closed = closed.ok();
-        iter::from_fn(move || {
-            let waiting = closed.as_ref()?;
-            // One that cannot be taken in is passed over.
-            loop {
-                let (socket, peer) = waiting.accept()?;
-                if let Ok(socket) = socket {
-                    return Some((socket, peer));
-                }
-            }
-        })
+    /// Takes what still waits; dropping it closes the gate.
+    pub(super) fn into_queue(self) -> io::Result<Queue> {
+        Ok(Queue(match self {
+            Gate::Tcp(listener) => Bound::Tcp(listener.into_std()?),
+            Gate::Unix(listener, file) => Bound::Unix(listener.into_std()?, file),
+        }))
     }
 }
 
-impl Bound {
-    /// None: nobody waits.
-    fn accept(&self) -> Option<(io::Result<Socket>, SocketAddr)> {
-        match self {
+/// Connections that came before a gate is closed. The system is asked directly, for the runtime may not know yet of those
+/// that came last.
+#[derive(Debug)]
+pub(super) struct Queue(Bound);
+
+impl Queue {
+    /// The next connection; `WouldBlock` when nobody waits any more.
+    pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        match &self.0 {
             Bound::Tcp(listener) => {
-                let (stream, peer) = listener.accept().ok()?;
-                let nonblocking = stream.set_nonblocking(true);
-                Some((nonblocking.and_then(|()| TcpStream::from_std(stream)).map(Socket::Tcp), peer))
+                let (stream, peer) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Socket::Tcp(TcpStream::from_std(stream)?), peer))
             }
             Bound::Unix(listener, _) => {
-                let (stream, _) = listener.accept().ok()?;
-                let nonblocking = stream.set_nonblocking(true);
-                Some((nonblocking.and_then(|()| UnixStream::from_std(stream)).map(Socket::Unix), NOBODY))
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Socket::Unix(UnixStream::from_std(stream)?), NOBODY))
             }
         }
     }

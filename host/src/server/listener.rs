@@ -25,6 +25,9 @@ use tokio::{task::spawn_local, time::sleep};
 /// After an accept that failed for want of files or memory: idle connections end meanwhile, and the loop does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
 
+/// Accepts in a row that may fail before a queue is given up with who waits in it.
+const FAILURES_MOST: u32 = 20;
+
 /// A listener ready to serve.
 #[derive(Debug)]
 pub struct Listener {
@@ -174,15 +177,14 @@ impl Reception {
                     if !std::mem::replace(&mut is_failing, true) {
                         tracing::warn!(listener = self.porter.entrance().index, %error, "no connection can be accepted for now");
                     }
-                    self.register.shed();
-                    self.worker.connections().shed();
+                    self.shed();
                     sleep(BACK_OFF).await;
                 }
             }
         }
         // What waits in the queue would be reset by the kernel when the socket closes.
-        for (connection, peer) in gate.into_queue() {
-            self.admit(connection, peer);
+        if let Ok(queue) = gate.into_queue() {
+            empty(|| queue.accept(), |(connection, peer)| self.admit(connection, peer), || self.shed()).await;
         }
         self.register.drain(self.porter.entrance().index);
     }
@@ -192,10 +194,56 @@ impl Reception {
         gate.accept().await
     }
 
+    /// Files are short: what is idle gives up its own.
+    fn shed(&self) {
+        self.register.shed();
+        self.worker.connections().shed();
+    }
+
     fn admit(&self, connection: Socket, peer: SocketAddr) {
         let (entrance, worker) = (self.porter.entrance(), self.worker.clone());
         let Some(open) = Open::new(&entrance, self.worker.index(), peer) else { return };
         let place = self.register.enter(entrance.index);
         spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone(), open));
+    }
+}
+
+/// Takes in all who wait. An accept that fails says nothing about those behind it: the client has left, or files are short.
+async fn empty<T>(mut accept: impl FnMut() -> io::Result<T>, mut admit: impl FnMut(T), shed: impl Fn()) {
+    let mut failures = 0;
+    while failures < FAILURES_MOST {
+        match accept() {
+            Ok(connection) => {
+                failures = 0;
+                admit(connection);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(_) => {
+                failures += 1;
+                shed();
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is taken in of a queue in which accepts go like this, and how often idle connections ended.
+    async fn taken(accepts: impl IntoIterator<Item = Result<u32, ErrorKind>>) -> (Vec<u32>, u32) {
+        let mut accepts = accepts.into_iter();
+        let (mut taken, shed) = (Vec::new(), std::cell::Cell::new(0));
+        let accept = || accepts.next().unwrap_or(Err(ErrorKind::WouldBlock)).map_err(io::Error::from);
+        empty(accept, |one| taken.push(one), || shed.set(shed.get() + 1)).await;
+        (taken, shed.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_accept_that_fails_does_not_lose_who_waits_behind_it() {
+        let (aborted, no_files) = (Err(ErrorKind::ConnectionAborted), Err(ErrorKind::Other));
+        assert_eq!(taken([Ok(1), aborted, Ok(2), no_files, no_files, Ok(3)]).await, (vec![1, 2, 3], 3));
+        assert_eq!(taken(std::iter::repeat(no_files)).await, (vec![], FAILURES_MOST), "it comes to an end");
     }
 }

@@ -30,6 +30,10 @@ const SETTINGS_COST: u32 = 32;
 /// some say each stream's window and priority at its begin.
 const OVERHEAD_EARNED: u32 = 4;
 
+/// Streams that a client may open before it has heard how many there may be, and that we refuse without blaming it. Some
+/// programs open all that they want at once; nobody wants more.
+const EARLY_MOST: u32 = 2048;
+
 /// Codes of our resets that say: that was your mistake.
 const BLAMING: &[u32] = &[PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR, REFUSED_STREAM];
 const PROTOCOL_ERROR: u32 = 1;
@@ -64,6 +68,10 @@ impl fmt::Display for Flood {
 pub(super) struct Calm {
     resets: Allowance,
     overhead: Allowance,
+    /// Heads that came before the client had acknowledged our SETTINGS, less those of them that we may have refused.
+    early: u32,
+    /// It has acknowledged them.
+    is_settled: bool,
     flood: Option<Flood>,
 }
 
@@ -78,6 +86,8 @@ impl Calm {
                 per_second: OVERHEAD_PER_SECOND,
                 since: now,
             },
+            early: 0,
+            is_settled: false,
             flood: None,
         }
     }
@@ -90,13 +100,21 @@ impl Calm {
     /// The client sent this.
     pub(super) fn came(&mut self, frame: Frame) {
         match frame.kind {
-            HEADERS => self.overhead.earn(OVERHEAD_EARNED),
+            HEADERS => {
+                self.overhead.earn(OVERHEAD_EARNED);
+                if !self.is_settled {
+                    self.early = (self.early + 1).min(EARLY_MOST);
+                }
+            }
             DATA if !frame.is_empty_data() => self.overhead.earn(OVERHEAD_EARNED),
             // The library bounds how many there are of one head.
             CONTINUATION => {}
             RST_STREAM => self.reset(),
             SETTINGS if !frame.is_ack() => self.carries_nothing(SETTINGS_COST),
-            _ => self.carries_nothing(1),
+            _ => {
+                self.is_settled |= frame.kind == SETTINGS;
+                self.carries_nothing(1);
+            }
         }
     }
 
@@ -104,6 +122,7 @@ impl Calm {
     pub(super) fn went(&mut self, frame: Frame) {
         match frame.kind {
             DATA => self.overhead.earn(OVERHEAD_EARNED),
+            RST_STREAM if frame.code == Some(REFUSED_STREAM) && self.early > 0 => self.early -= 1,
             RST_STREAM if frame.code.is_some_and(|code| BLAMING.contains(&code)) => self.reset(),
             _ => {}
         }
@@ -209,6 +228,28 @@ mod tests {
             (0..=RESETS_MOST).for_each(|_| calm.went(reset(code)));
             assert_eq!(calm.flood().is_some(), counts, "code {code}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_count_from_the_acknowledgement_of_our_settings_on() {
+        let (head, acknowledged) = (frame(HEADERS, 0, b"a"), frame(SETTINGS, 1, &[]));
+        let refused = |calm: &mut Calm, times: u32| (0..times).for_each(|_| calm.went(reset(REFUSED_STREAM as u8)));
+        let mut calm = Calm::new();
+        (0..800).for_each(|_| calm.came(head));
+        calm.came(acknowledged);
+        refused(&mut calm, 800);
+        assert_eq!(calm.flood(), None, "it had not heard how many there may be");
+        (0..RESETS_MOST).for_each(|_| calm.came(head));
+        refused(&mut calm, RESETS_MOST);
+        assert_eq!(calm.flood(), None, "its allowance is untouched");
+        refused(&mut calm, 1);
+        assert_eq!(calm.flood(), Some(Flood::Resets));
+        let mut calm = Calm::new();
+        (0..100_000).for_each(|_| calm.came(head));
+        refused(&mut calm, EARLY_MOST + RESETS_MOST);
+        assert_eq!(calm.flood(), None);
+        refused(&mut calm, 1);
+        assert_eq!(calm.flood(), Some(Flood::Resets), "who never acknowledges them is no exception");
     }
 
     #[tokio::test(start_paused = true)]

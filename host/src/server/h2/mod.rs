@@ -193,10 +193,11 @@ where
                 Stage::Talking(connection) => connection,
                 Stage::Over => return Poll::Ready(Ok(())),
             };
-            if self.exchanges.is_full() {
-                return connection.poll_closed(cx).map_err(Broken::from);
-            }
-            match connection.poll_accept(cx) {
+            let accepted = match self.exchanges.is_full() {
+                true => connection.poll_closed(cx).map(|ended| ended.err().map(Err)),
+                false => connection.poll_accept(cx),
+            };
+            match accepted {
                 Poll::Ready(Some(Ok((request, respond)))) => self.begin(request, respond, bells),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.broke(error))),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
