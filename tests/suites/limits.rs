@@ -1,10 +1,11 @@
 //! How much at the same time, of a backend, a pool and the whole process; and who waits for it.
 
+use super::upgrades;
 use http::StatusCode;
 use pointsman::config::model::{PoolLimit, Protocol};
 use pointsman_tests::{
     cli::Room,
-    client::{self, Answer, Client},
+    client::{self, Answer, Client, Raw},
     edge::{self, Edge},
     h2_origin::{Act, H2Origin},
     load::{Load, Pace, Target},
@@ -145,6 +146,33 @@ async fn beyond_the_process_s_requests_it_is_503_and_the_listeners_answer_on() {
         assert_eq!(answer.await.unwrap().status, StatusCode::OK);
     }
     eventually("it serves again", async || client.get("/").await.status == StatusCode::OK).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_counts_as_a_request_until_it_ends() {
+    let willing = || Origin::new(|seen| if seen.has("upgrade") { upgrades::echo("") } else { Reply::named("a") });
+    let origin = willing();
+    let edge = edge::plain().requests(1).pool("shop", &[&origin]).start();
+    let mut tunnel = Raw::plain(edge.address()).await;
+    upgrades::opened(&mut tunnel).await;
+    let mut client = Client::plain(edge.address()).await;
+    for _ in 0..3 {
+        assert_refused(&client.get("/").await, "PM0503");
+    }
+    upgrades::echoes(&mut tunnel, b"still there").await;
+    drop(tunnel);
+    eventually("there is room again", async || client.get("/").await.status == StatusCode::OK).await;
+
+    let origin = willing();
+    let edge = edge::plain().pool("shop", &[&origin]);
+    let edge = edge.with(|pool| pool.limit = limit(|limit| limit.requests = Some(1))).start();
+    let mut tunnel = Raw::plain(edge.address()).await;
+    upgrades::opened(&mut tunnel).await;
+    let waits = ask(edge.address());
+    eventually("it waits", async || queued(&edge) == 1).await;
+    upgrades::echoes(&mut tunnel, b"still there").await;
+    drop(tunnel);
+    assert_eq!(waits.await.unwrap().text(), "a");
 }
 
 /// A process that has no files left closes idle connections, on both sides, and serves on.

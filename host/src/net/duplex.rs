@@ -138,10 +138,19 @@ impl Pipe {
         let mut scratch = [MaybeUninit::uninit(); PIECE_MOST];
         let mut piece = ReadBuf::uninit(&mut scratch);
         let Poll::Ready(read) = Pin::new(from).poll_read(cx, &mut piece) else {
-            if std::mem::take(&mut self.unflushed) && Pin::new(to).poll_flush(cx)?.is_pending() {
-                self.unflushed = true;
+            if !std::mem::take(&mut self.unflushed) {
+                return Poll::Pending;
             }
-            return Poll::Pending;
+            return match Pin::new(to).poll_flush(cx) {
+                Poll::Ready(Err(error)) => {
+                    self.refused = Some(error);
+                    Poll::Ready(Ok(0))
+                }
+                flushed => {
+                    self.unflushed = flushed.is_pending();
+                    Poll::Pending
+                }
+            };
         };
         read?;
         let piece = piece.filled();
@@ -246,6 +255,48 @@ mod tests {
         let (_others, (mut first, mut second)) = streams();
         let told = sleep(IDLE / 3);
         assert!(matches!(duplex(&mut first, &mut second, IDLE, told).await, Err(Cut::Told)));
+    }
+
+    /// Takes all that is written, and breaks when it is flushed, as TLS may that holds bytes back.
+    struct BreaksAtFlush(DuplexStream);
+
+    impl AsyncRead for BreaksAtFlush {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+
+    impl AsyncWrite for BreaksAtFlush {
+        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Pin::new(&mut self.0).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_breaks_at_a_flush_is_to_blame() {
+        for is_second in [true, false] {
+            let ((mut asks, mut other), (first, second)) = streams();
+            asks.write_all(b"x").await.unwrap();
+            other.shutdown().await.unwrap();
+            let cut = if is_second {
+                duplex(&mut { first }, &mut BreaksAtFlush(second), IDLE, pending()).await
+            } else {
+                duplex(&mut BreaksAtFlush(second), &mut { first }, IDLE, pending()).await
+            };
+            match cut {
+                Err(Cut::Second(_)) => assert!(is_second),
+                Err(Cut::First(_)) => assert!(!is_second),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

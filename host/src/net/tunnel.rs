@@ -7,7 +7,7 @@ use super::{
 };
 use http::HeaderValue;
 use socket2::SockRef;
-use std::{fmt, future::Future, time::Duration};
+use std::{any::Any, fmt, future::Future, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What can be closed so that the other side sees it as an accident.
@@ -37,6 +37,8 @@ pub struct Tunnel {
     pub backend: Box<dyn TunnelEnd>,
     /// Without a byte in either direction.
     pub idle: Duration,
+    /// What the tunnel takes up for as long as it lasts, such as its place among the requests under way.
+    pub holds: Option<Box<dyn Any>>,
 }
 
 impl Tunnel {

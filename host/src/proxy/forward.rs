@@ -44,7 +44,7 @@ pub(super) async fn forward(
             }
             _ => sender.send(start, head).await,
         };
-        let Lost { error: lost, by, before } = match answered {
+        let Lost { error: lost, by, other } = match answered {
             Ok((response, backend)) => {
                 context.heard(&backend);
                 return Ok(Answered { response, backend, permit });
@@ -57,10 +57,13 @@ pub(super) async fn forward(
         if !pause.is_zero() {
             sleep(pause).await;
         }
-        for (lost, by) in before.into_iter().chain([(lost.error, by)]) {
+        for (lost, by) in other.into_iter().chain([(lost.error, by)]) {
             trail.lost(lost, by);
         }
-        start = choice.start(&mut trail, head, Instant::now())?.ok_or_else(|| trail.nobody_else())?;
+        let next = choice.start(&mut trail, head, Instant::now());
+        let next = next.and_then(|next| next.ok_or_else(|| trail.nobody_else()));
+        retries.went_on(next.is_ok(), counts);
+        start = next?;
     }
 }
 
@@ -106,7 +109,10 @@ impl Choice<'_> {
         let pick = self.balancer.borrow_mut().pick(&mut head.clone(), now, &mut self.worker.rng(), 1, &tried);
         match pick {
             Pick::Backend(backend) if pool.pays(now) => {
-                let ticket = backend.begin(now)?;
+                let Some(ticket) = backend.begin(now) else {
+                    pool.takes_back();
+                    return None;
+                };
                 pool.figures.of(self.worker.index()).hedges.up();
                 Some(Start { backend, ticket })
             }
@@ -160,13 +166,14 @@ pub(super) struct Lost {
     error: ExchangeError,
     by: Arc<Backend>,
     /// The other one, where two were under way.
-    before: Option<(upstream::Error, Arc<Backend>)>,
+    other: Option<(upstream::Error, Arc<Backend>)>,
 }
 
 impl Lost {
-    /// It was the last of two.
-    pub(super) fn after(self, before: Lost) -> Lost {
-        Lost { before: Some((before.error.error, before.by)), ..self }
+    /// Both of two are lost; the one that forbids more decides.
+    pub(super) fn and(self, other: Lost) -> Lost {
+        let (worse, other) = if other.error.is_worse_than(&self.error) { (other, self) } else { (self, other) };
+        Lost { other: Some((other.error.error, other.by)), ..worse }
     }
 }
 
@@ -177,10 +184,7 @@ impl Sender<'_> {
         self.context.asks(&backend);
         match self.attempt(&backend, ticket, head).await {
             Ok(response) => Ok((response, backend)),
-            Err(error) => {
-                self.counts.failed(error.error.failure());
-                Err(Lost { error, by: backend, before: None })
-            }
+            Err(error) => Err(Lost { error, by: backend, other: None }),
         }
     }
 
@@ -192,11 +196,11 @@ impl Sender<'_> {
     ) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
         let now = Instant::now();
-        let limits = self.retries.limits(now);
-        let limits = Limits { stall: limits.stall.filter(|_| self.replay.stays_whole()), ..limits };
+        let limits = self.retries.limits(now, self.replay.stays_whole());
         let connection = match connections.checkout(backend, head, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => connection,
             Err(error) => {
+                self.counts.failed(error.failure());
                 ticket.ended(blame(&error), Instant::now());
                 return Err(ExchangeError { error, answered: false, reused: false });
             }
@@ -210,11 +214,11 @@ impl Sender<'_> {
         }
         let now = Instant::now();
         let Some(mut ticket) = backend.begin(now) else { return Err(lost) };
-        self.counts.failed(lost.error.failure());
         match connections.connect(backend, head, &self.retries.timeout(&limits, now)).await {
-            Ok(connection) => self.exchange(connection, head, ticket, limits).await,
-            // The first failure decides what may follow: the request may have been sent then.
+            // The request may have been sent the first time, whatever becomes of the second.
+            Ok(connection) => self.exchange(connection, head, ticket, limits).await.map_err(|last| last.or_worse(lost)),
             Err(error) => {
+                self.counts.failed(error.failure());
                 ticket.ended(blame(&error), Instant::now());
                 Err(lost)
             }
@@ -230,7 +234,8 @@ impl Sender<'_> {
     ) -> Result<Response, ExchangeError> {
         let request =
             Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
-        connection.exchange(request, self.replay.play(), ticket, limits).await
+        let answered = connection.exchange(request, self.replay.play(), ticket, limits).await;
+        answered.inspect_err(|lost| self.counts.failed(lost.error.failure()))
     }
 }
 

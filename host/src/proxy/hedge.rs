@@ -31,11 +31,11 @@ pub(super) async fn race(
     tokio::select! {
         biased;
         answered = &mut first => match answered {
-            Err(lost) => second.await.map_err(|last| last.after(lost)),
+            Err(lost) => second.await.map_err(|last| last.and(lost)),
             answered => answered,
         },
         answered = &mut second => match answered {
-            Err(lost) => first.await.map_err(|last| last.after(lost)),
+            Err(lost) => first.await.map_err(|last| last.and(lost)),
             answered => answered,
         },
     }

@@ -183,6 +183,10 @@ impl http_body::Body for Player {
         } else if tape.has_ended {
             tape.trailers.clone().map(|trailers| Ok(Frame::trailers(trailers)))
         } else {
+            if !tape.is_whole {
+                // Played for the last time: a client that is silent for hours shall not have it kept for as long.
+                (tape.kept, self.at) = (Vec::new(), 0);
+            }
             let next = ready!(tape.poll_next(cx));
             // Whether it was kept or not, this player is where the client is.
             self.at = tape.kept.len();
@@ -346,6 +350,20 @@ mod tests {
         assert!(tape.borrow().kept.is_empty());
         assert_eq!(text(again).await, "four");
         assert_eq!(Rc::strong_count(&tape), 1, "it was let go of at its end");
+    }
+
+    #[tokio::test]
+    async fn once_there_is_an_answer_a_client_that_listens_has_nothing_kept_for_it() {
+        let replay = replay(client(&["one", "two"]), 1 << 10);
+        let Replay::Tape(tape) = &replay else { panic!("it streams") };
+        let tape = tape.clone();
+        let mut body = replay.play();
+        assert_eq!(taste(&mut body, 1).await, "one");
+        drop(replay);
+        // The answer's loop looks for more, and nothing comes.
+        let polled = Pin::new(&mut body).poll_frame(&mut Context::from_waker(std::task::Waker::noop()));
+        assert!(polled.is_pending() && tape.borrow().kept.capacity() == 0);
+        assert_eq!(text(body).await, "two");
     }
 
     #[tokio::test]

@@ -71,13 +71,23 @@ pub fn sent_away(worker: &Worker, policy: &Policy, connection: &Connection, why:
     }
 }
 
-/// The answer of a backend, which is told of should it break off.
+/// The answer of a backend, which is told of should it break off. The request counts until it has ended, a tunnel too.
 pub(super) fn watched(worker: &Rc<Worker>, pool: &Pool, answered: Answered, inside: Option<Inside>) -> Response {
     let Answered { mut response, backend, permit } = answered;
-    if let Body::Stream(body) = response.body {
-        let (worker, pool, backend) = (worker.clone(), pool.name.clone(), backend.name.clone());
-        response.body = Body::Stream(Box::pin(Watched { body, worker, pool, backend, _counted: (permit, inside) }));
-    }
+    let counted = (permit, inside);
+    response.body = match response.body {
+        Body::Stream(body) => {
+            let (worker, pool, backend) = (worker.clone(), pool.name.clone(), backend.name.clone());
+            Body::Stream(Box::pin(Watched { body, worker, pool, backend, _counted: counted }))
+        }
+        Body::Tunnel(mut tunnel) => {
+            if counted.0.is_some() || counted.1.is_some() {
+                tunnel.holds = Some(Box::new(counted));
+            }
+            Body::Tunnel(tunnel)
+        }
+        whole => whole,
+    };
     response
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Retries<'a> {
     limits: Limits,
     /// Attempts that a backend may have seen, and that were repeated.
     sent: u32,
+    /// The last of these was paid for, and nobody was asked yet.
+    is_due: bool,
 }
 
 impl<'a> Retries<'a> {
@@ -34,7 +36,7 @@ impl<'a> Retries<'a> {
             tunnel: pool.timeout.tunnel,
             stall: None,
         };
-        Retries { pool, is_idempotent: method.is_idempotent(), limits, sent: 0 }
+        Retries { pool, is_idempotent: method.is_idempotent(), limits, sent: 0, is_due: false }
     }
 
     /// Whether the request may be done twice.
@@ -47,16 +49,15 @@ impl<'a> Retries<'a> {
         until(&self.limits)
     }
 
-    /// How long the attempt may take that begins now.
-    pub(super) fn limits(&self, now: Instant) -> Limits {
+    /// How long the attempt may take that begins now. What cannot be sent again after it, as when its body will not be
+    /// whole then, is not ended before its time: nobody would answer it sooner.
+    pub(super) fn limits(&self, now: Instant, stays_whole: bool) -> Limits {
+        if !(stays_whole && self.is_idempotent && self.sent < self.pool.retry.most) {
+            return self.limits;
+        }
         let head = self.pool.timeout.per_try.map_or(self.limits.head, |most| self.limits.head.min(now + most));
-        Limits { head, stall: self.stall(now), ..self.limits }
-    }
-
-    /// From when on a stall of its backend sends the request elsewhere; none: it may not be sent again.
-    fn stall(&self, now: Instant) -> Option<Instant> {
-        let after = self.pool.eject.as_ref()?.stall?;
-        (self.is_idempotent && self.sent < self.pool.retry.most).then(|| now + after)
+        let stall = self.pool.eject.as_ref().and_then(|eject| eject.stall);
+        Limits { head, stall: stall.map(|after| now + after), ..self.limits }
     }
 
     /// The pool's limits; a connect has no more time than the attempt.
@@ -74,7 +75,7 @@ impl<'a> Retries<'a> {
         died && lost.reused && self.sent == 0 && self.may_repeat(lost, Instant::now())
     }
 
-    /// Whether another backend is asked after this, and after which pause. Counts it.
+    /// Whether another backend is asked after this, and after which pause. Pays for it: see [`Retries::went_on`].
     pub(super) fn goes_on(&mut self, lost: &ExchangeError, counts: &PoolCounts, rng: &mut Rng) -> Option<Duration> {
         let now = Instant::now();
         if !self.may_repeat(lost, now) {
@@ -86,14 +87,25 @@ impl<'a> Retries<'a> {
         if self.sent == self.pool.retry.most {
             return None;
         }
+        let pause = pause(&self.pool.retry, self.sent + 1, rng);
+        if now + pause >= self.until() {
+            return None;
+        }
         if !self.pool.pays(now) {
             counts.retries_refused.up();
             return None;
         }
-        counts.retries.up();
         self.sent += 1;
-        let pause = pause(&self.pool.retry, self.sent, rng);
-        (now + pause < self.until()).then_some(pause)
+        self.is_due = true;
+        Some(pause)
+    }
+
+    /// Whether anybody was found to ask. A retry that was paid for counts then, and is given back otherwise.
+    pub(super) fn went_on(&mut self, somebody: bool, counts: &PoolCounts) {
+        if !std::mem::take(&mut self.is_due) {
+            return;
+        }
+        if somebody { counts.retries.up() } else { self.pool.takes_back() }
     }
 
     /// As far as this loss and the time go.
@@ -167,8 +179,11 @@ mod tests {
             let mut retries = Retries::new(&pool, &Method::GET, Instant::now());
             let mut rng = Rng::new(7);
             for _ in 0..most {
-                assert_eq!(retries.goes_on(&refused(), pool.figures.of(0), &mut rng), Some(Duration::ZERO));
-                assert!(retries.goes_on(&closed(), pool.figures.of(0), &mut rng).is_some());
+                for lost in [refused(), closed()] {
+                    let pause = retries.goes_on(&lost, pool.figures.of(0), &mut rng).unwrap();
+                    assert_eq!(pause.is_zero(), !lost.error.sent);
+                    retries.went_on(true, pool.figures.of(0));
+                }
             }
             assert_eq!(retries.goes_on(&closed(), pool.figures.of(0), &mut rng), None, "{most}");
             assert_eq!(pool.figures.of(0).retries.get(), u64::from(most));
@@ -179,9 +194,10 @@ mod tests {
     async fn all_requests_of_a_pool_share_its_budget() {
         let pool = pool(|pool| pool.retry.budget = 0);
         let goes_on = |_: u64| {
-            Retries::new(&pool, &Method::GET, Instant::now())
-                .goes_on(&closed(), pool.figures.of(0), &mut Rng::new(7))
-                .is_some()
+            let mut retries = Retries::new(&pool, &Method::GET, Instant::now());
+            let goes_on = retries.goes_on(&closed(), pool.figures.of(0), &mut Rng::new(7)).is_some();
+            retries.went_on(true, pool.figures.of(0));
+            goes_on
         };
         let allowed = (0..1000).filter(|&n: &u64| goes_on(n)).count() as u64;
         assert!(allowed < 200, "{allowed}");
@@ -215,7 +231,7 @@ mod tests {
         let mut retries = Retries::new(&pool, &Method::GET, Instant::now());
         let mut had = Vec::new();
         loop {
-            let limits = retries.limits(Instant::now());
+            let limits = retries.limits(Instant::now(), true);
             let left = limits.head - Instant::now();
             had.push(left.as_secs());
             assert_eq!(retries.timeout(&limits, Instant::now()).connect, Duration::from_secs(1).min(left));
@@ -228,5 +244,43 @@ mod tests {
             advance(pause).await;
         }
         assert_eq!(had, [4, 4, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_sent_again_has_all_the_time_there_is() {
+        let pool = pool(|pool| pool.timeout.per_try = Some(Duration::from_secs(4)));
+        let now = Instant::now();
+        let limits = |method, stays_whole| Retries::new(&pool, &method, now).limits(now, stays_whole);
+        for (method, stays_whole, seconds) in
+            [(Method::GET, true, 4), (Method::PUT, true, 4), (Method::PUT, false, 30), (Method::POST, true, 30)]
+        {
+            let limits = limits(method.clone(), stays_whole);
+            let found = ((limits.head - now).as_secs(), limits.stall.is_some());
+            assert_eq!(found, (seconds, seconds == 4), "{method} {stays_whole}");
+        }
+        let mut retries = Retries::new(&pool, &Method::GET, now);
+        retries.goes_on(&closed(), pool.figures.of(0), &mut Rng::new(7)).unwrap();
+        assert_eq!((retries.limits(now, true).head - now).as_secs(), 30, "it was the last one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_that_finds_nobody_or_no_time_costs_nothing() {
+        let pool = pool(|pool| (pool.retry.budget, pool.retry.backoff) = (0, Duration::from_secs(1)));
+        let counts = pool.figures.of(0);
+        let goes_on = |left: Duration, somebody| {
+            let begun = Instant::now() + left - pool.timeout.head;
+            let mut retries = Retries::new(&pool, &Method::GET, begun);
+            let goes_on = retries.goes_on(&closed(), counts, &mut Rng::new(7)).is_some();
+            retries.went_on(somebody, counts);
+            goes_on
+        };
+        advance(pool.timeout.head).await;
+        for _ in 0..1000 {
+            assert!(!goes_on(Duration::from_millis(100), true), "its pause would be longer");
+            assert!(goes_on(Duration::from_secs(5), false));
+        }
+        assert_eq!((counts.retries.get(), counts.retries_refused.get()), (0, 0));
+        assert!(goes_on(Duration::from_secs(5), true));
+        assert_eq!(counts.retries.get(), 1);
     }
 }

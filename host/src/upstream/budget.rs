@@ -64,6 +64,13 @@ impl Budget {
         }
         is_paid
     }
+
+    /// What was paid for did not come about.
+    pub(super) fn take_back(&self) {
+        self.tokens.fetch_add(RETRY, Relaxed);
+        // Nor did the attempt that earns nothing.
+        self.counted.fetch_sub(1, Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -105,6 +112,16 @@ mod tests {
         assert!(budget.pay(1000 + RESERVE, Instant::now()));
         advance(WINDOW / 2).await;
         assert_eq!(spend(&budget, 1000 + RESERVE + 1), 999 / 2 + RESERVE / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_paid_for_in_vain_is_there_again() {
+        let budget = Budget::new(20, 0, Instant::now());
+        for _ in 0..10 * RESERVE {
+            assert!(budget.pay(0, Instant::now()));
+            budget.take_back();
+        }
+        assert_eq!(spend(&budget, 0), RESERVE);
     }
 
     #[test]

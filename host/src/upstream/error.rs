@@ -78,7 +78,7 @@ pub enum ErrorKind {
 }
 
 /// When the request may be given to another backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retry {
     /// Any request: this backend saw nothing of it.
     Unsent,
@@ -184,6 +184,19 @@ pub struct ExchangeError {
     pub reused: bool,
 }
 
+impl ExchangeError {
+    /// Whether it forbids more than the other one: of two losses of one request, that one decides what may follow.
+    pub fn is_worse_than(&self, other: &ExchangeError) -> bool {
+        let weight = |lost: &ExchangeError| (lost.error.retry(), lost.answered, lost.error.sent);
+        weight(self) > weight(other)
+    }
+
+    /// The worse of the two; this one where they are alike.
+    pub fn or_worse(self, other: ExchangeError) -> ExchangeError {
+        if other.is_worse_than(&self) { other } else { self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,5 +207,18 @@ mod tests {
         assert_eq!((refused.is_ours(), refused.retry()), (false, Retry::Unsent));
         let shortage = Error::new(ErrorKind::Connect(Errno::MFILE.into()), false);
         assert_eq!((shortage.is_ours(), shortage.retry()), (true, Retry::No));
+    }
+
+    #[test]
+    fn of_two_losses_the_one_that_forbids_more_decides() {
+        let lost = |kind, sent, answered| ExchangeError { error: Error::new(kind, sent), answered, reused: false };
+        let refused = || lost(ErrorKind::Connect(Errno::CONNREFUSED.into()), false, false);
+        let closed = |answered| lost(ErrorKind::Closed, true, answered);
+        let bad = || lost(ErrorKind::BadAnswer(BadMessage::TooManyInterims), true, true);
+        let ascending = [refused(), closed(false), closed(true), bad()];
+        for (at, worse) in ascending.iter().enumerate() {
+            assert!(ascending[..at].iter().all(|less| worse.is_worse_than(less) && !less.is_worse_than(worse)), "{at}");
+        }
+        assert!(refused().or_worse(closed(false)).error.sent && closed(false).or_worse(refused()).error.sent);
     }
 }

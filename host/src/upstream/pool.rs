@@ -156,6 +156,11 @@ impl Pool {
         self.budget.pay(attempts(&self.backends), now)
     }
 
+    /// What was paid for and found nobody to ask.
+    pub fn takes_back(&self) {
+        self.budget.take_back();
+    }
+
     /// Whether so few backends are ready that all are offered.
     pub fn is_panic(&self) -> bool {
         self.ward().is_panic()

@@ -142,7 +142,7 @@ impl Exchange {
         let Some(protocol) = headers.get(&header::UPGRADE).cloned() else { return Body::Empty };
         let idle = self.patience.limits().tunnel;
         let backend = Box::new(Switched::new(self.link, self.attempt));
-        Body::Tunnel(Box::new(Tunnel { protocol, backend, idle }))
+        Body::Tunnel(Box::new(Tunnel { protocol, backend, idle, holds: None }))
     }
 
     /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.
