@@ -9,7 +9,20 @@ use std::{
 };
 
 /// What `stock/` holds after `cargo xtask stock`.
-const NAMES: [&str; 5] = ["least-request", "power-of-two", "random", "require-token", "round-robin"];
+const NAMES: [&str; 12] = [
+    "first-available",
+    "jump-hash",
+    "least-request",
+    "least-time",
+    "maglev",
+    "peak-ewma",
+    "power-of-two",
+    "random",
+    "rendezvous",
+    "require-token",
+    "ring-hash",
+    "round-robin",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let stock = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("stock");

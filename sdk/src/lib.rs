@@ -40,6 +40,7 @@
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
 //! | draw in proportion to weight | [`Weighted`] |
+//! | send equal keys to equal backends | [`hashing`] |
 //! | test it | [`testing`] |
 //!
 //! Time and chance come with each [`Turn`], and nowhere else: a plugin whose decisions depend on its arguments and the
@@ -58,6 +59,7 @@ mod settings;
 mod turn;
 mod weighted;
 
+pub mod hashing;
 pub mod host;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;

@@ -33,8 +33,8 @@ impl Turn {
     }
 }
 
-/// Scatters the bits of a number (the finisher of splitmix64).
-pub(crate) fn mix(number: u64) -> u64 {
+/// Scatters the bits of a number (the finisher of splitmix64): numbers that are near become as good as any.
+pub fn mix(number: u64) -> u64 {
     let mut z = number;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,0 +1,92 @@
+//! Maglev: a table, made anew when the pool changes, says whose a key is. A pick is one look into it, however large the
+//! pool.
+
+use pointsman_sdk::{
+    hashing::{Key, Maglev as Table},
+    prelude::*,
+};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// What is hashed of a request.
+    #[serde(default)]
+    hash: Key,
+    /// Entries of the table.
+    #[serde(default = "usual_size")]
+    table: u32,
+}
+
+fn usual_size() -> u32 {
+    Table::SIZE
+}
+
+/// 8 MiB of table; building it takes some tens of milliseconds.
+const SIZE_MAX: u32 = 1 << 21;
+
+struct Maglev {
+    key: Key,
+    size: u32,
+    table: Table,
+}
+
+impl Balancer for Maglev {
+    type Settings = Settings;
+
+    fn new(settings: Settings, _: &Place) -> Result<Self, String> {
+        let size = settings.table;
+        if size > SIZE_MAX || !Table::is_size(size) {
+            return Err(format!("table must be a prime up to {SIZE_MAX}, such as 65537 or 655373, not {size}"));
+        }
+        Ok(Maglev { key: settings.hash, size, table: Table::default() })
+    }
+
+    fn update(&mut self, pool: &Pool) {
+        self.table = Table::over(pool, self.size);
+    }
+
+    fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+        match self.table.at(self.key.of(turn)) {
+            Some(position) => turn.untried(position, pool),
+            None => Decision::Pass,
+        }
+    }
+}
+
+balancer!(Maglev);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_sdk::testing::{self, Bench, Request};
+
+    #[test]
+    fn keys_are_shared_by_weight() {
+        let spread = Bench::<Maglev>::with("{}", &[2, 1, 1, 0], 2).unwrap().spread(40_000);
+        let expected = [20_000, 10_000, 10_000, 0];
+        assert!(spread.iter().zip(expected).all(|(count, expected)| count.abs_diff(expected) < 600), "{spread:?}");
+    }
+
+    #[test]
+    fn equal_keys_meet_on_every_worker() {
+        let settings = r#"{"hash": "header:x-user", "table": 251}"#;
+        let mut bench = Bench::<Maglev>::with(settings, &[1; 20], 4).unwrap();
+        testing::host(|host| host.request = Request::get("/").with_header("x-user", "ann"));
+        let first = bench.pick();
+        assert!((0..100).all(|_| bench.pick() == first));
+    }
+
+    #[test]
+    fn a_retry_goes_elsewhere_and_nobody_passes() {
+        let mut bench = Bench::<Maglev>::new(&[1, 1]);
+        assert!((0..100).all(|_| bench.retry(&[0]) == Decision::Choose(1)));
+        assert_eq!(Bench::<Maglev>::new(&[0]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn a_table_that_is_no_prime_is_refused() {
+        let refusal = Bench::<Maglev>::with(r#"{"table": 65536}"#, &[1], 1).err().unwrap();
+        assert_eq!(refusal, "table must be a prime up to 2097152, such as 65537 or 655373, not 65536");
+    }
+}

@@ -1,0 +1,94 @@
+//! Peak EWMA: two backends are drawn in proportion to weight, and the one whose requests are likely to be answered sooner
+//! serves: its latency, that jumps up at once and comes down slowly, times the requests that would be under way.
+
+use pointsman_sdk::{Weighted, prelude::*};
+
+struct PeakEwma {
+    drawn: Weighted,
+}
+
+impl Balancer for PeakEwma {
+    type Settings = NoSettings;
+
+    fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
+        Ok(PeakEwma { drawn: Weighted::default() })
+    }
+
+    fn update(&mut self, pool: &Pool) {
+        self.drawn = Weighted::over(pool);
+    }
+
+    fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+        let draw = |nth| self.drawn.draw(turn.draw(nth));
+        let (Some(one), Some(mut other)) = (draw(0), draw(1)) else { return Decision::Pass };
+        if one == other {
+            other = draw(2).unwrap_or(one);
+        }
+        turn.untried(if cost(one) <= cost(other) { one } else { other }, pool)
+    }
+}
+
+balancer!(PeakEwma);
+
+/// What one more request would wait for. A backend that nothing is known of is free until its first request is under way,
+/// and then dearer than any that has answered, so that it is tried once and not flooded (Finagle's penalty).
+fn cost(at: Position) -> u64 {
+    let under_way = u64::from(figures::in_flight(at));
+    match u64::from(figures::peak_latency_us(at)) {
+        0 if under_way == 0 => 0,
+        0 => PENALTY_US + under_way,
+        latency => latency * (under_way + 1),
+    }
+}
+
+/// Longer than anything waits.
+const PENALTY_US: u64 = 1 << 62;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pointsman_sdk::testing::{self, Bench};
+
+    fn known(figures: &[(u32, u32)]) {
+        testing::host(|host| {
+            for (of, &(latency, under_way)) in host.figures.iter_mut().zip(figures) {
+                (of.peak_latency_us, of.in_flight) = (latency, under_way);
+            }
+        });
+    }
+
+    #[test]
+    fn the_slower_serves_only_where_every_draw_meant_it() {
+        let mut bench = Bench::<PeakEwma>::new(&[1, 1]);
+        known(&[(9_000, 0), (1_000, 3)]);
+        let spread = bench.spread(8_000);
+        assert!(spread[0].abs_diff(1_000) < 200, "{spread:?}");
+        known(&[(9_000, 0), (1_000, 9)]);
+        let spread = bench.spread(8_000);
+        assert!(spread[1].abs_diff(1_000) < 200, "ten times 1 ms is more than 9 ms: {spread:?}");
+    }
+
+    #[test]
+    fn a_new_backend_is_tried_and_not_flooded() {
+        let mut bench = Bench::<PeakEwma>::new(&[1, 1]);
+        known(&[(0, 0), (1_000, 5)]);
+        assert!(bench.spread(8_000)[0] > 6_000);
+        known(&[(0, 1), (1_000, 5)]);
+        assert!(bench.spread(8_000)[0] < 2_000);
+    }
+
+    #[test]
+    fn weights_share_while_all_are_alike() {
+        let mut bench = Bench::<PeakEwma>::with("{}", &[3, 1, 0], 2).unwrap();
+        known(&[(1_000, 0); 3]);
+        let spread = bench.spread(40_000);
+        assert!(spread[0] > spread[1] && spread[1] > 5_000 && spread[2] == 0, "{spread:?}");
+        assert_eq!(Bench::<PeakEwma>::new(&[0]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn a_retry_goes_elsewhere() {
+        let mut bench = Bench::<PeakEwma>::new(&[1, 1, 1]);
+        assert!((0..100).all(|_| bench.retry(&[0, 2]) == Decision::Choose(1)));
+    }
+}
