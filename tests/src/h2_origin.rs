@@ -1,6 +1,7 @@
 //! A backend that speaks HTTP/2, and remembers what it was asked. It begins with prior knowledge; for TLS it stands behind a
 //! [`TlsFront`](crate::tls_front::TlsFront).
 
+use crate::origin::Gate;
 use bytes::{Bytes, BytesMut};
 use h2::{
     Reason, RecvStream,
@@ -29,6 +30,8 @@ pub enum Act {
     Answer(Bytes, &'static [(&'static str, &'static str)], Duration),
     /// Sends each piece back as it comes, then the trailers that came, or `grpc-status: 0`.
     Echo,
+    /// Says each of these before its answer, which is 200 with `ok` once the gate is open.
+    Hints(&'static [(u16, &'static [(&'static str, &'static str)])], Gate),
     /// Answers with a head alone.
     Head(u16, &'static [(&'static str, &'static str)]),
     /// Answers 200 with a length, and with as much of it as this.
@@ -221,6 +224,15 @@ async fn act_on(
             let mut trailers = asked.trailers.clone();
             trailers.insert("grpc-status", "0".parse().unwrap());
             stream.send_trailers(trailers)?;
+        }
+        Act::Hints(hints, gate) => {
+            read(&mut body, asked).await?;
+            for (status, lines) in hints {
+                respond.send_informational(head(*status, lines))?;
+            }
+            gate.opened().await;
+            let mut stream = respond.send_response(head(200, &[]), false)?;
+            send(&mut stream, Bytes::from_static(b"ok"), true).await?;
         }
         Act::Head(status, lines) => {
             read(&mut body, asked).await?;

@@ -161,7 +161,7 @@ async fn case_51_what_has_no_body_gets_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn case_52_interim_answers_are_passed_over_and_bounded() {
+async fn case_52_interim_answers_are_bounded_and_the_answer_follows() {
     let origin = origin::misbehaving();
     let edge = behind(&origin);
     for answer in answers(&edge, "/103").await {

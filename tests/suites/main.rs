@@ -35,6 +35,7 @@ mod health;
 mod hotswap;
 mod http1;
 mod http2;
+mod interims;
 mod judged;
 mod limits;
 mod metrics;

@@ -4,15 +4,17 @@
 use super::{
     Policy, Worker,
     access::Line,
+    headers,
     request_id::{RequestId, X_REQUEST_ID},
 };
 use crate::{
     figures::ListenerCounts,
-    net::{Connection, Request, Response},
+    net::{Connection, Interim, Interims, Request, Response},
     plugin::Generation,
     telemetry::access_log::Entry,
     upstream::{Backend, Pool},
 };
+use http::header;
 use std::{
     cell::{Cell, OnceCell, RefCell},
     sync::Arc,
@@ -24,6 +26,8 @@ use tokio::time::Instant;
 pub(super) struct Context<'a> {
     pub(super) worker: &'a Worker,
     policy: &'a Policy,
+    /// Where answers before the answer go.
+    pub(super) interims: &'a Interims,
     /// When its head was there.
     pub(super) began: Instant,
     id: OnceCell<RequestId>,
@@ -42,6 +46,7 @@ impl<'a> Context<'a> {
         policy: &'a Policy,
         connection: &Connection,
         request: Option<&Request>,
+        interims: &'a Interims,
     ) -> Context<'a> {
         let began = Instant::now();
         let id = OnceCell::new();
@@ -54,6 +59,7 @@ impl<'a> Context<'a> {
         Context {
             worker,
             policy,
+            interims,
             began,
             id,
             pool: OnceCell::new(),
@@ -85,6 +91,14 @@ impl<'a> Context<'a> {
             entry.backend = Some(backend.name.clone());
             self.asked.set(Some(Instant::now()));
         });
+    }
+
+    /// A backend says something before its answer.
+    pub(super) fn says(&self, mut interim: Interim) {
+        headers::towards_client(&mut interim.headers);
+        // It has no body, whatever it says (RFC 9110 §8.6).
+        interim.headers.remove(&header::CONTENT_LENGTH);
+        self.interims.put(interim);
     }
 
     /// The head of this one's answer came.

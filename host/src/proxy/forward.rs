@@ -178,6 +178,11 @@ impl Lost {
 }
 
 impl Sender<'_> {
+    /// More than one backend is asked: what either says before its answer is not passed on, for the other one's may count.
+    pub(super) fn hush(&self) {
+        self.context.interims.close();
+    }
+
     /// One attempt.
     pub(super) async fn send(&self, start: Start, head: &Head) -> Result<(Response, Arc<Backend>), Lost> {
         let Start { backend, ticket } = start;
@@ -234,7 +239,8 @@ impl Sender<'_> {
     ) -> Result<Response, ExchangeError> {
         let request =
             Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
-        let answered = connection.exchange(request, self.replay.play(), ticket, limits).await;
+        let says = |interim| self.context.says(interim);
+        let answered = connection.exchange(request, self.replay.play(), ticket, limits, &says).await;
         answered.inspect_err(|lost| self.counts.failed(lost.error.failure()))
     }
 }

@@ -26,6 +26,7 @@ pub(super) async fn race(
     }
     let Some(second) = second(&by) else { return first.await };
     tracing::debug!(slow = %by.name, backend = %second.backend.name, "a second backend is asked");
+    sender.hush();
     let mut second = pin!(sender.send(second, head));
     // Who fails leaves it to the other.
     tokio::select! {

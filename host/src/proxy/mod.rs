@@ -32,7 +32,7 @@ pub use worker::Worker;
 use crate::{
     config::model::OnFault,
     filter::Verdict,
-    net::{Body, Connection, Head, NOBODY, Request, Response, h1::BadMessage},
+    net::{Body, Connection, Head, Interims, NOBODY, Request, Response, h1::BadMessage},
     plugin::Turn,
     state::RouteEntry,
 };
@@ -48,13 +48,20 @@ use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
 
 /// Serves one request. Never fails: what goes wrong is a response too, and what has no body by HTTP's rules comes without
-/// one. Dropping the future abandons the request, and the backend's connection with it.
-pub async fn serve(worker: &Rc<Worker>, policy: &Policy, connection: &Arc<Connection>, request: Request) -> Response {
+/// one. What a backend says before its answer is put into `interims`. Dropping the future abandons the request, and the
+/// backend's connection with it.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    policy: &Policy,
+    connection: &Arc<Connection>,
+    request: Request,
+    interims: &Interims,
+) -> Response {
     let version = request.version;
     let is_head = request.method == Method::HEAD;
     let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
     let is_grpc = grpc::is_grpc(&request);
-    let context = Context::new(worker, policy, connection, Some(&request));
+    let context = Context::new(worker, policy, connection, Some(&request), interims);
     let answer = match worker.enter() {
         Some(inside) => answer(worker, policy, connection, request, &context, inside).await,
         None => Err(Kind::Overloaded.into()),
@@ -91,7 +98,8 @@ fn end_with_head(response: &mut Response, is_head: bool) {
 
 /// What a client gets whose message is none: no request came of it.
 pub fn refuse(worker: &Worker, policy: &Policy, connection: &Connection, bad: BadMessage) -> Response {
-    let context = Context::new(worker, policy, connection, None);
+    let interims = Interims::new(false);
+    let context = Context::new(worker, policy, connection, None, &interims);
     let mut response = say(&context, &Kind::from(bad).into(), Version::HTTP_11);
     context.answered(&mut response);
     response

@@ -112,10 +112,11 @@ impl<'a> Retries<'a> {
     fn may_repeat(&self, lost: &ExchangeError, now: Instant) -> bool {
         let may = match lost.error.retry() {
             Retry::Unsent => true,
-            Retry::Idempotent => self.is_idempotent && !lost.answered,
+            Retry::Idempotent => self.is_idempotent,
             Retry::No => false,
         };
-        may && now < self.until()
+        // Who said a word has seen the request, and the client may have been told.
+        may && !lost.answered && now < self.until()
     }
 }
 

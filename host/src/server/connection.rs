@@ -180,9 +180,9 @@ fn poll_limit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Body, BodyError, Request, Response, Side, h1::BadMessage};
+    use crate::net::{Body, BodyError, Interim, Interims, Request, Response, Side, h1::BadMessage};
     use bytes::Bytes;
-    use http::StatusCode;
+    use http::{HeaderMap, StatusCode};
     use http_body::Frame;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -258,13 +258,18 @@ mod tests {
     }
 
     impl Service for ByPath {
-        async fn serve(&self, request: Request) -> Response {
+        async fn serve(&self, request: Request, interims: &Interims) -> Response {
             let body = match request.uri.path() {
                 "/slow" => {
                     sleep(Duration::from_secs(1000)).await;
                     Body::full("slow")
                 }
                 "/breaks" => Body::Stream(Box::pin(Breaks(Box::pin(sleep(Duration::from_secs(1))), false))),
+                "/hints" => {
+                    interims.put(Interim::new(StatusCode::EARLY_HINTS, HeaderMap::new()).unwrap());
+                    sleep(Duration::from_secs(10)).await;
+                    Body::full("ok")
+                }
                 "/echo" => request.body,
                 _ => Body::full("ok"),
             };
@@ -391,6 +396,20 @@ mod tests {
             for client in [idle, busy, mid_head] {
                 client.served.await.unwrap();
             }
+        });
+    }
+
+    #[test]
+    fn what_is_said_before_an_answer_does_not_wait_for_it() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            let start = Instant::now();
+            client.send("GET /hints HTTP/1.1\r\n\r\n").await;
+            assert_eq!(client.read_until("\r\n\r\n").await, "HTTP/1.1 103 Early Hints\r\n\r\n");
+            assert_eq!(seconds_since(start), 0);
+            assert!(client.read_until("ok").await.starts_with("HTTP/1.1 200 OK\r\n"));
+            client.send("GET /hints HTTP/1.0\r\n\r\n").await;
+            assert!(client.rest().await.starts_with("HTTP/1.1 200 OK\r\n"), "it knows of no such thing");
         });
     }
 

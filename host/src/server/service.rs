@@ -2,7 +2,7 @@
 
 use super::listener::Entrance;
 use crate::{
-    net::{Connection, Request, Response, h1::BadMessage},
+    net::{Connection, Interims, Request, Response, h1::BadMessage},
     proxy::{self, Worker},
 };
 use std::{fmt::Display, future::Future, rc::Rc, sync::Arc};
@@ -17,8 +17,8 @@ pub(super) struct Session {
 
 /// Who answers requests.
 pub(super) trait Service: 'static {
-    /// Serves one request. Dropping the future abandons it.
-    fn serve(&self, request: Request) -> impl Future<Output = Response>;
+    /// Serves one request; what is to be said before its answer is put into `interims`. Dropping the future abandons it.
+    fn serve(&self, request: Request, interims: &Interims) -> impl Future<Output = Response>;
 
     /// What a client gets whose message is none.
     fn refuse(&self, bad: BadMessage) -> Response;
@@ -28,8 +28,8 @@ pub(super) trait Service: 'static {
 }
 
 impl Service for Session {
-    fn serve(&self, request: Request) -> impl Future<Output = Response> {
-        proxy::serve(&self.worker, &self.entrance.policy, &self.connection, request)
+    fn serve(&self, request: Request, interims: &Interims) -> impl Future<Output = Response> {
+        proxy::serve(&self.worker, &self.entrance.policy, &self.connection, request, interims)
     }
 
     fn refuse(&self, bad: BadMessage) -> Response {

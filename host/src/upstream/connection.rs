@@ -3,7 +3,7 @@
 use super::{Connections, error::ExchangeError, h1, h2};
 use crate::{
     figures::Attempt,
-    net::{Body, Headers, Response},
+    net::{Body, Headers, Interim, Response},
 };
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{future::poll_fn, rc::Rc, time::Duration};
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 }
 
 impl Connection {
-    /// Sends a request and waits for its answer's head. The answer's body reads from the connection itself, sends what is
+    /// Sends a request and waits for its answer's head; what the backend says before it goes to `before`. The answer's body reads from the connection itself, sends what is
     /// left of the request's body meanwhile, and gives the connection back at its end. Dropping this future, or the
     /// answer's body before its end, gives the exchange up: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
     pub async fn exchange(
@@ -59,18 +59,19 @@ impl Connection {
         body: Body,
         attempt: Attempt,
         limits: Limits,
+        before: &dyn Fn(Interim),
     ) -> Result<Response, ExchangeError> {
         match self.0 {
             Kind::Http1 { link, home } => {
                 let mut exchange = h1::Exchange::begin(link, home, request, body, attempt, limits);
-                match poll_fn(|cx| exchange.poll_head(cx)).await {
+                match poll_fn(|cx| exchange.poll_head(before, cx)).await {
                     Ok(head) => Ok(exchange.into_response(head)),
                     Err(kind) => Err(exchange.fail(kind)),
                 }
             }
             Kind::Http2(place) => {
                 let mut exchange = h2::Exchange::begin(place, request, body, attempt, limits)?;
-                match poll_fn(|cx| exchange.poll_head(cx)).await {
+                match poll_fn(|cx| exchange.poll_head(before, cx)).await {
                     Ok(head) => Ok(exchange.into_response(head)),
                     Err(kind) => Err(exchange.fail(kind)),
                 }

@@ -3,7 +3,7 @@
 use super::wire::{Gone, Wire};
 use crate::{
     net::{
-        Body, BodyError, Response, TURN_BYTES_MOST, Tunnel, give_way,
+        Body, BodyError, Interim, Response, TURN_BYTES_MOST, Tunnel, give_way,
         h1::{Outbox, last_chunk, write_field},
     },
     server::date,
@@ -197,18 +197,28 @@ impl Answer {
     }
 }
 
+/// Writes what is said before an answer.
+pub(super) fn write_interim(out: &mut Vec<u8>, Interim { status, headers }: &Interim) {
+    write_status(out, *status);
+    headers.iter().for_each(|(name, value)| write_field(out, name.as_str(), value.as_bytes()));
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status(out: &mut Vec<u8>, status: StatusCode) {
+    if status == StatusCode::OK {
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
 fn write_head(out: &mut Vec<u8>, response: &Response, framing: Framing, asked: Asked, close: bool) {
     let Response { status, headers, body } = response;
     let status = *status;
-    if status == StatusCode::OK {
-        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
-    } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    write_status(out, status);
     // Where there is no body, the length tells of the one there would have been; 204 cannot have one (RFC 9110 §8.6).
     let is_length_theirs = framing == Framing::None && status != StatusCode::NO_CONTENT;
     let mut is_dated = false;

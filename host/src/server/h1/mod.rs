@@ -16,7 +16,7 @@ use super::{
     service::Service,
     stream::Stream,
 };
-use crate::net::{Abort, Body, Request, Response};
+use crate::net::{Abort, Body, Interims, Request, Response};
 pub(super) use answer::Broken;
 use answer::{Answer, Asked, Framing, Next};
 use bytes::Bytes;
@@ -112,12 +112,18 @@ where
     let asked = Asked { for_head: request.method == Method::HEAD, is_http_1_0: request.version == Version::HTTP_10 };
     let under_way = UnderWay::begin(pulse);
     let number = wire.borrow_mut().begin(body, expects);
+    let interims = Interims::new(!asked.is_http_1_0);
     let response = {
         // Pinned where it was made: it is large, and moving it would cost more than polling it.
-        let mut serving = pin!(service.serve(with_body(request, wire, number)));
-        poll_fn(|cx| match serving.as_mut().poll(cx) {
-            Poll::Ready(response) => Poll::Ready(Ok(response)),
-            Poll::Pending => wire.borrow_mut().poll_gone(cx).map(Err),
+        let mut serving = pin!(service.serve(with_body(request, wire, number), &interims));
+        poll_fn(|cx| {
+            let served = serving.as_mut().poll(cx);
+            let mut wire = wire.borrow_mut();
+            wire.says_before(&interims.take());
+            match served {
+                Poll::Ready(response) => Poll::Ready(Ok(response)),
+                Poll::Pending => wire.poll_unanswered(cx).map(Err),
+            }
         })
         .await?
     };

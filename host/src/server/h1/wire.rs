@@ -3,12 +3,13 @@
 
 use super::{
     Ended,
+    answer::write_interim,
     head::{H2_PREFACE, Head, HeadReader, Refusal},
 };
 use crate::{
     config::model::HeadLimit,
     net::{
-        Abort, BodyError, Side,
+        Abort, BodyError, Interim, Side,
         h1::{BadMessage, Decoder, Inbox, Outbox, Piece},
     },
     server::stream::Stream,
@@ -39,6 +40,8 @@ pub(super) struct Wire<S> {
     /// Reads what is coming.
     decoder: Decoder,
     outbox: Outbox,
+    /// Something was said before the answer, and may not have gone out.
+    has_said: bool,
 }
 
 /// The body of the request under way.
@@ -70,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             coming: Coming::Done,
             decoder: Decoder::Exact(0),
             outbox: Outbox::default(),
+            has_said: false,
         }
     }
 
@@ -187,6 +191,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
         }
+    }
+
+    /// Says these before the answer.
+    pub(super) fn says_before(&mut self, interims: &[Interim]) {
+        for interim in interims {
+            write_interim(self.outbox.text(), interim);
+            self.has_said = true;
+        }
+    }
+
+    /// While the answer is made: sends what is said before it. Ready when the client leaves.
+    pub(super) fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+        if self.has_said
+            && let Poll::Ready(sent) = self.poll_out(cx)
+        {
+            self.has_said = false;
+            if sent.is_err() {
+                return Poll::Ready(Gone);
+            }
+        }
+        self.poll_gone(cx)
     }
 
     /// Ready when the client leaves while its answer is made; one that closes its side has left, as for nginx. What it

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     config::model::HeadLimit,
-    net::{Body, Request, Response, h1::BadMessage},
+    net::{Body, Interim, Interims, Request, Response, h1::BadMessage},
     server::{pulse::UnderWay, service::Service},
 };
 use bytes::Bytes;
 use h2::{RecvStream, ext::Protocol, server::SendResponse};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use std::{
     future::{Future, poll_fn},
     pin::pin,
@@ -54,19 +54,23 @@ pub(super) async fn serve(
 ) -> End {
     let expects = request.headers().get(header::EXPECT).is_some_and(|value| value.as_bytes() == b"100-continue");
     let invitation = Invitation::new(expects);
+    let interims = Interims::new(true);
     let (request, carried) = ours(request, &invitation);
     let response = if let Some(bad) = beyond(&request, seat.limit) {
         Some(service.refuse(bad))
     } else {
         // Pinned where it was made: it is large, and moving it would cost more than polling it.
-        let mut serving = pin!(service.serve(request));
+        let mut serving = pin!(service.serve(request, &interims));
         poll_fn(|cx| {
             if respond.poll_reset(cx).is_ready() {
                 return Poll::Ready(None);
             }
             let response = serving.as_mut().poll(cx);
             if response.is_pending() && invitation.take_wanted() {
-                invite(&mut respond);
+                say_before(&mut respond, StatusCode::CONTINUE, HeaderMap::new());
+            }
+            for Interim { status, headers } in interims.take() {
+                say_before(&mut respond, status, headers.into());
             }
             response.map(Some)
         })
@@ -116,10 +120,11 @@ async fn carry(response: Response, incoming: RecvStream, mut respond: SendRespon
     End::Answered
 }
 
-/// Tells a client that its body is welcome.
-fn invite(respond: &mut SendResponse<Bytes>) {
+/// Says something before the answer.
+fn say_before(respond: &mut SendResponse<Bytes>, status: StatusCode, headers: HeaderMap) {
     let mut interim = http::Response::new(());
-    *interim.status_mut() = StatusCode::CONTINUE;
+    *interim.status_mut() = status;
+    *interim.headers_mut() = headers;
     // An error is a stream that has ended: whoever waits for its body hears of it there.
     let _ = respond.send_informational(interim);
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     figures::{Attempt, Outcome},
-    net::{Body, BodyError, Headers, Response, Side, Tunnel, h1::BadMessage},
+    net::{Body, BodyError, Headers, Interim, Response, Side, Tunnel, h1::BadMessage},
     upstream::{
         Connections, Limits, Outgoing,
         error::{Error, ErrorKind, ExchangeError},
@@ -58,8 +58,12 @@ impl Exchange {
         Exchange { link, home, upload: Upload::new(body, framing), attempt, patience, head, answered: false }
     }
 
-    /// Waits for the answer's head, and sends meanwhile.
-    pub(in crate::upstream) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerHead, ErrorKind>> {
+    /// Waits for the answer's head, and sends meanwhile. What the backend says before it goes to `before`.
+    pub(in crate::upstream) fn poll_head(
+        &mut self,
+        before: &dyn Fn(Interim),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AnswerHead, ErrorKind>> {
         self.poll_upload(cx).map_err(ErrorKind::RequestBody)?;
         while let Poll::Ready(read) = self.link.poll_read(cx) {
             match read {
@@ -70,7 +74,7 @@ impl Exchange {
                 }
                 Err(error) => return Poll::Ready(Err(ErrorKind::Broken(error))),
             }
-            if let Some(head) = self.head.take(&mut self.link.inbox.bytes).map_err(ErrorKind::BadAnswer)? {
+            if let Some(head) = self.head.take(&mut self.link.inbox.bytes, before).map_err(ErrorKind::BadAnswer)? {
                 // Whoever switches before the request is whole has not read it.
                 let is_hasty = head.status == StatusCode::SWITCHING_PROTOCOLS && !self.upload.is_sent();
                 let hasty = ErrorKind::BadAnswer(BadMessage::SwitchedProtocols);

@@ -1,7 +1,7 @@
 //! An answer's head: status, headers, and what it says about its body.
 
 use crate::net::{
-    Headers,
+    Headers, Interim,
     h1::{
         BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields, has_token,
         reading::{self, Message, Reading, lines},
@@ -21,6 +21,13 @@ pub(in crate::upstream) struct AnswerHead {
     pub(in crate::upstream) decoder: Decoder,
     /// Whether the connection may serve again once the body was read.
     pub(in crate::upstream) keep: bool,
+}
+
+/// What a head of the backend's is.
+enum Heard {
+    Answer(AnswerHead),
+    /// An interim answer; none: one that nobody waits for.
+    Before(Option<Interim>),
 }
 
 /// Room for what the proxy adds to an answer's headers, so that the list does not grow.
@@ -47,13 +54,18 @@ impl HeadReader {
         self.protocols = Some(protocols);
     }
 
-    /// Takes the head when all of it is there. Interim answers before it are read over: nobody waits for them.
-    pub(in crate::upstream) fn take(&mut self, buffer: &mut BytesMut) -> Result<Option<AnswerHead>, BadMessage> {
+    /// Takes the head when all of it is there; what the backend says before it goes to `before`.
+    pub(in crate::upstream) fn take(
+        &mut self,
+        buffer: &mut BytesMut,
+        mut before: impl FnMut(Interim),
+    ) -> Result<Option<AnswerHead>, BadMessage> {
         loop {
             begins_well(buffer)?;
             let Some(block) = self.block.take(buffer, HEAD_MOST, BadMessage::HeadTooLarge)? else { return Ok(None) };
-            if let Some(head) = self.parse(block)? {
-                return Ok(Some(head));
+            match self.parse(block)? {
+                Heard::Answer(head) => return Ok(Some(head)),
+                Heard::Before(interim) => interim.into_iter().for_each(&mut before),
             }
             self.interims += 1;
             if self.interims > INTERIMS_MOST {
@@ -62,8 +74,7 @@ impl HeadReader {
         }
     }
 
-    /// Reads a head; none when it is an interim one.
-    fn parse(&self, block: Bytes) -> Result<Option<AnswerHead>, BadMessage> {
+    fn parse(&self, block: Bytes) -> Result<Heard, BadMessage> {
         let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
         let mut parsed = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();
@@ -78,12 +89,12 @@ impl HeadReader {
         let (headers, mut said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
         said.close |= version == 0;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switched(status, headers, said.upgrade && version > 0).map(Some);
+            return self.switched(status, headers, said.upgrade && version > 0).map(Heard::Answer);
         }
         if status.is_informational() {
-            return Ok(None);
+            return Ok(Heard::Before(Interim::new(status, headers)));
         }
-        Ok(Some(finish(status, headers, said, self.asked_for_head)))
+        Ok(Heard::Answer(finish(status, headers, said, self.asked_for_head)))
     }
 
     /// What the backend goes on with; it must have been asked for.
@@ -130,7 +141,7 @@ fn finish(status: StatusCode, mut headers: Headers, said: Said, asked_for_head: 
 pub fn read_answers<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Reading {
     let mut reader = HeadReader::new(false);
     reading::read(pieces, |buffer| {
-        let Some(head) = reader.take(buffer).map_err(Some)? else { return Ok(None) };
+        let Some(head) = reader.take(buffer, |_| {}).map_err(Some)? else { return Ok(None) };
         reader = HeadReader::new(false);
         let message =
             Message { first: head.status.as_str().to_owned(), headers: lines(&head.headers), ..Message::default() };
@@ -149,7 +160,7 @@ mod tests {
         pieces: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<(StatusCode, Headers, BytesMut)>, BadMessage> {
         let mut reader = HeadReader::new(false);
-        let read = first(pieces, |buffer| reader.take(buffer))?;
+        let read = first(pieces, |buffer| reader.take(buffer, |_| {}))?;
         Ok(read.map(|(head, rest)| (head.status, head.headers, rest)))
     }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     figures::{Attempt, Outcome},
     net::{
-        Body, BodyError, Deadline, Response, Side, Streaming,
+        Body, BodyError, Deadline, Interim, Response, Side, Streaming,
         h1::{BadMessage, INTERIMS_MOST, legal_trailers},
     },
     upstream::{
@@ -95,17 +95,22 @@ impl Exchange {
         }))
     }
 
-    /// Waits for the answer's head, and sends meanwhile.
-    pub(in crate::upstream) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<AnswerHead, ErrorKind>> {
+    /// Waits for the answer's head, and sends meanwhile. What the backend says before it goes to `before`.
+    pub(in crate::upstream) fn poll_head(
+        &mut self,
+        before: &dyn Fn(Interim),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<AnswerHead, ErrorKind>> {
         self.poll_upload(cx).map_err(ErrorKind::RequestBody)?;
         let Some(stream) = &mut self.stream else { return Poll::Ready(Err(ErrorKind::Closed)) };
         while let Poll::Ready(Some(interim)) = stream.response.poll_informational(cx) {
-            interim.map_err(kind)?;
+            let (parts, ()) = interim.map_err(kind)?.into_parts();
             self.attempt.heard();
             self.interims += 1;
             if self.interims > INTERIMS_MOST {
                 return Poll::Ready(Err(ErrorKind::BadAnswer(BadMessage::TooManyInterims)));
             }
+            Interim::new(parts.status, parts.headers).into_iter().for_each(before);
         }
         if let Poll::Ready(answered) = Pin::new(&mut stream.response).poll(cx) {
             self.attempt.heard();

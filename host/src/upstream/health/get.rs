@@ -71,7 +71,7 @@ async fn head(stream: &mut Stream, buffer: &mut BytesMut) -> Result<AnswerHead, 
         if stream.read_buf(buffer).await.map_err(broke)? == 0 {
             return Err("closed without an answer".into());
         }
-        if let Some(head) = reader.take(buffer).map_err(bad)? {
+        if let Some(head) = reader.take(buffer, |_| {}).map_err(bad)? {
             return Ok(head);
         }
     }

@@ -182,7 +182,7 @@ impl Scene {
         let timeout = self.pool.timeout;
         let end = self.total.map(|total| now + total);
         let limits = Limits { head: now + self.head, idle: timeout.idle, end, tunnel: timeout.tunnel, stall: None };
-        within(connection.exchange(outgoing, ask.body, attempt, limits)).await
+        within(connection.exchange(outgoing, ask.body, attempt, limits, &|_| {})).await
     }
 
     /// Asks and reads the whole answer.

@@ -319,7 +319,7 @@ async fn latency_counts_from_the_end_of_the_upload() {
         };
         let limits =
             Limits { head: Instant::now() + PATIENCE, idle: PATIENCE, end: None, tunnel: PATIENCE, stall: None };
-        within(connection.exchange(outgoing, body, attempt, limits)).await.unwrap();
+        within(connection.exchange(outgoing, body, attempt, limits, &|_| {})).await.unwrap();
         let latency = Duration::from_micros(backend.figures.latency_us().into());
         assert_eq!(latency < long, from_its_end, "{latency:?}");
     }
