@@ -22,6 +22,7 @@
 //! | [`sources`] | what each source has open and asks for, process-wide |
 //! | [`telemetry`] | the log, the access log and the page of metrics, which stop nobody |
 //! | [`problem`] | what is told to a person: code, place, cause, remedy |
+//! | `properties` | what must hold for any bytes: for fuzzers and tests alone |
 //! | [`net`], [`drain`], [`rng`], [`watch`] | bodies and heads, live work counted, chance, wake-ups from the file system |
 
 pub mod admin;
@@ -35,6 +36,8 @@ pub mod filter;
 pub mod net;
 pub mod plugin;
 pub mod problem;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod proxy;
 pub mod rng;
 pub mod route;

@@ -11,7 +11,7 @@ pub enum PathError {
     AboveRoot,
     /// A `%` without two hexadecimal digits.
     Escape,
-    /// `%00`: many a backend would see the path end there.
+    /// NUL or `%00`: many a backend would see the path end there.
     Nul,
 }
 
@@ -21,7 +21,7 @@ impl PathError {
         match self {
             PathError::AboveRoot => "the path climbs above its root",
             PathError::Escape => "the path holds a malformed percent-encoding",
-            PathError::Nul => "the path holds an encoded NUL",
+            PathError::Nul => "the path holds a NUL",
         }
     }
 }
@@ -103,6 +103,8 @@ fn rewrite_segment(segment: &[u8], out: &mut String) -> Result<(), PathError> {
                 byte if is_unreserved(byte) => out.push(char::from(byte)),
                 byte => push_escape(byte, out),
             }
+        } else if byte == 0 {
+            return Err(PathError::Nul);
         } else if IN_PATH[byte as usize] {
             out.push(char::from(byte));
         } else {
@@ -188,6 +190,7 @@ mod tests {
             ("/%zz", PathError::Escape),
             ("/%+1", PathError::Escape),
             ("/a%00b", PathError::Nul),
+            ("/a\0b", PathError::Nul),
         ] {
             assert_eq!(normalize(written), Err(why), "{written}");
         }

@@ -113,6 +113,22 @@ fn say(context: &Context<'_>, error: &Error, version: Version) -> Response {
     response
 }
 
+/// A request's head as a backend is told it, with nothing in between that a configuration decides; none: it is refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn as_told(request: Request) -> Option<Head> {
+    let version = request.version;
+    let (mut head, _) = framing::check(request, &Arc::new(Connection::new(0, NOBODY, None))).ok()?;
+    headers::believe(&mut head, &Policy::default());
+    headers::towards_backend(&mut head.headers, version);
+    Some(head)
+}
+
+/// An answer as a client is told it, with nothing in between that a configuration decides.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn as_passed_on(response: &mut Response) {
+    headers::towards_client(&mut response.headers);
+}
+
 async fn answer(
     worker: &Rc<Worker>,
     policy: &Policy,

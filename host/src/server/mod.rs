@@ -16,6 +16,8 @@ mod stream;
 mod worker;
 
 pub use h1::read_requests;
+#[cfg(any(test, fuzzing))]
+pub(crate) use h1::written;
 pub use listener::{Entrance, Listener, Porter};
 pub use socket::Sockets;
 pub use worker::{Opener, Workers};

@@ -27,5 +27,7 @@ pub use conn_cache::Connections;
 pub use connection::{Connection, Limits, Outgoing};
 pub use error::{Error, ErrorKind, ExchangeError, Retry};
 pub use h1::read_answers;
+#[cfg(any(test, fuzzing))]
+pub(crate) use h1::written;
 pub use pool::Pool;
 pub use queue::{Place, Queue};

@@ -16,6 +16,8 @@ pub(super) const ROOMS: &[Room] = &[
     // `admin` for the shapes of the API that the commands ask.
     room("cli", &["app", "plugin", "tls", "admin"]),
     room("app", &["server", "admin", "proxy", "state", "filter", "balance", "route", "upstream", "plugin", "tls"]),
+    // For fuzzers and tests alone.
+    room("properties", &["server", "proxy", "upstream", "route"]),
     room("server", &["proxy", "tls", "state"]),
     room("admin", &[]),
     // `plugin` for the record of a turn alone: a pick is asked through `balance`.

@@ -4,6 +4,7 @@
 mod cargo;
 mod cases;
 mod debian;
+mod fuzz;
 mod guests;
 mod judges;
 mod soak;
@@ -21,6 +22,8 @@ cargo xtask TASK
   test [ARGS]    run every test, and list what became of the cases; ARGS go to `cargo test`
   soak [--minutes N] [--seed S]
                  three backends under load, one after the other killed, started anew, slowed; prints what became of all
+  fuzz [TARGET] [--minutes N]
+                 fuzz what reads requests, answers, chunks, PROXY heads, routes, configurations; all, or that one
   stock          build the stock plugins into host/stock, where the host embeds them
   check          what must hold before any test: format, and clippy without a warning
   bench [ARGS]   run the host's benches; ARGS go to `cargo bench`
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         "try" => try_out::run(&rest),
         "test" => test::run(&rest),
         "soak" => soak::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "stock" => stock::build(),
         "check" => check(),
         "bench" => bench(&rest),

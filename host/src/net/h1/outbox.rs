@@ -102,6 +102,16 @@ impl Outbox {
         self.behind = &self.behind[n - text - payload..];
     }
 
+    /// All that waits, for who looks at it without a socket.
+    #[cfg(any(test, fuzzing))]
+    pub fn drain(&mut self) -> Vec<u8> {
+        let mut out = self.text.split_off(self.sent);
+        out.extend_from_slice(&std::mem::take(&mut self.payload));
+        out.extend_from_slice(std::mem::take(&mut self.behind));
+        *self = Outbox::default();
+        out
+    }
+
     /// Between two messages: a buffer that grew is not kept.
     pub fn rest(&mut self) {
         if self.text.capacity() > KEPT_MOST {

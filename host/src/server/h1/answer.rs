@@ -157,15 +157,24 @@ impl Answer {
             // The wire is free meanwhile: a body that is polled may read the request's.
             let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else { return Ok(true) };
             let is_last = self.body.is_end_stream();
-            let mut wire = wire.borrow_mut();
-            match frame.transpose()?.map(Frame::into_data) {
-                Some(Ok(data)) => self.piece(wire.outbox(), data, is_last)?,
-                // Frames of other kinds than data and trailers do not exist yet.
-                Some(Err(frame)) => frame.into_trailers().map_or(Ok(()), |fields| self.end(wire.outbox(), fields))?,
-                None => self.end(wire.outbox(), HeaderMap::new())?,
-            }
+            self.take(wire.borrow_mut().outbox(), frame, is_last)?;
         }
         Ok(false)
+    }
+
+    /// Puts what the body gave behind what waits; none: it has ended.
+    fn take(
+        &mut self,
+        outbox: &mut Outbox,
+        frame: Option<Result<Frame<Bytes>, BodyError>>,
+        is_last: bool,
+    ) -> Result<(), Broken> {
+        match frame.transpose()?.map(Frame::into_data) {
+            Some(Ok(data)) => self.piece(outbox, data, is_last),
+            // Frames of other kinds than data and trailers do not exist yet.
+            Some(Err(frame)) => frame.into_trailers().map_or(Ok(()), |fields| self.end(outbox, fields)),
+            None => self.end(outbox, HeaderMap::new()),
+        }
     }
 
     fn piece(&mut self, outbox: &mut Outbox, data: Bytes, is_last: bool) -> Result<(), Broken> {
@@ -251,6 +260,26 @@ fn write_head(out: &mut Vec<u8>, response: &Response, framing: Framing, asked: A
         write_field(out, "connection", b"keep-alive");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// An answer as it goes out to a client that speaks HTTP/1.1, with a body that is there: for who looks at it without a
+/// connection.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn written(mut response: Response) -> Vec<u8> {
+    let asked = Asked { for_head: false, is_http_1_0: false };
+    let (framing, mut body) = (Framing::of(&response, asked), std::mem::take(&mut response.body));
+    let (mut outbox, mut out) = (Outbox::default(), Vec::new());
+    let mut answer = Answer::begin(outbox.text(), response, framing, asked, false);
+    let cx = &mut Context::from_waker(std::task::Waker::noop());
+    while !answer.ended {
+        let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) else { return out };
+        if answer.take(&mut outbox, frame, body.is_end_stream()).is_err() {
+            return out;
+        }
+        out.append(&mut outbox.drain());
+    }
+    out.append(&mut outbox.drain());
+    out
 }
 
 #[cfg(test)]

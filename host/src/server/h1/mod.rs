@@ -18,6 +18,8 @@ use super::{
 };
 use crate::net::{Abort, Body, Interims, Request, Response};
 pub(super) use answer::Broken;
+#[cfg(any(test, fuzzing))]
+pub(crate) use answer::written;
 use answer::{Answer, Asked, Framing, Next};
 use bytes::Bytes;
 pub use head::read_requests;

@@ -59,6 +59,15 @@ pub(super) fn head(out: &mut Vec<u8>, request: &Outgoing<'_>, framing: Framing, 
     out.extend_from_slice(b"\r\n");
 }
 
+/// A request as it goes out, with a body that is there: for who looks at it without a connection.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn written(request: &Outgoing<'_>, body: Body) -> Vec<u8> {
+    let (framing, mut outbox) = (Framing::of(request.method, &body), crate::net::h1::Outbox::default());
+    head(outbox.text(), request, framing, None);
+    // It breaks off for a body alone that is not as long as it said.
+    super::upload::Upload::new(body, framing).drain(&mut outbox).unwrap_or_default()
+}
+
 /// Written by the codec; and `te` is what only HTTP/2 says of itself to each backend.
 fn is_ours(name: &HeaderName) -> bool {
     [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TE].contains(name)

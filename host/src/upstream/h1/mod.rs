@@ -12,6 +12,8 @@ mod link;
 mod tunnel;
 mod upload;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use encode::written;
 pub(super) use exchange::Exchange;
 pub use head::read_answers;
 pub(super) use head::{AnswerHead, HeadReader};

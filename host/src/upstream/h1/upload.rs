@@ -86,6 +86,19 @@ impl Upload {
         }
     }
 
+    /// All that goes out after a head, of a body that is there: for who looks at it without a connection.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn drain(mut self, outbox: &mut Outbox) -> Result<Vec<u8>, BodyError> {
+        let (mut out, cx) = (outbox.drain(), &mut Context::from_waker(std::task::Waker::noop()));
+        while matches!(self.stage, Stage::Open) {
+            if let Poll::Ready(taken) = self.poll_body(cx, outbox) {
+                taken?;
+            }
+            out.append(&mut outbox.drain());
+        }
+        Ok(out)
+    }
+
     /// Sends what can be sent. An error is the client's: its body broke off, and what was sent must not look complete.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<(), BodyError> {
         self.taken = 0;
