@@ -5,7 +5,7 @@ mod http;
 mod raw;
 mod tls;
 
-pub use frames::{CANCEL, ENHANCE_YOUR_CALM, Frames, PROTOCOL_ERROR, PSEUDO, StreamEnd, frame, head};
+pub use frames::{CANCEL, ENHANCE_YOUR_CALM, Frames, PROTOCOL_ERROR, PSEUDO, StreamEnd, frame, head, opening};
 pub use http::{Answer, Client, Failure, Streaming, body, request};
 pub use raw::{Heard, Raw, RawAnswer};
 pub use tls::{Hello, handshake, handshake_with};

@@ -12,8 +12,10 @@ use pointsman_tests::judges::{self, Message, Reader, Side, Verdict, hex};
 
 /// Inputs that each reader is given.
 const INPUTS: usize = 3000;
-/// Above this length, not every place is cut at.
-const CUT_EVERYWHERE_MOST: usize = 4 << 10;
+/// Above this length, not every place is cut at: what is longer is refused for its size alone.
+const CUT_EVERYWHERE_MOST: usize = 20 << 10;
+/// What is longer tests nothing but a size.
+const SMALL_MOST: usize = 4 << 10;
 
 /// Where another reader refuses and we do not: part of what it says, and why we are right.
 type Excuse = (&'static str, &'static str);
@@ -174,7 +176,7 @@ fn small_cases() -> Vec<Vec<u8>> {
         ["Upgrade", "PRI *", "CONNECT"].iter().any(|word| text.contains(word))
     };
     let cases = framing::bytes_of_cases().into_iter().map(|(_, bytes)| bytes);
-    cases.filter(|bytes| bytes.len() <= CUT_EVERYWHERE_MOST && !speaks_h2_or_upgrades(bytes)).collect()
+    cases.filter(|bytes| bytes.len() <= SMALL_MOST && !speaks_h2_or_upgrades(bytes)).collect()
 }
 
 /// One to three messages, most of them in order, and now and then one byte that is not.

@@ -13,7 +13,7 @@ use pointsman_tests::{
 use std::time::Duration;
 
 /// What must happen to a case.
-enum Expect {
+pub(super) enum Expect {
     /// Answered with one of these statuses; closed after it; no backend hears of it.
     Refused(&'static [u16]),
     /// As `Refused`, or closed without a word: what came was no HTTP/1.1 at all.
@@ -32,7 +32,7 @@ enum Expect {
 use Expect::{Aborted, Refused, RefusedInBody, RefusedOrClosed, RefusedOrServed, Served};
 
 /// Number, name, bytes, expectation.
-type Case = (u8, &'static str, Vec<u8>, Expect);
+pub(super) type Case = (u8, &'static str, Vec<u8>, Expect);
 
 const BAD: &[u16] = &[400];
 const BAD_OR_NOT_IMPLEMENTED: &[u16] = &[400, 501];
@@ -301,7 +301,8 @@ fn conversations() -> Vec<Case> {
     ]
 }
 
-fn cases() -> Vec<Case> {
+/// All of them.
+pub(super) fn cases() -> Vec<Case> {
     [lengths(), codings(), heads(), lines(), chunks(), conversations()].into_iter().flatten().collect()
 }
 
@@ -341,19 +342,24 @@ async fn play(mut client: Raw, case: &[u8], expect: &Expect, origin: &Origin) ->
     if matches!(expect, Aborted) {
         client.hang_up().await;
     }
-    let mut outcome = Outcome { statuses: Vec::new(), closed: false, heard: Vec::new() };
-    while outcome.statuses.len() < expect.answers() && !outcome.closed {
-        match client.hear(expect.patience(&outcome.statuses)).await {
-            Heard::Answer(answer) => outcome.statuses.push(answer.status),
-            Heard::Closed => outcome.closed = true,
+    let (statuses, closed) = outcome(&mut client, expect).await;
+    drop(client);
+    eventually("the backend has done with it", async || origin.open_requests() == 0).await;
+    Outcome { statuses, closed, heard: origin.seen() }
+}
+
+/// The answers up to the connection's end or to silence, and whether it ended.
+pub(super) async fn outcome(client: &mut Raw, expect: &Expect) -> (Vec<u16>, bool) {
+    let (mut statuses, mut closed) = (Vec::new(), false);
+    while statuses.len() < expect.answers() && !closed {
+        match client.hear(expect.patience(&statuses)).await {
+            Heard::Answer(answer) => statuses.push(answer.status),
+            Heard::Closed => closed = true,
             Heard::Silence => break,
         }
     }
-    outcome.closed = outcome.closed || client.ends(expect.patience(&outcome.statuses)).await;
-    drop(client);
-    eventually("the backend has done with it", async || origin.open_requests() == 0).await;
-    outcome.heard = origin.seen();
-    outcome
+    let closed = closed || client.ends(expect.patience(&statuses)).await;
+    (statuses, closed)
 }
 
 /// What is wrong with an outcome; none when it is as expected.

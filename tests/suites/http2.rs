@@ -67,13 +67,11 @@ async fn cookies_that_were_split_arrive_as_one() {
     assert_eq!(origin.only().header("cookie"), Some("a=1; b=2"), "RFC 9113, 8.2.3");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn cases_42_43_and_45_malformed_heads_are_reset() {
-    let origin = Origin::named("a");
-    let edge = edge::tls().pool("shop", &[&origin]).start();
+/// Heads that are none, each with the number of its case.
+pub(super) fn malformed_heads() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     let with = |field: (&'static str, &'static str)| [PSEUDO, &[field]].concat();
     let (method, scheme, path, authority) = (PSEUDO[0], PSEUDO[1], PSEUDO[2], PSEUDO[3]);
-    for (name, fields) in [
+    vec![
         ("42 transfer-encoding", with(("transfer-encoding", "chunked"))),
         ("42 connection", with(("connection", "keep-alive"))),
         ("42 te", with(("te", "gzip"))),
@@ -91,7 +89,14 @@ async fn cases_42_43_and_45_malformed_heads_are_reset() {
         ("45 a late one", vec![method, scheme, path, ("x-a", "1"), authority]),
         ("45 no path", vec![method, scheme, authority]),
         ("45 no method", vec![scheme, path, authority]),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cases_42_43_and_45_malformed_heads_are_reset() {
+    let origin = Origin::named("a");
+    let edge = edge::tls().pool("shop", &[&origin]).start();
+    for (name, fields) in malformed_heads() {
         let mut client = Frames::connect(edge.address()).await;
         client.head(1, &fields, true).await;
         let end = client.end_of(1, PATIENCE).await;

@@ -45,6 +45,7 @@ mod reload;
 mod retries;
 mod routes;
 mod sources;
+mod splits;
 mod stock_plugins;
 mod tls;
 mod unix;

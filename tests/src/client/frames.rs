@@ -78,13 +78,24 @@ impl Frames {
     /// # Panics
     /// When nobody listens.
     pub async fn plain(address: SocketAddr) -> Frames {
-        Frames::begin(Box::new(within("a connect", TcpStream::connect(address)).await.expect("connect"))).await
+        let mut frames = Frames::silent(address).await;
+        frames.say(&opening()).await;
+        frames
+    }
+
+    /// Connects without TLS, and says nothing yet.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub async fn silent(address: SocketAddr) -> Frames {
+        let stream = within("a connect", TcpStream::connect(address)).await.expect("connect");
+        stream.set_nodelay(true).expect("a connection");
+        Frames { stream: Box::new(stream), buffer: Vec::new() }
     }
 
     async fn begin(stream: Box<dyn Bytes>) -> Frames {
         let mut frames = Frames { stream, buffer: Vec::new() };
-        frames.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
-        frames.frame(SETTINGS, 0, 0, &[]).await;
+        frames.say(&opening()).await;
         frames
     }
 
@@ -256,6 +267,11 @@ impl Frames {
         let _ = self.stream.write_all(bytes).await;
         let _ = self.stream.flush().await;
     }
+}
+
+/// What a client says first: the preface, and settings that change nothing.
+pub fn opening() -> Vec<u8> {
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &[])].concat()
 }
 
 /// One frame.
