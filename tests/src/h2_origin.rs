@@ -2,7 +2,7 @@
 //! [`TlsFront`](crate::tls_front::TlsFront).
 
 use crate::origin::Gate;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{
     Reason, RecvStream,
     server::{self, SendResponse},
@@ -105,7 +105,8 @@ impl H2Origin {
         self.goes.send_modify(|times| *times += 1);
     }
 
-    /// What it was asked, in the order in which the requests ended.
+    /// What it was asked, in the order in which the requests came, as much of each as has arrived: all of it, once it was
+    /// answered.
     pub fn asked(&self) -> Vec<Asked> {
         self.record.asked.lock().unwrap().clone()
     }
@@ -182,19 +183,38 @@ async fn answer(
     record.most_open.fetch_max(open, Relaxed);
     let (head, body) = request.into_parts();
     let act = script(&head);
-    let mut asked =
-        Asked { connection, head: Arc::new(head), body: Vec::new(), trailers: HeaderMap::new(), whole: false };
+    let asked = Asked { connection, head: Arc::new(head), body: Vec::new(), trailers: HeaderMap::new(), whole: false };
+    let note = record.note(asked);
     // An end in the middle is one of the client's tricks, and shows in what is recorded.
-    let _ = act_on(act, body, &mut respond, &mut asked).await;
-    record.asked.lock().unwrap().push(asked);
+    let _ = act_on(act, body, &mut respond, &note).await;
     record.open.fetch_sub(1, Relaxed);
+}
+
+/// What is recorded of a request. It is written before the answer goes out: who was answered finds it there.
+struct Note<'a> {
+    record: &'a Record,
+    at: usize,
+}
+
+impl Record {
+    fn note(&self, asked: Asked) -> Note<'_> {
+        let mut all = self.asked.lock().unwrap();
+        all.push(asked);
+        Note { record: self, at: all.len() - 1 }
+    }
+}
+
+impl Note<'_> {
+    fn write(&self, change: impl FnOnce(&mut Asked)) {
+        change(&mut self.record.asked.lock().unwrap()[self.at]);
+    }
 }
 
 async fn act_on(
     act: Act,
     mut body: RecvStream,
     respond: &mut SendResponse<Bytes>,
-    asked: &mut Asked,
+    note: &Note<'_>,
 ) -> Result<(), h2::Error> {
     let head = |status: u16, lines: &[(&'static str, &'static str)]| {
         let head =
@@ -203,7 +223,7 @@ async fn act_on(
     };
     match act {
         Act::Answer(bytes, trailers, after) => {
-            read(&mut body, asked).await?;
+            read(&mut body, note).await?;
             sleep(after).await;
             let mut stream = respond.send_response(head(200, &[]), false)?;
             send(&mut stream, bytes, trailers.is_empty()).await?;
@@ -216,17 +236,16 @@ async fn act_on(
             while let Some(piece) = body.data().await {
                 let piece = piece?;
                 body.flow_control().release_capacity(piece.len())?;
-                asked.body.extend_from_slice(&piece);
+                note.write(|asked| asked.body.extend_from_slice(&piece));
                 send(&mut stream, piece, false).await?;
             }
-            asked.trailers = body.trailers().await?.unwrap_or_default();
-            asked.whole = true;
-            let mut trailers = asked.trailers.clone();
+            let mut trailers = body.trailers().await?.unwrap_or_default();
+            note.write(|asked| (asked.trailers, asked.whole) = (trailers.clone(), true));
             trailers.insert("grpc-status", "0".parse().unwrap());
             stream.send_trailers(trailers)?;
         }
         Act::Hints(hints, gate) => {
-            read(&mut body, asked).await?;
+            read(&mut body, note).await?;
             for (status, lines) in hints {
                 respond.send_informational(head(*status, lines))?;
             }
@@ -235,18 +254,18 @@ async fn act_on(
             send(&mut stream, Bytes::from_static(b"ok"), true).await?;
         }
         Act::Head(status, lines) => {
-            read(&mut body, asked).await?;
+            read(&mut body, note).await?;
             respond.send_response(head(status, lines), true)?;
         }
         Act::Short(length, part) => {
-            read(&mut body, asked).await?;
+            read(&mut body, note).await?;
             let mut head = head(200, &[]);
             head.headers_mut().insert("content-length", length.into());
             let mut stream = respond.send_response(head, false)?;
             send(&mut stream, Bytes::from_static(part.as_bytes()), true).await?;
         }
         Act::BreakOff(part, reason) => {
-            read(&mut body, asked).await?;
+            read(&mut body, note).await?;
             let mut stream = respond.send_response(head(200, &[]), false)?;
             send(&mut stream, Bytes::from_static(part.as_bytes()), false).await?;
             // What was sent shall be read first.
@@ -255,23 +274,21 @@ async fn act_on(
         }
         Act::Reset(reason) => respond.send_reset(reason),
         Act::Silence => {
-            read(&mut body, asked).await?;
+            read(&mut body, note).await?;
             std::future::poll_fn(|cx| respond.poll_reset(cx)).await?;
         }
     }
     Ok(())
 }
 
-async fn read(body: &mut RecvStream, asked: &mut Asked) -> Result<(), h2::Error> {
-    let mut bytes = BytesMut::new();
+async fn read(body: &mut RecvStream, note: &Note<'_>) -> Result<(), h2::Error> {
     while let Some(piece) = body.data().await {
-        let piece = piece.inspect_err(|_| asked.body = bytes.to_vec())?;
+        let piece = piece?;
         body.flow_control().release_capacity(piece.len())?;
-        bytes.extend_from_slice(&piece);
+        note.write(|asked| asked.body.extend_from_slice(&piece));
     }
-    asked.body = bytes.to_vec();
-    asked.trailers = body.trailers().await?.unwrap_or_default();
-    asked.whole = true;
+    let trailers = body.trailers().await?.unwrap_or_default();
+    note.write(|asked| (asked.trailers, asked.whole) = (trailers, true));
     Ok(())
 }
 

@@ -56,8 +56,7 @@ async fn what_is_beyond_a_pool_s_requests_waits_and_all_are_answered() {
     let edge = edge::plain().pool("shop", &[&origin]);
     let edge = edge.with(|pool| pool.limit = limit(|limit| limit.requests = Some(2))).start();
     let asking: Vec<_> = (0..10).map(|_| ask(edge.address())).collect();
-    eventually("eight wait", async || queued(&edge) == 8).await;
-    assert_eq!(origin.requests(), 2);
+    eventually("eight wait, and two are under way", async || (queued(&edge), origin.requests()) == (8, 2)).await;
     gate.open();
     for answer in asking {
         assert_eq!(answer.await.unwrap().text(), "a");
@@ -238,9 +237,11 @@ async fn a_slow_request_is_asked_of_a_second_backend_where_it_may_be_repeated() 
         asked = slow.requests();
     }
     eventually("who was slower is let go", async || slow.open_requests() == 0).await;
+    eventually("nothing is under way", async || edge.pool("shop").backends.iter().all(|b| b.in_flight == 0)).await;
     let pool = edge.pool("shop");
-    assert_eq!((pool.hedges, pool.retries), (asked, 0));
-    assert!(pool.backends.iter().all(|backend| backend.failures == 0 && backend.in_flight == 0), "{pool:?}");
+    // On a busy machine the other one may be slow as well, and answer before it was asked a second time.
+    assert!(pool.hedges >= asked && pool.retries == 0, "{asked} were asked: {pool:?}");
+    assert!(pool.backends.iter().all(|backend| backend.failures == 0), "{pool:?}");
     // A POST waits for the one that has it.
     slow.forget();
     well.forget();
@@ -255,7 +256,7 @@ async fn a_slow_request_is_asked_of_a_second_backend_where_it_may_be_repeated() 
         names.push(post.await.unwrap());
     }
     names.sort_unstable();
-    assert_eq!((names, edge.pool("shop").hedges), (vec!["slow".to_owned(), "well".to_owned()], asked));
+    assert_eq!((names, edge.pool("shop").hedges), (vec!["slow".to_owned(), "well".to_owned()], pool.hedges));
 }
 
 #[tokio::test(flavor = "multi_thread")]

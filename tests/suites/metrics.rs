@@ -22,6 +22,11 @@ fn value(page: &str, row: &str) -> Option<f64> {
     page.lines().find_map(|line| line.strip_prefix(&row)).map(|value| value.parse().expect("a number"))
 }
 
+/// Waits until so many were counted: that is done behind an answer.
+async fn counted(edge: &Edge, row: &str, expected: f64) {
+    eventually("it is counted", async || value(&page(edge).await, row) == Some(expected)).await;
+}
+
 /// A line for each family: its name, its kind, and the labels of its rows.
 fn families(page: &str) -> String {
     let mut labels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -47,6 +52,7 @@ async fn names_and_labels_stay_and_the_manual_has_them_all() {
     let origin = Origin::named("a");
     let edge = edge::tls().pool("shop", &[&origin]).start();
     Client::tls(edge.address()).await.get("/").await;
+    counted(&edge, r#"listener_requests_total{listener="tls",class="2xx"}"#, 1.0).await;
     let found = families(&page(&edge).await);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let golden = root.join("golden/metrics.txt");
@@ -74,6 +80,7 @@ async fn requests_are_counted_by_listener_pool_and_class() {
         assert_eq!(client.get("/").await.status, StatusCode::OK);
     }
     assert_eq!(client.get("/dead").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    counted(&edge, r#"listener_requests_total{listener="plain",class="5xx"}"#, 1.0).await;
     let page = page(&edge).await;
     for (row, expected) in [
         (r#"listener_requests_total{listener="plain",class="2xx"}"#, 3.0),
@@ -110,10 +117,7 @@ async fn a_retry_a_failure_and_a_client_that_left_are_counted() {
     leaves.say(b"GET /slow HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
     eventually("it is asked", async || silent.requests() == 1).await;
     drop(leaves);
-    eventually("the client is counted as gone", async || {
-        value(&page(&edge).await, r#"listener_requests_total{listener="plain",class="left"}"#) == Some(1.0)
-    })
-    .await;
+    counted(&edge, r#"listener_requests_total{listener="plain",class="left"}"#, 1.0).await;
     let page = page(&edge).await;
     let retries = value(&page, r#"pool_retries_total{pool="shop"}"#).unwrap();
     assert!(retries >= 1.0, "{page}");
