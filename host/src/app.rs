@@ -6,6 +6,7 @@ mod conductor;
 mod doors;
 mod follow;
 mod metrics;
+mod names;
 mod rehearsal;
 mod status;
 
@@ -29,13 +30,14 @@ use crate::{
     server::Workers,
     state::{Applier, Plan},
     telemetry::access_log::AccessLog,
-    upstream::{Pool, health},
+    upstream::{Pool, health, names::Names},
     watch,
 };
 use checks::Checks;
 use conductor::{Asked, Change, Conductor};
 use doors::Doors;
 use follow::Follower;
+use names::Answers;
 use status::StatusSource;
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 use tokio::{
@@ -155,7 +157,8 @@ impl App {
         doors.publish(staged, |listener| listeners.push(listener));
 
         let side = side_runtime().map_err(cannot_start)?;
-        let Prepared { pools, applier, loader, amiss } = prepare(&config, &options, &numbers, &figures, &side)?;
+        let Prepared { answers, pools, applier, loader, amiss } =
+            prepare(&config, &options, &numbers, &figures, &side)?;
         if options.strict && !amiss.is_empty() {
             return Err(amiss);
         }
@@ -171,6 +174,9 @@ impl App {
         let workers = Workers::start(listeners, count, applier.cell(), overload, Instant::now(), &live);
         let workers = workers.map_err(cannot_start)?;
         let sources = status.sources(figures.clone(), log.clone(), &rescan, changes.clone());
+        let (news, fresh) = mpsc::channel(CHANGES_MOST);
+        forward(&side, fresh, changes.clone(), Change::Name);
+        let names = Names::new(side.handle().clone(), drain.clone(), news);
         let (files, certificates) = tokio::sync::watch::channel(Vec::new());
         let mut conductor = Conductor {
             source: options.source.clone(),
@@ -183,6 +189,9 @@ impl App {
             doors,
             opener: workers.opener(),
             checks,
+            answers,
+            names,
+            unnamed: Vec::new(),
             status: status.clone(),
             files,
             side: side.handle().clone(),
@@ -193,16 +202,9 @@ impl App {
             admin::Server::start(admin, sources, live).map_err(cannot_start)?
         };
         if let Some(loader) = loader {
-            let (news, mut fresh) = mpsc::channel(CHANGES_MOST);
+            let (news, fresh) = mpsc::channel(CHANGES_MOST);
             side.spawn(loader.run(news, rescan));
-            let changes = changes.clone();
-            side.spawn(async move {
-                while let Some(news) = fresh.recv().await {
-                    if changes.send(Change::Plugin(Box::new(news))).await.is_err() {
-                        return;
-                    }
-                }
-            });
+            forward(&side, fresh, changes.clone(), |news| Change::Plugin(Box::new(news)));
         }
         if let Some(source) = options.source.filter(|_| options.watch) {
             let (notify, tick) = (options.notify, watch::TICK);
@@ -265,6 +267,7 @@ fn side_runtime() -> io::Result<tokio::runtime::Runtime> {
 
 /// What there is before anything serves.
 struct Prepared {
+    answers: Answers,
     pools: Vec<Arc<Pool>>,
     applier: Applier,
     /// None: no directory is configured.
@@ -272,7 +275,7 @@ struct Prepared {
     amiss: Vec<Problem>,
 }
 
-/// Backends checked once, and the plugins that are there admitted.
+/// Names looked up and backends checked once, and the plugins that are there admitted.
 fn prepare(
     config: &Config,
     options: &Options,
@@ -283,7 +286,8 @@ fn prepare(
     let workers = figures.workers();
     let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
         .map_err(|problem| vec![problem])?;
-    let plan = Arc::new(Plan::new(config, numbers, figures)?);
+    let answers = Answers::default().of(config, side.handle());
+    let plan = Arc::new(Plan::new(&answers.expand(config), numbers, figures)?);
     let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);
@@ -293,7 +297,23 @@ fn prepare(
         Loader::new(directory.clone(), runtime, loading)
     });
     let amiss = applier.begin(loader.as_mut().map(Loader::first_scan).unwrap_or_default());
-    Ok(Prepared { pools, applier, loader, amiss })
+    Ok(Prepared { answers, pools, applier, loader, amiss })
+}
+
+/// Hands on to the conductor what somebody has to tell, until either is gone.
+fn forward<T: Send + 'static>(
+    side: &tokio::runtime::Runtime,
+    mut news: mpsc::Receiver<T>,
+    changes: mpsc::Sender<Change>,
+    wrap: impl Fn(T) -> Change + Send + 'static,
+) {
+    side.spawn(async move {
+        while let Some(news) = news.recv().await {
+            if changes.send(wrap(news)).await.is_err() {
+                return;
+            }
+        }
+    });
 }
 
 /// The access log, if there is one.

@@ -315,6 +315,7 @@ impl Builder {
                 tunnels: self.tunnels,
                 zone: String::new(),
                 access_log: self.access_log,
+                resolver: model::Resolver::default(),
             },
         };
         let app = aside(|| App::start(config, self.options))?;

@@ -11,6 +11,7 @@
 //! | [`edge`] | Pointsman in this process, on threads of its own |
 //! | [`cli`] | Pointsman as a process of its own: the binary that users run |
 //! | [`client`] | somebody who speaks HTTP/1.1, HTTP/2, or bytes that are neither |
+//! | [`dns`] | a name server that knows what it is told |
 //! | [`load`] | many of them, at a stated rate; they never ask twice |
 //! | [`plugins`] | a plugin directory, and whoever writes files into it |
 //! | [`guests`] | components to put there: the stock ones, and those that misbehave |
@@ -28,6 +29,7 @@ pub mod alone;
 pub mod certs;
 pub mod cli;
 pub mod client;
+pub mod dns;
 pub mod edge;
 pub mod guests;
 pub mod h2_origin;

@@ -39,6 +39,7 @@ mod interims;
 mod judged;
 mod limits;
 mod metrics;
+mod names;
 mod network;
 mod proxy_protocol;
 mod reload;

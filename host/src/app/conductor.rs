@@ -1,7 +1,7 @@
 //! All that changes while the process serves goes through here: one thread, one queue, one writer of the snapshot. What is
 //! refused leaves everything as it is; what is taken is taken whole.
 
-use super::{Source, checks::Checks, doors::Doors, status::StatusSource};
+use super::{Source, checks::Checks, doors::Doors, names::Answers, status::StatusSource};
 use crate::{
     admin::api,
     config::{
@@ -13,7 +13,10 @@ use crate::{
     problem::{Code, Problem, Report, Style, render},
     server::Opener,
     state::Applier,
-    upstream::health,
+    upstream::{
+        health,
+        names::{Names, News as NameNews},
+    },
 };
 use std::{
     path::PathBuf,
@@ -39,6 +42,8 @@ pub(super) enum Change {
     Configuration(Asked),
     /// A certificate's file may be another one.
     Certificates,
+    /// A name of backends was looked up.
+    Name(NameNews),
 }
 
 /// Who wants the configuration read again.
@@ -69,6 +74,11 @@ pub(super) struct Conductor {
     pub doors: Doors,
     pub opener: Opener,
     pub checks: Checks,
+    /// What is known of the names of backends.
+    pub answers: Answers,
+    pub names: Names,
+    /// What was told of them last.
+    pub unnamed: Vec<Problem>,
     pub status: Arc<StatusSource>,
     /// Files that are to be followed.
     pub files: watch::Sender<Vec<PathBuf>>,
@@ -95,6 +105,7 @@ impl Conductor {
                     let _ = answer.send(self.reload(true));
                 }
                 Change::Certificates => self.renew_certificates(),
+                Change::Name(news) => self.learn(news),
             }
         }
     }
@@ -106,6 +117,8 @@ impl Conductor {
             self.status.shown().configuration =
                 Some(api::Configuration { file, since_unix: unix_now(), ..api::Configuration::default() });
         }
+        self.names.follow(self.answers.followed(), self.config.server.resolver);
+        self.tell_of_names(self.answers.problems());
         self.show();
     }
 
@@ -148,7 +161,8 @@ impl Conductor {
         let mut diff = diff(&self.config, &next);
         let next = changeable(&self.config, next);
         let (doors, mut problems) = self.doors.stage(&next, self.allow_expired);
-        let plan = match self.applier.plan().successor(&next, &doors.numbers(), &self.figures) {
+        let answers = self.answers.of(&next, &self.side);
+        let plan = match self.applier.plan().successor(&answers.expand(&next), &doors.numbers(), &self.figures) {
             Ok(plan) => plan,
             Err(of_pools) => {
                 problems.extend(of_pools);
@@ -184,6 +198,8 @@ impl Conductor {
             self.checks.follow(&pools);
             self.figures.forget_unused();
             self.config = next;
+            self.answers = answers;
+            self.names.follow(self.answers.followed(), self.config.server.resolver);
         }
         Ok((diff.changes, diff.warnings))
     }
@@ -206,7 +222,46 @@ impl Conductor {
             shown.warnings = warnings.iter().map(Report::from).collect();
         }
         self.certificates.clear();
+        self.tell_of_names(self.answers.problems());
         self.show();
+    }
+
+    /// Other addresses are other members of pools; all else stays. What cannot be done now is tried again when the name is
+    /// looked up the next time.
+    fn learn(&mut self, news: NameNews) {
+        let before = self.answers.clone();
+        let mut problems = Vec::new();
+        if self.answers.learn(news)
+            && let Err(refused) = self.move_members(&before)
+        {
+            self.answers = before;
+            problems = refused;
+        }
+        problems.extend(self.answers.problems());
+        if problems != self.unnamed {
+            self.tell_of_names(problems);
+            self.show();
+        }
+    }
+
+    /// Each problem is told once, while it lasts.
+    fn tell_of_names(&mut self, problems: Vec<Problem>) {
+        problems.iter().filter(|problem| !self.unnamed.contains(problem)).for_each(Problem::log);
+        self.unnamed = problems;
+    }
+
+    /// Has pools have the addresses that names stand for now; `before`: those that they have.
+    fn move_members(&mut self, before: &Answers) -> Result<(), Vec<Problem>> {
+        let (before, now) = (before.expand(&self.config), self.answers.expand(&self.config));
+        let plan = self.applier.plan().successor(&now, &self.doors.numbers(), &self.figures)?;
+        let pools: Vec<_> = plan.pools.iter().map(|plan| plan.pool.clone()).collect();
+        let staged = self.applier.stage(plan)?;
+        self.side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
+        self.applier.publish(staged);
+        self.checks.follow(&pools);
+        self.figures.forget_unused();
+        tracing::info!("names stand for other addresses: {}", diff(&before, &now).changes.join("; "));
+        Ok(())
     }
 
     /// The same refusal is told once, unless somebody asks.
@@ -256,7 +311,7 @@ impl Conductor {
         shown.listeners = self.doors.told();
         shown.addresses = self.doors.names_and_addresses();
         shown.drain = self.config.server.drain;
-        shown.certificates = self.certificates.iter().map(Report::from).collect();
+        shown.amiss = self.certificates.iter().chain(&self.unnamed).map(Report::from).collect();
         drop(shown);
         let files = files(&self.config);
         self.files.send_if_modified(|followed| {

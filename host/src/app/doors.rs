@@ -152,6 +152,11 @@ impl Doors {
     }
 
     /// What routes know them by, in the order of the configuration.
+    pub(super) fn numbers(&self) -> Vec<usize> {
+        self.open.iter().map(|door| door.porter.entrance().index).collect()
+    }
+
+    /// What people know them by, in the order of the configuration.
     pub(super) fn names_and_addresses(&self) -> Vec<(String, Address)> {
         self.open.iter().map(|door| (door.config.name.clone(), door.address.clone())).collect()
     }

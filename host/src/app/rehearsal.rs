@@ -28,6 +28,8 @@ pub struct Rehearsal {
     pub plugins: Vec<api::Plugin>,
     /// What is wrong with plugins; with `strict` a start would be refused for it.
     pub amiss: Vec<Problem>,
+    /// Names of backends that have no address.
+    pub names: Vec<Problem>,
     /// The pools and how their backends stand after one check.
     pub pools: Vec<api::Pool>,
 }
@@ -53,6 +55,15 @@ impl Rehearsal {
         let numbers: Vec<usize> = (0..config.listeners.len()).collect();
         let prepared = prepare(config, options, &numbers, &Figures::new(1), &side)?;
         let (pools, plugins) = status::told(&prepared.applier.cell().load(), &prepared.applier.board().entries());
-        Ok(Rehearsal { certificates, ports, admin, metrics, plugins, amiss: prepared.amiss, pools })
+        Ok(Rehearsal {
+            certificates,
+            ports,
+            admin,
+            metrics,
+            plugins,
+            names: prepared.answers.problems(),
+            amiss: prepared.amiss,
+            pools,
+        })
     }
 }

@@ -50,8 +50,8 @@ pub(super) struct Shown {
     pub configuration: Option<api::Configuration>,
     /// How long running requests may go on at the end.
     pub drain: Duration,
-    /// What is wrong with files of certificates.
-    pub certificates: Vec<Report>,
+    /// What is wrong with files of certificates, and with names of backends.
+    pub amiss: Vec<Report>,
 }
 
 impl StatusSource {
@@ -111,7 +111,7 @@ impl StatusSource {
             uptime_s: self.started.elapsed().as_secs(),
             revision: snapshot.revision,
             configuration: shown.configuration.clone(),
-            amiss: shown.certificates.clone(),
+            amiss: shown.amiss.clone(),
             listeners: shown.listeners.clone(),
             plugins_directory: self.directory.as_ref().map(|d| d.display().to_string()),
             pools,

@@ -44,6 +44,9 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
         admin(&config, &format!("metrics {address}"), bound, &mut running, &mut list)?;
     }
     plugins(&rehearsal.plugins, &rehearsal.amiss, &mut list)?;
+    for problem in &rehearsal.names {
+        list.warned(&"name", problem.line())?;
+    }
     for pool in &rehearsal.pools {
         backends(pool, &mut list)?;
     }

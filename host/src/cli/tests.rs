@@ -111,8 +111,8 @@ fn check_lists_what_is_well_and_only_warns_of_what_is_no_outage() {
         directory.path(),
         &format!(
             "[[listen]]\naddress = \"127.0.0.1:0\"\n\
-             [pool.cart]\nbackends = [\"{}\", \"{down}\"]\nbalancer = \"no-such-plugin\"\n\
-             [admin]\naddress = \"unix:{}/admin.sock\"\n",
+             [pool.cart]\nbackends = [\"{}\", \"{down}\", \"no.invalid:80\"]\nbalancer = \"no-such-plugin\"\n\
+             [admin]\naddress = \"unix:{}/admin.sock\"\n[server]\nresolver = \"127.0.0.1\"\n",
             up.local_addr().unwrap(),
             directory.path().display()
         ),
@@ -125,9 +125,10 @@ fn check_lists_what_is_well_and_only_warns_of_what_is_no_outage() {
     assert!(has("✓ port 127.0.0.1:0 ", "is free"), "{}", done.out);
     assert!(has("! plugin ", "PM0309"), "{}", done.out);
     assert!(has("! backend cart/", "it will start unhealthy"), "{}", done.out);
+    assert!(has("! name ", "no.invalid cannot be looked up"), "{}", done.out);
     assert!(has("✓ pool cart ", "1 of 2 backends answer"), "{}", done.out);
     assert!(has(&format!("✓ admin unix:{}/admin.sock ", directory.path().display()), "is free"), "{}", done.out);
-    assert_eq!(lines.last(), Some(&"4 checks passed, 2 warnings"));
+    assert_eq!(lines.last(), Some(&"4 checks passed, 3 warnings"));
     assert_eq!(pointsman(&["check", "--strict", "-c", &file]).exit, Exit::Refused);
 }
 

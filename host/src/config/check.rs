@@ -6,15 +6,15 @@ use super::{
     file,
     model::{
         AccessLog, Backend, BackendTls, BalancerChoice, CertificateSource, ClientRule, Config, DEFAULT_BALANCER,
-        DEFAULT_MODE, Eject, FilterUse, HeadLimit, HostMatch, ListenTimeout, Listener, Network, Plugins, Pool,
-        PoolLimit, PoolTimeout, Protocol, Retry, Roots, Route, Server, SourceLimit, Tls,
+        DEFAULT_MODE, Eject, FilterUse, HeadLimit, HostMatch, ListenTimeout, Listener, Named, Network, Plugins, Pool,
+        PoolLimit, PoolTimeout, Protocol, Resolver, Retry, Roots, Route, Server, SourceLimit, Tls,
     },
     place::default_admin,
     read::{At, Reader},
-    shapes::{List, LongTime, OneOrMany, Size, Switch, Text, Tiers, Time},
+    shapes::{BackendAddress, List, LongTime, OneOrMany, Place, Size, Switch, Text, Tiers, Time},
     units,
 };
-use crate::net::Address;
+use crate::net::{Address, NOBODY};
 use crate::problem::{Code, Problem, did_you_mean};
 use std::{collections::HashMap, hash::Hash, ops::Range, path::Path, thread::available_parallelism, time::Duration};
 
@@ -239,9 +239,12 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
     let _: Option<At<Tiers>> = pool.tiers;
     let tls = pool.tls.and_then(|at| backend_tls(at, base, reader));
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
+    let spot = Some(reader.spot(spot.unwrap_or(&name.span)));
+    let (backends, names) = backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), base, reader);
     Pool {
-        spot: Some(reader.spot(spot.unwrap_or(&name.span))),
-        backends: backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), base, reader),
+        spot,
+        backends,
+        names,
         protocol: protocol(pool.protocol, tls.is_some(), pool.proxy_protocol.is_some(), reader),
         proxy_protocol: pool.proxy_protocol.map(|at| at.it),
         tls,
@@ -261,27 +264,37 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
     }
 }
 
-fn backends(pool: &str, written: Vec<At<file::Backend>>, base: &Path, reader: &mut Reader) -> Vec<Backend> {
+/// Those with an address, and those by name.
+fn backends(
+    pool: &str,
+    written: Vec<At<file::Backend>>,
+    base: &Path,
+    reader: &mut Reader,
+) -> (Vec<Backend>, Vec<Named>) {
     let mut names = Unique::default();
-    let mut backends = Vec::new();
+    let (mut backends, mut named) = (Vec::new(), Vec::new());
     for At { it: backend, span } in written {
-        let Some(address) = backend.address else { continue };
+        let Some(At { it: BackendAddress { place, host, written }, .. }) = backend.address else { continue };
         let (name, span) = match backend.name {
             Some(name) => (name.it.0, name.span),
-            None => (address.it.written, span),
+            None => (written, span),
         };
         names.add(&name, &span, |name| format!("two backends of pool {pool:?} are called {name:?}"), reader);
-        backends.push(Backend {
+        let backend = |address: Address| Backend {
             name,
-            address: from_base(address.it.address, base),
-            host: address.it.host,
+            address,
+            host,
             weight: backend.weight.map_or(1, |at| at.it.0),
             priority: backend.priority.map_or(0, |at| at.it.0),
             zone: backend.zone.map(|at| at.it.0).unwrap_or_default(),
             metadata: backend.metadata.map(|at| at.it.0).unwrap_or_default(),
-        });
+        };
+        match place {
+            Place::Address(address) => backends.push(backend(from_base(address, base))),
+            Place::Lookup(lookup) => named.push(Named { lookup, each: backend(NOBODY.into()) }),
+        }
     }
-    backends
+    (backends, named)
 }
 
 fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
@@ -404,6 +417,7 @@ fn server(server: file::Server, base: &Path, reader: &mut Reader) -> Server {
             "stdout" => AccessLog::Stdout,
             path => AccessLog::File { path: base.join(path), spot: Some(reader.spot(&span)) },
         }),
+        resolver: server.resolver.map(|at| at.it).unwrap_or_default(),
     }
 }
 
@@ -428,6 +442,7 @@ impl Default for Server {
             tunnels: Duration::from_secs(10),
             zone: String::new(),
             access_log: None,
+            resolver: Resolver::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is other in another configuration, in words; and what of it has to wait for the next start.
 
-use super::model::{Backend, Config, Listener, Pool, Server};
+use super::model::{Backend, Config, Listener, Named, Pool, Server};
 use crate::problem::{Code, Problem};
 
 /// What a reload says of a change.
@@ -14,7 +14,12 @@ pub struct Diff {
 
 /// The configuration that a process in which `now` is in force can serve of `next`: what is read at the start only stays.
 pub fn changeable(now: &Config, next: Config) -> Config {
-    let server = Server { drain: next.server.drain, tunnels: next.server.tunnels, ..now.server.clone() };
+    let server = Server {
+        drain: next.server.drain,
+        tunnels: next.server.tunnels,
+        resolver: next.server.resolver,
+        ..now.server.clone()
+    };
     Config { admin: now.admin.clone(), metrics: now.metrics, plugins: now.plugins.clone(), server, ..next }
 }
 
@@ -38,7 +43,7 @@ pub fn diff(now: &Config, next: &Config) -> Diff {
         let count = if before == after { after.to_string() } else { format!("{before} → {after}") };
         changes.push(format!("routes changed ({count})"));
     }
-    let server = differing!(now.server, next.server; drain, tunnels);
+    let server = differing!(now.server, next.server; drain, tunnels, resolver);
     if !server.is_empty() {
         changes.push(format!("server: {} changed", server.join(", ")));
     }
@@ -95,11 +100,21 @@ fn of_pool(now: &Pool, next: &Pool) -> String {
         now, next; balancer, settings, fallback, hash, health, eject, panic, slow_start, timeout, retry, hedge, limit, tls,
         protocol, proxy_protocol
     );
-    let backends_alone = Pool { backends: next.backends.clone(), ..now.clone() } == *next;
+    parts.extend(names(&now.names, &next.names));
+    let backends_alone = Pool { backends: next.backends.clone(), names: next.names.clone(), ..now.clone() } == *next;
     if !backends_alone {
         parts.push(format!("{} changed", listed(&named)));
     }
     parts.join("; ")
+}
+
+/// By what stands in the file: what it stands for changes without a reload.
+fn names(now: &[Named], next: &[Named]) -> Vec<String> {
+    let each = |names: &[Named]| names.iter().map(|named| named.each.clone()).collect::<Vec<_>>();
+    match backends(&each(now), &each(next)) {
+        parts if parts.is_empty() && now != next => vec!["names changed".into()],
+        parts => parts,
+    }
 }
 
 fn backends(now: &[Backend], next: &[Backend]) -> Vec<String> {

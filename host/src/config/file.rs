@@ -2,7 +2,7 @@
 //! keys mean together is in `check`. These shapes never leave `config`.
 
 use super::{
-    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Protocol, Verify},
+    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Protocol, Resolver, Verify},
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
@@ -204,7 +204,7 @@ table! {
     /// One address of a pool.
     "backend" Backend {
         required {
-            /// Where it listens: IP:port, localhost:port or unix:PATH.
+            /// Where it listens: IP:port, localhost:port, NAME:port, srv:NAME or unix:PATH.
             address: BackendAddress,
         }
         optional {
@@ -433,6 +433,8 @@ table! {
             zone: Text,
             /// A line of JSON for each request: a file, or "stdout". Absent: none.
             access_log: Text,
+            /// Who is asked for backends by name: "system" does as /etc/resolv.conf and /etc/hosts say, an address is a name server.
+            resolver: Resolver = "system",
         }
     }
 }

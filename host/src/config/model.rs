@@ -288,8 +288,10 @@ pub enum Forwarded {
 pub struct Pool {
     /// As configured.
     pub name: String,
-    /// Never empty; names are unique within the pool.
+    /// Names are unique within the pool. Empty only where there are `names`.
     pub backends: Vec<Backend>,
+    /// Backends by name.
+    pub names: Vec<Named>,
     /// How they are spoken to over TLS; none: plain.
     pub tls: Option<BackendTls>,
     /// Which HTTP they are spoken to; never [`Protocol::Auto`] without TLS.
@@ -330,6 +332,7 @@ impl Pool {
         Pool {
             name: name.into(),
             backends,
+            names: Vec::new(),
             tls: None,
             protocol: Protocol::default(),
             proxy_protocol: None,
@@ -383,6 +386,29 @@ impl Backend {
             metadata: Vec::new(),
         }
     }
+}
+
+/// Backends by name: each address that the name stands for is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// What is looked up.
+    pub lookup: Lookup,
+    /// What they have in common: its name begins theirs, and its address is none.
+    pub each: Backend,
+}
+
+/// What a name is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lookup {
+    /// The addresses of a host, of both families.
+    Host {
+        /// In lower case.
+        name: String,
+        /// Of each backend.
+        port: u16,
+    },
+    /// The hosts and ports of a service (SRV), their priorities for tiers, and their weights; the name in lower case.
+    Service(String),
 }
 
 /// Which plugin chooses for a pool.
@@ -687,6 +713,8 @@ pub struct Server {
     pub zone: String,
     /// Where each request is told; none: nowhere.
     pub access_log: Option<AccessLog>,
+    /// Who is asked for backends by name.
+    pub resolver: Resolver,
 }
 
 /// Where the access log goes.
@@ -701,4 +729,14 @@ pub enum AccessLog {
         /// Where it is named.
         spot: Option<Spot>,
     },
+}
+
+/// Who is asked for backends by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resolver {
+    /// Whom `/etc/resolv.conf` says, with its search list; `/etc/hosts` goes before.
+    #[default]
+    System,
+    /// This name server.
+    Server(SocketAddr),
 }

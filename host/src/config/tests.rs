@@ -4,8 +4,8 @@ use super::*;
 use crate::net::{Address, NOBODY};
 use crate::problem::{Style, render};
 use model::{
-    AccessLog, AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HeadLimit, HostMatch, OnFault, SourceLimit,
-    Verify,
+    AccessLog, AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HeadLimit, HostMatch, Lookup, OnFault,
+    Resolver, SourceLimit, Verify,
 };
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -388,4 +388,23 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn names_are_kept_apart_from_addresses() {
+    let config = good(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[pool.a]\nbackends = [\"10.0.0.1:80\", \"App.example:8080\", \
+         { address = \"srv:_http._tcp.app.example\", name = \"app\", weight = 3 }, \"localhost:1\"]\n\
+         [server]\nresolver = \"10.0.0.2\"\n",
+    );
+    let pool = &config.pools[0];
+    let names: Vec<_> = pool.backends.iter().map(|backend| backend.name.as_str()).collect();
+    assert_eq!(names, ["10.0.0.1:80", "localhost:1"]);
+    let named: Vec<_> =
+        pool.names.iter().map(|it| (it.lookup.clone(), it.each.name.as_str(), it.each.weight)).collect();
+    let host = Lookup::Host { name: "app.example".into(), port: 8080 };
+    let service = Lookup::Service("_http._tcp.app.example".into());
+    assert_eq!(named, [(host, "App.example:8080", 1), (service, "app", 3)]);
+    assert_eq!(pool.names[1].each.host, "app.example", "no certificate is asked for by what a name server says");
+    assert_eq!(config.server.resolver, Resolver::Server("10.0.0.2:53".parse().unwrap()));
 }

@@ -95,6 +95,7 @@ codes! {
     NO_BACKEND           501 "PM0501" "no backend of a pool is ready"
     NO_ROOM              502 "PM0502" "a pool has as many requests as it may have, and more wait than may"
     OVERLOADED           503 "PM0503" "as many requests are under way as `server.requests` allows"
+    NAME_NOT_FOUND       504 "PM0504" "a name of backends cannot be looked up"
     ADMIN_UNREACHABLE    601 "PM0601" "no Pointsman answers on the admin address"
 }
 

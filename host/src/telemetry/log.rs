@@ -27,6 +27,8 @@ pub fn lines_dropped() -> u64 {
     DROPPED.load(Relaxed)
 }
 
+/// What the targets of the client for names begin with.
+const NAMES: &str = "hickory";
 /// The target of plugins' own lines.
 const PLUGINS: &str = "plugin";
 
@@ -54,7 +56,9 @@ impl Verbosity {
     /// What plugins say counts as what we say.
     fn filter(self) -> Targets {
         let ours = [env!("CARGO_CRATE_NAME"), PLUGINS].map(|target| (target, self.level()));
-        Targets::new().with_default(self.library_level()).with_targets(ours)
+        // What is wrong with a look-up is told by us, once; with a single datagram, by whoever sends one.
+        let names = if self.0 >= 2 { LevelFilter::DEBUG } else { LevelFilter::ERROR };
+        Targets::new().with_default(self.library_level()).with_targets(ours).with_target(NAMES, names)
     }
 }
 
@@ -221,6 +225,7 @@ mod tests {
             };
             assert_eq!((most("plugin"), most("pointsman::app")), (Some(plugin), Some(plugin)), "{verbosity}");
             assert_eq!(most("hyper::proto"), Some(library), "{verbosity}");
+            assert_eq!(most("hickory_net::udp"), Some(library).filter(|_| verbosity > 1).or(Some(LevelFilter::ERROR)));
         }
     }
 }

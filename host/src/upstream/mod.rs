@@ -12,6 +12,7 @@ mod h1;
 mod h2;
 pub mod health;
 mod lineup;
+pub mod names;
 mod patience;
 mod pool;
 mod queue;

@@ -98,6 +98,11 @@ pub(super) const DOORS: &[Door] = &[
         reason: "the pipeline works on `http` types, and would not notice another library of frames",
     },
     Door {
+        packages: &["hickory_resolver", "hickory_proto", "hickory_net"],
+        rooms: &["host/src/upstream/names/ask.rs"],
+        reason: "a name is what stands for addresses; who says so, and how, is known in one place",
+    },
+    Door {
         packages: &["prometheus_client"],
         rooms: &["host/src/telemetry/"],
         reason: "numbers live where they are counted; what a page of them looks like is known in one place",

@@ -1,9 +1,9 @@
 //! Addresses: of listeners, backends, networks and the admin API.
 
-use super::parsed;
+use super::{name, parsed};
 use crate::{
     config::{
-        model::{AdminAddress, Network},
+        model::{AdminAddress, Lookup, Network},
         place::SOCKET_PATH_MOST,
         read::{Reader, Shape, Value},
     },
@@ -53,32 +53,45 @@ impl Shape for SocketAddr {
 /// Where a backend listens, and how that was written.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct BackendAddress {
-    pub(in crate::config) address: Address,
+    pub(in crate::config) place: Place,
     pub(in crate::config) host: String,
     pub(in crate::config) written: String,
 }
 
+/// An address, or what is looked up for some.
+#[derive(Clone, Debug)]
+pub(in crate::config) enum Place {
+    Address(Address),
+    Lookup(Lookup),
+}
+
 impl Shape for BackendAddress {
-    const EXPECTED: &'static str = r#"an address such as "10.0.0.1:8080""#;
+    const EXPECTED: &'static str = r#"an address such as "10.0.0.1:8080" or "app.example:8080""#;
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         parsed(value, reader, |text| match address(text) {
             _ if text.starts_with(UNIX) => unix(text).map(|address| BackendAddress::new(address, text)),
+            _ if text.starts_with(name::SERVICE) => name::service(text).map(|lookup| BackendAddress::by(lookup, text)),
             Some(address) if address.port() == 0 => Err("expected a port from 1 to 65535".into()),
             Some(address) => Ok(BackendAddress::new(address.into(), text)),
-            None => Err(backend_hint(text)),
+            None => name::host(text).map(|lookup| BackendAddress::by(lookup, text)).ok_or_else(|| backend_hint(text)),
         })
     }
 
     fn schema() -> Json {
-        json!({ "type": "string", "examples": ["10.0.0.1:8080", "localhost:8080", "unix:/run/app.sock"] })
+        let by_name = ["app.example:8080", "srv:_http._tcp.app.example"];
+        json!({ "type": "string", "examples": ["10.0.0.1:8080", "localhost:8080", by_name[0], by_name[1], "unix:/run/app.sock"] })
     }
 }
 
 impl BackendAddress {
     fn new(address: Address, written: &str) -> BackendAddress {
         let host = if written.starts_with("localhost:") { "localhost".into() } else { address.host() };
-        BackendAddress { address, host, written: written.into() }
+        BackendAddress { place: Place::Address(address), host, written: written.into() }
+    }
+
+    fn by(lookup: Lookup, written: &str) -> BackendAddress {
+        BackendAddress { host: name::vouched_for(&lookup), place: Place::Lookup(lookup), written: written.into() }
     }
 }
 
@@ -103,11 +116,9 @@ fn backend_hint(text: &str) -> String {
     if text.parse::<IpAddr>().is_ok() || host == "localhost" || text == "localhost" {
         return "expected a port too, such as \"10.0.0.1:8080\"".into();
     }
-    let is_name = host.starts_with(|c: char| c.is_ascii_alphabetic())
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-    match is_name {
-        true => "expected IP:port or localhost:port; names of other hosts are not looked up".into(),
-        false => "expected IP:port or localhost:port".into(),
+    match name::is_host(text) {
+        true => "expected a port too, such as \"app.example:8080\"".into(),
+        false => "expected IP:port, NAME:port or srv:NAME".into(),
     }
 }
 

@@ -3,11 +3,12 @@
 mod address;
 mod health;
 mod many;
+mod name;
 mod number;
 mod request;
 mod text;
 
-pub(super) use address::{BackendAddress, ListenAddress};
+pub(super) use address::{BackendAddress, ListenAddress, Place};
 pub(super) use health::{Ejection, IntegerOrOff, PercentOrOff, Statuses, Tiers};
 pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
