@@ -1,6 +1,6 @@
 //! What the keys of a pool's health mean together.
 
-use super::{HEALTH_INTERVAL, time_within};
+use super::time_within;
 use crate::{
     config::{
         file,
@@ -12,6 +12,8 @@ use crate::{
 };
 use std::{ops::Range, time::Duration};
 
+/// Faster checks would be load, not checks.
+const HEALTH_INTERVAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(86_400));
 /// A check that takes longer says nothing in time; one that takes less is never well.
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(600));
 /// Below, a busy machine stalls; above, a request's own time is up.

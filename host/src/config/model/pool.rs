@@ -1,0 +1,183 @@
+//! Pools: who chooses among their backends, and the limits of requests to them.
+
+use super::{Backend, BackendTls, Eject, Health, Named, Protocol};
+use crate::{net::proxy_protocol, problem::Spot};
+use std::time::Duration;
+
+/// The balancer of a pool that names none.
+pub const DEFAULT_BALANCER: &str = "round-robin";
+
+/// A named group of backends with one balancer and one health policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// As configured.
+    pub name: String,
+    /// Names are unique within the pool. Empty only where there are `names`.
+    pub backends: Vec<Backend>,
+    /// Backends by name.
+    pub names: Vec<Named>,
+    /// How they are spoken to over TLS; none: plain.
+    pub tls: Option<BackendTls>,
+    /// Which HTTP they are spoken to; never [`Protocol::Auto`] without TLS.
+    pub protocol: Protocol,
+    /// How they are told whose connection it is; HTTP/1.1 only, and no connection is kept. None: they are not.
+    pub proxy_protocol: Option<proxy_protocol::Version>,
+    /// Which plugin chooses.
+    pub balancer: BalancerChoice,
+    /// One JSON object, `{}` when none was given.
+    pub settings: String,
+    /// Where the balancer and its settings are named.
+    pub spot: Option<Spot>,
+    /// Who chooses while the plugin cannot.
+    pub fallback: Fallback,
+    /// What `turn.key` hashes.
+    pub hash: Option<HashKey>,
+    /// How backends are checked.
+    pub health: Health,
+    /// When a backend is taken out for what its requests tell; none: never.
+    pub eject: Option<Eject>,
+    /// Below which share of ready backends, in per cent, all of them get requests; none: never.
+    pub panic: Option<u32>,
+    /// How long a backend that became ready takes to its full share; none: it has it at once.
+    pub slow_start: Option<Duration>,
+    /// Limits of one request.
+    pub timeout: PoolTimeout,
+    /// What is sent once more.
+    pub retry: Retry,
+    /// After how long without an answer a second backend is asked; none: never.
+    pub hedge: Option<Duration>,
+    /// How much at the same time; none: all that comes.
+    pub limit: Option<PoolLimit>,
+}
+
+impl Pool {
+    /// These backends, round robin, and the default of everything else.
+    pub fn new(name: impl Into<String>, backends: Vec<Backend>) -> Pool {
+        Pool {
+            name: name.into(),
+            backends,
+            names: Vec::new(),
+            tls: None,
+            protocol: Protocol::default(),
+            proxy_protocol: None,
+            balancer: BalancerChoice::Named(DEFAULT_BALANCER.into()),
+            settings: "{}".into(),
+            spot: None,
+            fallback: Fallback::default(),
+            hash: None,
+            health: Health::default(),
+            eject: Some(Eject::default()),
+            panic: None,
+            slow_start: None,
+            timeout: PoolTimeout::default(),
+            retry: Retry::default(),
+            hedge: None,
+            limit: None,
+        }
+    }
+}
+
+/// Which plugin chooses for a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BalancerChoice {
+    /// The one of this name: the plugin directory's file, else the embedded one.
+    Named(String),
+    /// The balancer admitted last, whatever its name; until then the embedded one of this name. What `try` uses.
+    Newest {
+        /// Before any file was admitted.
+        until_then: String,
+    },
+}
+
+/// Who chooses while a pool's plugin cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fallback {
+    /// Native, by weight.
+    #[default]
+    RoundRobin,
+    /// Nobody: 503.
+    Reject,
+}
+
+/// The part of a request that `turn.key` hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKey {
+    /// The first value of a header, its name in lower case.
+    Header(String),
+    /// The first cookie of a name.
+    Cookie(String),
+    /// The first query parameter of a name.
+    Query(String),
+    /// The path.
+    Path,
+    /// The client's address.
+    Client,
+}
+
+/// Limits of one request to a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolTimeout {
+    /// One connect, with its TLS handshake.
+    pub connect: Duration,
+    /// From the request to the last byte of the answer's head, all attempts together.
+    pub head: Duration,
+    /// The same of one attempt; none: each has what is left of `head`.
+    pub per_try: Option<Duration>,
+    /// Without a byte of a body in either direction, and how long an unused connection is kept.
+    pub idle: Duration,
+    /// The whole exchange; none: no end.
+    pub total: Option<Duration>,
+    /// Without a byte of a tunnel in either direction.
+    pub tunnel: Duration,
+}
+
+impl Default for PoolTimeout {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(1),
+            head: Duration::from_secs(30),
+            per_try: None,
+            idle: Duration::from_secs(60),
+            total: None,
+            tunnel: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// What is sent once more when its answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Of one request, when a backend may have seen it.
+    pub most: u32,
+    /// Share of the pool's requests that may be retries, in per cent.
+    pub budget: u32,
+    /// Bytes of a request's body that are kept to be sent again.
+    pub replay: usize,
+    /// Before the first retry; twice as long before each further one.
+    pub backoff: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { most: 1, budget: 20, replay: 64 << 10, backoff: Duration::from_millis(25) }
+    }
+}
+
+/// How much of a pool there may be at the same time, and who waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolLimit {
+    /// Requests of the whole pool; none: no limit.
+    pub requests: Option<u32>,
+    /// Requests at each of its backends; none: no limit.
+    pub backend_requests: Option<u32>,
+    /// Requests that wait for room.
+    pub queue: u32,
+    /// How long one waits.
+    pub wait: Duration,
+}
+
+impl Default for PoolLimit {
+    fn default() -> Self {
+        Self { requests: None, backend_requests: None, queue: 1000, wait: Duration::from_secs(1) }
+    }
+}
