@@ -74,6 +74,27 @@ async fn case_55_a_frozen_backend_is_ejected_and_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_55_a_frozen_backend_is_ejected_where_a_second_one_is_asked_long_before() {
+    let frozen = Arc::new(AtomicBool::new(false));
+    let is_frozen = frozen.clone();
+    let ill = Origin::new(move |_| if is_frozen.load(Relaxed) { Reply::silence() } else { Reply::named("ill") });
+    let well = Origin::named("well");
+    let edge = edge::plain().pool("shop", &[&ill, &well]);
+    let edge = edge.with(|pool| pool.hedge = Some(Duration::from_millis(100))).start();
+    let warm = Load::start(Target::plain(edge.address()), Pace::Parallel(4));
+    eventually("quick answers are usual", async || ill.requests() > 1000).await;
+    warm.stop().await.assert_all_answered();
+    frozen.store(true, Relaxed);
+    // So few that each of them can be asked of a second one.
+    let load = Load::start(Target::plain(edge.address()), Pace::PerSecond(30));
+    eventually("it is out", async || standing(&edge, 0).0 == "unhealthy").await;
+    assert!(standing(&edge, 0).1.starts_with("stalled: "), "{:?}", standing(&edge, 0));
+    let pool = edge.pool("shop");
+    assert_eq!((pool.retries, pool.backends[0].failures), (0, 0), "nobody waited for long enough to be moved");
+    load.stop().await.assert_all_answered();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_answers_nothing_usable_is_ejected_and_comes_back() {
     let ill = Arc::new(AtomicBool::new(true));
     let is_ill = ill.clone();

@@ -260,6 +260,22 @@ async fn a_slow_request_is_asked_of_a_second_backend_where_it_may_be_repeated() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_goes_to_a_backend_that_is_taken_in_again() {
+    let gate = Gate::default();
+    let (full, back) = (gated("full", &gate), Origin::dead(|_| Reply::named("back")));
+    let edge = edge::plain().pool("shop", &[&full, &back]);
+    let edge = edge.with(|pool| pool.limit = limit(|limit| limit.backend_requests = Some(1))).start();
+    let asking = ask(edge.address());
+    eventually("one is under way", async || full.requests() == 1).await;
+    let waits = ask(edge.address());
+    eventually("one waits", async || queued(&edge) == 1).await;
+    back.revive();
+    assert_eq!(timeout(PATIENCE, waits).await.expect("it is called").unwrap().text(), "back");
+    gate.open();
+    assert_eq!(asking.await.unwrap().text(), "full");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_that_share_a_connection_are_counted_one_by_one() {
     let origin = H2Origin::new(100, |head| if head.uri.path() == "/" { Act::says("a") } else { Act::Silence }).await;
     let edge = edge::plain().pool("shop", &[&origin]).with(|pool| {

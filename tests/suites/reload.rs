@@ -79,6 +79,38 @@ async fn is_in_force(edge: &Edge, reload: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_room_is_served_under_the_limits_of_the_new_file() {
+    let gate = Gate::default();
+    let open = gate.clone();
+    let slow = Origin::new(move |_| Reply::named("a").once_open(&open));
+    let limit = |keys: &str| shop(&[slow.address()], &format!("limit = {{ wait = \"5m\", {keys} }}\n"));
+    let file = File::new(&shop(&[slow.address()], ""));
+    let edge = edge::from_file(&file.path());
+    let ask = || {
+        let address = edge.address();
+        tokio::spawn(async move { Client::plain(address).await.get("/").await.text() })
+    };
+    let queued = async |number| {
+        eventually("they wait", async || edge.pool("shop").queued == number).await;
+    };
+    let mut asking: Vec<_> = (0..5).map(|_| ask()).collect();
+    eventually("all are under way", async || slow.requests() == 5).await;
+    file.write(&limit("backend_requests = 5"));
+    is_in_force(&edge, 1).await;
+    asking.extend((0..3).map(|_| ask()));
+    queued(3).await;
+    // Two of these three find room at once.
+    file.write(&limit("backend_requests = 7"));
+    queued(1).await;
+    asking.push(ask());
+    queued(2).await;
+    gate.open();
+    for answer in asking {
+        assert_eq!(within("an answer", answer).await.unwrap(), "a");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_57_three_swaps_and_three_reloads_under_load_fail_no_request() {
     let [a, b, c] = origin::three();
     let gate = Gate::default();

@@ -139,8 +139,7 @@ fn pools(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {
     counter(to, "pool_hedges", "Requests asked of a second backend as well", |p| p.hedges.get())?;
     to.gauge("pool_queued", "Requests that wait for room", |rows| {
         for pool in all() {
-            let queued = pool.bounds.as_ref().map_or(0, |bounds| bounds.queue.length());
-            rows.level(&[("pool", &pool.name)], queued as f64)?;
+            rows.level(&[("pool", &pool.name)], pool.queued() as f64)?;
         }
         Ok(())
     })?;

@@ -186,7 +186,7 @@ fn pool(assignment: &balance::Assignment) -> api::Pool {
         .into(),
         panic: assignment.pool.is_panic(),
         serving: if plugin_serves { "plugin" } else { "fallback" }.into(),
-        queued: assignment.pool.bounds.as_ref().map_or(0, |bounds| bounds.queue.length()),
+        queued: assignment.pool.queued(),
         hedges: assignment.pool.figures.sum(|counts| counts.hedges.get()),
         retries: assignment.pool.figures.sum(|counts| counts.retries.get()),
         retries_refused: assignment.pool.figures.sum(|counts| counts.retries_refused.get()),

@@ -70,7 +70,7 @@ pub(super) fn is_usable(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool 
 /// Whether somebody would be usable, but for the requests that it has.
 pub(super) fn is_full(pool: &Pool, tried: &[Arc<Backend>]) -> bool {
     let may_be = |b: &Backend| matches!(b.standing(), Standing::Ready | Standing::Standby) && b.weight() > 0;
-    pool.bounds.is_some() && pool.backends.iter().any(|b| may_be(b) && !b.has_room() && !is_tried(b, tried))
+    pool.limit.is_some() && pool.backends.iter().any(|b| may_be(b) && !b.has_room() && !is_tried(b, tried))
 }
 
 /// What a plugin may send a request to when it says so: a backend that drains is there for the clients that stick to it.

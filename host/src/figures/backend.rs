@@ -2,10 +2,10 @@
 //! reading is one relaxed load. An average that two workers move at the same moment may lose one of the two samples:
 //! figures steer, they do not account.
 
-use super::{micros, silence::Silence};
+use super::{Queue, micros, silence::Silence};
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{
             AtomicU32, AtomicU64,
             Ordering::{Relaxed, SeqCst},
@@ -38,6 +38,8 @@ pub struct BackendFigures {
     over: AtomicU64,
     /// Attempts whose requests are not sent yet: their bodies are still coming.
     uploading: AtomicU32,
+    /// Attempts that were let go of unanswered, for another backend was faster.
+    outrun: AtomicU64,
     latency_us: AtomicU32,
     peak_latency_us: AtomicU32,
     /// Micros since `joined` at which `peak_latency_us` was written.
@@ -50,6 +52,8 @@ pub struct BackendFigures {
     /// Micros since `joined` at which the slow start began, and how long it takes; 0: it starts at full speed.
     slow_start_us: AtomicU64,
     slow_start_length_us: AtomicU64,
+    /// Who waits for the end of an attempt, as soon as its pool has a limit.
+    queue: OnceLock<Arc<Queue>>,
     joined: Instant,
 }
 
@@ -67,6 +71,7 @@ impl Default for BackendFigures {
             told: AtomicU64::new(0),
             over: AtomicU64::new(0),
             uploading: AtomicU32::new(0),
+            outrun: AtomicU64::new(0),
             latency_us: AtomicU32::new(0),
             peak_latency_us: AtomicU32::new(0),
             peak_written_us: AtomicU64::new(0),
@@ -77,6 +82,7 @@ impl Default for BackendFigures {
             silence: Silence::default(),
             slow_start_us: AtomicU64::new(0),
             slow_start_length_us: AtomicU64::new(0),
+            queue: OnceLock::new(),
             joined: Instant::now(),
         }
     }
@@ -88,6 +94,11 @@ impl BackendFigures {
         // In this order: who is over had begun.
         let over = self.over.load(Relaxed);
         u32::try_from(self.begun.load(Relaxed).wrapping_sub(over)).unwrap_or(u32::MAX)
+    }
+
+    /// From now on the end of an attempt is told to this line, whenever it began. It is the same one for ever.
+    pub fn is_waited_for(&self, queue: &Arc<Queue>) {
+        self.queue.get_or_init(|| queue.clone());
     }
 
     /// Whether fewer attempts than `most` are under way; in one order with those that begin and end under a cap.
@@ -144,6 +155,20 @@ impl BackendFigures {
         self.asked().saturating_sub(told)
     }
 
+    /// Attempts that were let go of unanswered, for another backend was faster, ever.
+    pub fn outrun(&self) -> u64 {
+        self.outrun.load(Relaxed)
+    }
+
+    /// An attempt was let go of after so long, for another backend was faster. Its answer would have taken longer still.
+    pub fn was_outrun(&self, waited: Duration, now: Instant) {
+        self.outrun.fetch_add(1, Relaxed);
+        if waited.as_micros() > u128::from(self.latency_us()) {
+            self.latency_moves(waited, now);
+        }
+        self.silence.was_long();
+    }
+
     /// What is known of its silences.
     pub fn silence(&self) -> &Silence {
         &self.silence
@@ -187,6 +212,11 @@ impl BackendFigures {
     }
 
     fn answered_after(&self, took: Duration, now: Instant) {
+        self.latency_moves(took, now);
+        self.silence.answered_after(took);
+    }
+
+    fn latency_moves(&self, took: Duration, now: Instant) {
         let sample = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
         let old = self.latency_us();
         let new = if old == 0 { sample } else { moved(old, sample, NEW_SAMPLE_SHIFT) };
@@ -195,7 +225,6 @@ impl BackendFigures {
             self.peak_written_us.store(self.age_us(now), Relaxed);
         }
         self.latency_us.store(new.max(1), Relaxed);
-        self.silence.answered_after(took);
     }
 
     fn succeeded(&self) {
@@ -253,12 +282,6 @@ fn failure(status: u16) -> Option<Failure> {
     }
 }
 
-/// Who wants to know of a backend that has room again.
-pub trait Freed: std::fmt::Debug + Send + Sync {
-    /// An attempt has ended.
-    fn freed(&self);
-}
-
 /// One attempt under way: counted in flight until it is dropped.
 #[derive(Debug)]
 pub struct Attempt {
@@ -266,25 +289,23 @@ pub struct Attempt {
     begun: Instant,
     uploading: bool,
     told: bool,
-    /// Told of its end, where a cap is configured.
-    ends: Option<Arc<dyn Freed>>,
 }
 
 impl Attempt {
     /// Counts one more in flight.
     pub fn begin(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
         figures.begun.fetch_add(1, Relaxed);
-        Attempt { figures, begun: now, uploading: false, told: false, ends: None }
+        Attempt { figures, begun: now, uploading: false, told: false }
     }
 
-    /// The same, unless `most` are in flight already; `ends` is told of its end.
-    pub fn begin_below(most: u32, figures: Arc<BackendFigures>, ends: Arc<dyn Freed>, now: Instant) -> Option<Attempt> {
+    /// The same, unless `most` are in flight already.
+    pub fn begin_below(most: u32, figures: Arc<BackendFigures>, now: Instant) -> Option<Attempt> {
         let one_more = |begun: u64| {
             let in_flight = begun.saturating_sub(figures.over.load(SeqCst));
             (in_flight < u64::from(most)).then_some(begun + 1)
         };
         figures.begun.fetch_update(SeqCst, SeqCst, one_more).ok()?;
-        Some(Attempt { figures, begun: now, uploading: false, told: false, ends: Some(ends) })
+        Some(Attempt { figures, begun: now, uploading: false, told: false })
     }
 
     /// When it began, or was asked last.
@@ -353,13 +374,10 @@ impl Drop for Attempt {
         if !self.told {
             self.waits_no_more();
         }
-        match &self.ends {
-            None => drop(self.figures.over.fetch_add(1, Relaxed)),
-            // In one order with the length of the line: see `upstream::queue`.
-            Some(ends) => {
-                self.figures.over.fetch_add(1, SeqCst);
-                ends.freed();
-            }
+        // In one order with the length of the line: see `Queue`.
+        self.figures.over.fetch_add(1, SeqCst);
+        if let Some(queue) = self.figures.queue.get() {
+            queue.freed();
         }
     }
 }
@@ -390,6 +408,17 @@ mod tests {
         tokio::time::advance(PEAK_DECAY).await;
         let third = figures.latency_us() + ((101_000 - figures.latency_us()) as f64 / std::f64::consts::E) as u32;
         assert!(figures.peak_latency_us(Instant::now()).abs_diff(third) < 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_outrun_is_known_to_be_slower_than_that() {
+        let figures = BackendFigures::default();
+        figures.answered_after(Duration::from_millis(100), Instant::now());
+        figures.was_outrun(Duration::from_millis(20), Instant::now());
+        assert_eq!(figures.latency_us(), 100_000, "that says nothing new");
+        figures.was_outrun(Duration::from_millis(260), Instant::now());
+        assert_eq!((figures.latency_us(), figures.peak_latency_us(Instant::now())), (110_000, 260_000));
+        assert_eq!((figures.outrun(), figures.failures(), figures.success_permille()), (2, 0, 1000));
     }
 
     #[test]

@@ -1,19 +1,22 @@
 //! Live figures of backends, and what is counted of pools and listeners: atomics, keyed by id or name, owned by the
-//! process. They outlive reloads, membership changes and plugin swaps.
+//! process. They outlive reloads, membership changes and plugin swaps. So do the lines in which requests wait for figures
+//! to fall.
 
 mod backend;
 mod count;
 mod histogram;
 mod listener;
 mod pool;
+mod queue;
 mod silence;
 mod standing;
 
-pub use backend::{Attempt, BackendFigures, Freed, Outcome};
+pub use backend::{Attempt, BackendFigures, Outcome};
 pub use count::{Classes, Count, PerWorker};
 pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};
 pub use pool::{Failure, PoolCounts, PoolFigures};
+pub use queue::{Place, Queue};
 pub use silence::{Silence, Told};
 pub use standing::Standing;
 
@@ -35,6 +38,8 @@ pub struct Figures {
     backends: Mutex<HashMap<u64, Arc<BackendFigures>>>,
     pools: ByName<PoolCounts>,
     listeners: ByName<ListenerCounts>,
+    /// By pool.
+    queues: Mutex<HashMap<String, Arc<Queue>>>,
 }
 
 type ByName<T> = Mutex<HashMap<String, Arc<PerWorker<T>>>>;
@@ -64,6 +69,13 @@ impl Figures {
     /// The counts of the listener of this name; new ones when it was never seen. Off the request path only.
     pub fn listener(&self, name: &str) -> Arc<ListenerFigures> {
         self.named(&self.listeners, name)
+    }
+
+    /// Where the requests of the pool of this name wait, from its first limit to the end of the process. Off the request
+    /// path only.
+    pub fn queue(&self, pool: &str) -> Arc<Queue> {
+        let mut by_name = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.entry(pool.into()).or_default().clone()
     }
 
     fn named<T: Default>(&self, all: &ByName<T>, name: &str) -> Arc<PerWorker<T>> {

@@ -91,7 +91,16 @@ impl Silence {
     }
 
     pub(super) fn answered_after(&self, took: Duration) {
-        let slow = took.as_micros() > u128::from(self.slow_after_us.load(Relaxed));
+        self.ends_with(took.as_micros() > u128::from(self.slow_after_us.load(Relaxed)));
+    }
+
+    /// How long it would have taken is not known. Slow answers are that usual, or one could not tell from such silences
+    /// whether a backend hangs.
+    pub(super) fn was_long(&self) {
+        self.ends_with(true);
+    }
+
+    fn ends_with(&self, slow: bool) {
         let old = self.slow.load(Relaxed);
         if slow || old != 0 {
             self.slow.store(moved(old, if slow { WHOLE } else { 0 }, NEW_ANSWER_SHIFT), Relaxed);

@@ -183,6 +183,11 @@ impl Sender<'_> {
         self.context.interims.close();
     }
 
+    /// Whether there is more to send than a head.
+    pub(super) fn has_body(&self) -> bool {
+        self.replay.has_body()
+    }
+
     /// One attempt.
     pub(super) async fn send(&self, start: Start, head: &Head) -> Result<(Response, Arc<Backend>), Lost> {
         let Start { backend, ticket } = start;

@@ -7,7 +7,7 @@ use crate::{
     upstream::Backend,
 };
 use std::{pin::pin, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// The answer of the first backend, or of the second that is asked `after` so long, if there is one.
 pub(super) async fn race(
@@ -17,27 +17,38 @@ pub(super) async fn race(
     after: Duration,
     second: impl FnOnce(&Arc<Backend>) -> Option<Start>,
 ) -> Result<(Response, Arc<Backend>), Lost> {
-    let by = first.backend.clone();
-    let mut first = pin!(sender.send(first, head));
-    tokio::select! {
-        biased;
-        answered = &mut first => return answered,
-        () = sleep(after) => {}
+    let (by, mut since) = (first.backend.clone(), Instant::now());
+    let (answered, is_outrun) = {
+        let mut first = pin!(sender.send(first, head));
+        tokio::select! {
+            biased;
+            answered = &mut first => return answered,
+            () = sleep(after) => {}
+        }
+        let Some(second) = second(&by) else { return first.await };
+        tracing::debug!(slow = %by.name, backend = %second.backend.name, "a second backend is asked");
+        sender.hush();
+        if sender.has_body() {
+            // The client may have sent the last of it just now.
+            since = Instant::now();
+        }
+        let mut second = pin!(sender.send(second, head));
+        // Who fails leaves it to the other.
+        tokio::select! {
+            biased;
+            answered = &mut first => match answered {
+                Err(lost) => (second.await.map_err(|last| last.and(lost)), false),
+                answered => (answered, false),
+            },
+            answered = &mut second => match answered {
+                Err(lost) => (first.await.map_err(|last| last.and(lost)), false),
+                answered => (answered, true),
+            },
+        }
+    };
+    // Its attempt is gone, and nothing else would tell that it took so long.
+    if is_outrun {
+        by.figures.was_outrun(since.elapsed(), Instant::now());
     }
-    let Some(second) = second(&by) else { return first.await };
-    tracing::debug!(slow = %by.name, backend = %second.backend.name, "a second backend is asked");
-    sender.hush();
-    let mut second = pin!(sender.send(second, head));
-    // Who fails leaves it to the other.
-    tokio::select! {
-        biased;
-        answered = &mut first => match answered {
-            Err(lost) => second.await.map_err(|last| last.and(lost)),
-            answered => answered,
-        },
-        answered = &mut second => match answered {
-            Err(lost) => first.await.map_err(|last| last.and(lost)),
-            answered => answered,
-        },
-    }
+    answered
 }

@@ -67,6 +67,11 @@ impl Replay {
         }
     }
 
+    /// Whether there is any.
+    pub(super) fn has_body(&self) -> bool {
+        matches!(self, Replay::Whole(_) | Replay::Tape(_))
+    }
+
     /// Whether it can be had from its beginning.
     pub(super) fn is_whole(&self) -> bool {
         match self {

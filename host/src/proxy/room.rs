@@ -2,7 +2,11 @@
 //! keeps nobody from ending.
 
 use super::{Error, Kind, forward::Start};
-use crate::upstream::{Bounds, Permit, Place, Pool};
+use crate::{
+    figures::Place,
+    upstream::{Bounds, Permit, Pool},
+};
+use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 /// The right to be one of the pool's requests, and whom to ask first. `start` says none while nobody has room.
@@ -12,7 +16,7 @@ pub(super) async fn enter(
     until: Instant,
     mut start: impl FnMut(Instant) -> Result<Option<Start>, Error>,
 ) -> Result<(Option<Permit>, Start), Error> {
-    let Some(bounds) = &pool.bounds else {
+    let Some((limit, bounds)) = pool.limit.zip(pool.bounds()) else {
         return start(now)?.map(|start| (None, start)).ok_or(Kind::NobodyReady.into());
     };
     let mut permit = None;
@@ -22,13 +26,13 @@ pub(super) async fn enter(
     {
         return Ok((permit, start));
     }
-    let place = bounds.queue.join().ok_or(Kind::QueueFull)?;
-    let until = until.min(now + bounds.wait);
+    let place = bounds.queue.join(limit.queue as usize).ok_or(Kind::QueueFull)?;
+    let until = until.min(now + limit.wait);
     Box::pin(wait(bounds, permit, place, until, start)).await
 }
 
 async fn wait(
-    bounds: &Bounds,
+    bounds: &Arc<Bounds>,
     mut permit: Option<Permit>,
     place: Place,
     until: Instant,
@@ -46,7 +50,7 @@ async fn wait(
 
 /// The permit is kept while there is no room at a backend: given back, it would only call who waits here already.
 fn try_enter(
-    bounds: &Bounds,
+    bounds: &Arc<Bounds>,
     permit: &mut Option<Permit>,
     start: impl FnOnce() -> Result<Option<Start>, Error>,
 ) -> Result<Option<Start>, Error> {

@@ -1,6 +1,6 @@
 //! One address of a pool: who it is, and how it stands now.
 
-use super::{Queue, condition::Condition, lineup::Single, transport::Transport};
+use super::{Bounds, condition::Condition, lineup::Single, transport::Transport};
 use crate::{
     config::model,
     figures::{Attempt, BackendFigures, Figures, Standing},
@@ -41,7 +41,8 @@ pub struct Backend {
     /// Live figures; they outlive this record.
     pub figures: Arc<BackendFigures>,
     weight: AtomicU32,
-    cap: Option<Cap>,
+    /// Where its pool has limits.
+    bounds: Option<Arc<Bounds>>,
     /// The weight as configured.
     configured: u32,
     standing: AtomicU8,
@@ -62,14 +63,6 @@ pub struct Account {
     pub last_check: String,
 }
 
-/// How many requests it may have at the same time.
-#[derive(Debug)]
-pub(super) struct Cap {
-    pub most: u32,
-    /// Who waits for the end of one.
-    pub queue: Arc<Queue>,
-}
-
 /// A backend's stable id: a pure function of the pool's name and the backend's, so every worker, process and restart
 /// agrees on it.
 pub fn backend_id(pool: &str, backend: &str) -> u64 {
@@ -85,7 +78,7 @@ impl Backend {
         index: usize,
         config: &model::Backend,
         transport: &Arc<Transport>,
-        cap: Option<Cap>,
+        bounds: Option<Arc<Bounds>>,
         figures: &Figures,
         before: &HashMap<u64, &Arc<Backend>>,
     ) -> Backend {
@@ -95,6 +88,10 @@ impl Backend {
         let weight = same.filter(|other| other.configured == config.weight).map(|other| other.weight());
         let condition: Arc<Mutex<Condition>> = same.map_or_else(Arc::default, |same| same.condition.clone());
         let standing = condition.lock().unwrap_or_else(PoisonError::into_inner).standing();
+        let figures = figures.of(id);
+        if let Some(bounds) = &bounds {
+            figures.is_waited_for(&bounds.queue);
+        }
         Backend {
             id,
             index,
@@ -107,8 +104,8 @@ impl Backend {
             priority: config.priority,
             zone: config.zone.as_str().into(),
             metadata: config.metadata.clone().into(),
-            figures: figures.of(id),
-            cap,
+            figures,
+            bounds,
             standing: AtomicU8::new(standing as u8),
             condition,
         }
@@ -126,14 +123,14 @@ impl Backend {
 
     /// Whether it may have one more request.
     pub fn has_room(&self) -> bool {
-        self.cap.as_ref().is_none_or(|cap| self.figures.is_below(cap.most))
+        self.bounds.as_ref().is_none_or(|bounds| self.figures.is_below(bounds.backend_requests()))
     }
 
     /// Counts an attempt; none when there is no room for it.
     pub fn begin(&self, now: Instant) -> Option<Attempt> {
-        match &self.cap {
+        match &self.bounds {
             None => Some(Attempt::begin(self.figures.clone(), now)),
-            Some(cap) => Attempt::begin_below(cap.most, self.figures.clone(), cap.queue.clone(), now),
+            Some(bounds) => Attempt::begin_below(bounds.backend_requests(), self.figures.clone(), now),
         }
     }
 

@@ -40,6 +40,8 @@ pub(super) enum Cause {
     Unreachable,
     /// Its requests fail.
     Ejected,
+    /// An operator took it out.
+    Drained,
 }
 
 impl Default for Condition {
@@ -67,9 +69,10 @@ impl Condition {
         }
     }
 
-    /// What ails it; none: nothing that is known.
+    /// Why it is out; none: nothing ails it that is known.
     pub(super) fn cause(&self) -> Option<Cause> {
         match self.check {
+            _ if self.drained => Some(Cause::Drained),
             Check::Ill(cause) => Some(cause),
             _ => self.ejected.as_ref().map(|_| Cause::Ejected),
         }

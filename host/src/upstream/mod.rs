@@ -15,7 +15,6 @@ mod lineup;
 pub mod names;
 mod patience;
 mod pool;
-mod queue;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -31,4 +30,3 @@ pub use h1::read_answers;
 #[cfg(any(test, fuzzing))]
 pub(crate) use h1::written;
 pub use pool::Pool;
-pub use queue::{Place, Queue};

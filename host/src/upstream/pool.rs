@@ -3,7 +3,6 @@
 
 use super::{
     Backend, Bounds,
-    backend::Cap,
     budget::Budget,
     condition::{Cause, Condition},
     transport::Transport,
@@ -44,11 +43,12 @@ pub struct Pool {
     pub retry: model::Retry,
     /// After how long without an answer a second backend is asked; none: never.
     pub hedge: Option<Duration>,
-    /// How many requests at the same time; none: all that come.
-    pub bounds: Option<Arc<Bounds>>,
+    /// How many requests at the same time, and who waits; none: all that come.
+    pub limit: Option<model::PoolLimit>,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
     budget: Budget,
+    pub(super) bounds: Arc<Bounds>,
     transport: Arc<Transport>,
     /// Below which share of ready backends all are offered, in per cent.
     panic: Option<u32>,
@@ -66,13 +66,13 @@ impl Pool {
     /// # Errors
     /// Everything that is wrong with the files that its TLS needs (PM021x).
     pub fn new(config: &model::Pool, figures: &Figures) -> Result<Arc<Pool>, Vec<Problem>> {
-        let bounds = config.limit.as_ref().map(|limit| Arc::new(Bounds::new(limit)));
+        let bounds = Arc::new(Bounds::new(figures.queue(&config.name), config.limit.as_ref()));
         Ok(Pool::with(config, Arc::new(Transport::new(config)?), bounds, figures, &[], 1))
     }
 
     /// The pool that takes the place of this one, which was made of `before`; the same one where nothing is other, in the
     /// files that its TLS needs neither. Backends that stay go on as they stand; those that are new, or have moved, are
-    /// warming.
+    /// warming. Until it [takes over](Pool::take_over) the limits of this one hold.
     ///
     /// # Errors
     /// As [`Pool::new`].
@@ -89,14 +89,10 @@ impl Pool {
         }
         // The same one has kept connections, and sessions to resume.
         let transport = if is_same { self.transport.clone() } else { Arc::new(transport) };
-        // And the same limits know who is under way, and who waits.
-        let bounds = match before.limit == config.limit {
-            true => self.bounds.clone(),
-            false => config.limit.as_ref().map(|limit| Arc::new(Bounds::new(limit))),
-        };
         // Beyond all that this one will ever reach: who was told of it has not been told of the successor.
         let version = (self.version() | u64::from(u32::MAX)) + 1;
-        let pool = Pool::with(config, transport, bounds, figures, &self.backends, version);
+        // The same bounds know who is under way, and who waits.
+        let pool = Pool::with(config, transport, self.bounds.clone(), figures, &self.backends, version);
         pool.settle_all();
         Ok(pool)
     }
@@ -104,16 +100,15 @@ impl Pool {
     fn with(
         config: &model::Pool,
         transport: Arc<Transport>,
-        bounds: Option<Arc<Bounds>>,
+        bounds: Arc<Bounds>,
         figures: &Figures,
         before: &[Arc<Backend>],
         version: u64,
     ) -> Arc<Pool> {
         let before = before.iter().map(|backend| (backend.id, backend)).collect();
-        let most = config.limit.as_ref().and_then(|limit| limit.backend_requests);
         let backends = config.backends.iter().enumerate().map(|(index, backend)| {
-            let cap = most.zip(bounds.as_ref()).map(|(most, bounds)| Cap { most, queue: bounds.queue.clone() });
-            Arc::new(Backend::new(&config.name, index, backend, &transport, cap, figures, &before))
+            let bounds = config.limit.is_some().then(|| bounds.clone());
+            Arc::new(Backend::new(&config.name, index, backend, &transport, bounds, figures, &before))
         });
         let backends: Vec<_> = backends.collect();
         if let Some(stall) = config.eject.as_ref().and_then(|eject| eject.stall) {
@@ -123,6 +118,7 @@ impl Pool {
             budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
             retry: config.retry,
             hedge: config.hedge,
+            limit: config.limit,
             bounds,
             name: config.name.as_str().into(),
             hash: config.hash.clone(),
@@ -139,6 +135,16 @@ impl Pool {
             transport,
             backends,
         })
+    }
+
+    /// Who is under way, and who waits, where there is a limit.
+    pub fn bounds(&self) -> Option<&Arc<Bounds>> {
+        self.limit.as_ref().map(|_| &self.bounds)
+    }
+
+    /// How many requests wait for room.
+    pub fn queued(&self) -> usize {
+        self.bounds.queue.length()
     }
 
     /// Whether its backends are told whose connection it is.
@@ -194,7 +200,7 @@ impl Pool {
         let mut ward = self.ward();
         backend.weigh(weight);
         self.settle(&mut ward, backend);
-        self.version.fetch_add(1, Ordering::Release);
+        self.changed();
     }
 
     /// The first check of a start succeeded: all begin at the same time, so nobody slowly.
@@ -260,18 +266,30 @@ impl Pool {
             backend.figures.start_slowly(length, Instant::now());
         }
         if self.settle(&mut ward, backend) {
-            self.version.fetch_add(1, Ordering::Release);
+            self.changed();
         }
         ward.tell(&self.name, backend);
     }
 
-    /// Has all stand by what is known now; the predecessor of this pool may have learnt more until it was let go.
-    pub(super) fn settle_all(&self) {
+    /// It serves from now on, in the place of its predecessor, which may have learnt more until now.
+    pub(super) fn take_over(&self) {
+        self.bounds.set(self.limit.as_ref());
+        self.settle_all();
+    }
+
+    /// Has all stand by what is known now.
+    fn settle_all(&self) {
         let mut ward = self.ward();
         let changed = self.backends.iter().fold(false, |changed, backend| self.settle(&mut ward, backend) | changed);
         if changed {
-            self.version.fetch_add(1, Ordering::Release);
+            self.changed();
         }
+    }
+
+    /// Who may be chosen is other than before. Who waits for room may find it at somebody who came back.
+    fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+        self.bounds.queue.freed();
     }
 
     /// Standings follow from what is known; true when one changed.

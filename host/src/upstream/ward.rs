@@ -43,7 +43,7 @@ impl Ward {
         self.is_panic
     }
 
-    /// How many are out for failing requests alone, and how many are not out at all.
+    /// How many are out for failing requests alone.
     pub(super) fn ejected(&self) -> usize {
         self.out.iter().flatten().filter(|out| out.cause == Cause::Ejected).count()
     }
@@ -70,6 +70,7 @@ impl Ward {
         let before = std::mem::replace(out, cause.map(|cause| Out { since, cause }));
         match (before, cause) {
             (None, Some(Cause::Ejected)) => tracing::warn!("backend {} of pool {pool} is ejected: {why}", backend.name),
+            (None, Some(Cause::Drained)) => tracing::info!("backend {} of pool {pool} is out: {why}", backend.name),
             (None, Some(_)) => tracing::warn!("backend {} of pool {pool} is out: {why}", backend.name),
             (Some(_), None) => tracing::info!("backend {} of pool {pool} is back: {why}", backend.name),
             (None, None) | (Some(_), Some(_)) => {}
@@ -108,6 +109,7 @@ impl Ward {
             (Cause::BadAnswer, "bad answer", "bad answers"),
             (Cause::Unreachable, "unreachable", "unreachable"),
             (Cause::Ejected, "ejected", "ejected"),
+            (Cause::Drained, "drained", "drained"),
         ] {
             let count = self.out.iter().flatten().filter(|out| out.cause == cause).count();
             if count > 0 {
@@ -134,7 +136,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(41)).await;
         ward.out.extend([out(Cause::Timeout), out(Cause::Timeout)]);
         assert_eq!(ward.summary(), "0 of 10 backends ready (8 refused, 2 timeouts; longest down 41 s)");
-        ward.out = vec![None, out(Cause::BadAnswer)];
-        assert_eq!(ward.summary(), "1 of 2 backends ready (1 bad answer; longest down 0 s)");
+        ward.out = vec![None, out(Cause::BadAnswer), out(Cause::Drained)];
+        assert_eq!(ward.summary(), "1 of 3 backends ready (1 bad answer, 1 drained; longest down 0 s)");
     }
 }

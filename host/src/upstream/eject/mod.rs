@@ -75,7 +75,7 @@ impl Watch {
         let backends = pool.backends.len();
         Watch {
             most: backends * how.share as usize / 100,
-            waits: vec![stall::Wait::default(); backends],
+            waits: pool.backends.iter().map(|backend| stall::Wait::anew(&backend.figures)).collect(),
             window: outlier::Window::new(&pool, now + COMPARED_EVERY),
             asked: 0,
             due: now,
@@ -104,7 +104,7 @@ impl Watch {
     }
 
     /// Brings back whose time is over, and forgets what was long ago.
-    fn serve_time(&self, index: usize, now: Instant) {
+    fn serve_time(&mut self, index: usize, now: Instant) {
         let backend = &self.pool.backends[index];
         let (mut record, is_ejected) = backend.with_condition(|condition| (condition.record, condition.is_ejected()));
         if let Some(until) = record.until {
@@ -112,6 +112,7 @@ impl Watch {
                 // What it did before does not count twice.
                 backend.figures.forgive();
                 backend.figures.silence().ends();
+                self.waits[index] = stall::Wait::anew(&backend.figures);
                 self.pool.readmit(backend);
                 record = Record { until: None, well_since: Some(now), ..record };
             }

@@ -4,6 +4,9 @@
 //! It counts as stalled when some requests have waited for `eject.stall` without a byte from it, on whichever connection,
 //! while others of the pool answered. Two are enough where answers are never that slow. Where some are, it could be chance
 //! that all that wait there are slow ones: as many are needed as make that a chance of one in [`CHANCE`].
+//!
+//! Where the pool hedges, nobody may wait that long: a request that was outrun counts on as one that waits, until a byte
+//! comes, and its answer as a slow one.
 
 use crate::{figures::BackendFigures, upstream::Backend};
 use std::{collections::VecDeque, sync::Arc, time::Duration};
@@ -25,9 +28,16 @@ pub(super) struct Wait {
     asked: VecDeque<(Instant, u64)>,
     /// So many have waited for `stall` or longer.
     long: u64,
+    /// How many were outrun ever, when a byte was heard of last. Those since then would wait still.
+    outrun: u64,
 }
 
 impl Wait {
+    /// Nobody waits; what was before does not count.
+    pub(super) fn anew(figures: &BackendFigures) -> Wait {
+        Wait { outrun: figures.outrun(), ..Wait::default() }
+    }
+
     pub(super) fn is_none(&self) -> bool {
         self.since.is_none()
     }
@@ -35,7 +45,11 @@ impl Wait {
     /// Looks at the figures as they are now; `anew`: what was before does not count.
     pub(super) fn look(&mut self, figures: &BackendFigures, stall: Duration, anew: bool, now: Instant) {
         let heard = figures.silence().was_broken();
-        let (asked, waiting) = (figures.asked(), figures.waiting());
+        let outrun = figures.outrun();
+        if heard || anew {
+            self.outrun = outrun;
+        }
+        let (asked, waiting) = (figures.asked(), figures.waiting() + outrun.saturating_sub(self.outrun));
         if heard {
             self.heard = Some(now);
             figures.silence().ends();
@@ -55,7 +69,8 @@ impl Wait {
             self.asked.pop_front();
         }
         if let Some((_, before)) = self.asked.front().copied().filter(is_old) {
-            self.long = waiting.saturating_sub(asked - before);
+            // What is asked falls where one that was connecting has to send its body first.
+            self.long = waiting.saturating_sub(asked.saturating_sub(before));
         }
     }
 }

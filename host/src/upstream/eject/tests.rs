@@ -244,6 +244,84 @@ async fn requests_that_came_just_now_do_not_count() {
     assert!(scene.is_stalled(1));
 }
 
+/// Requests of a pool that hedges: so many each look, let go of after 200 ms.
+struct Hedged {
+    under_way: Vec<Attempt>,
+}
+
+impl Hedged {
+    fn ask(&mut self, scene: &Scene, index: usize) {
+        let (now, after) = (Instant::now(), Duration::from_millis(200));
+        self.under_way.retain(|attempt| {
+            let waited = now - attempt.begun();
+            if waited >= after {
+                scene.pool.backends[index].figures.was_outrun(waited, now);
+            }
+            waited < after
+        });
+        self.under_way.push(scene.begin(index));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn case_55_a_frozen_backend_is_found_though_nobody_waits_for_it() {
+    let mut scene = Scene::settled(3);
+    let mut hedged = Hedged { under_way: Vec::new() };
+    scene
+        .pass(2 * STALL, |scene| {
+            scene.answer(0, 1, 200);
+            hedged.ask(scene, 1);
+        })
+        .await;
+    assert_eq!((scene.is_stalled(1), scene.out()), (true, vec![1]));
+    assert!(scene.pool.backends[1].figures.latency_us() > 50_000, "who chooses by latency knows, too");
+    // What it did before does not count when it is back.
+    hedged.under_way.clear();
+    scene.pass(TIME + STALL, |scene| scene.answer(0, 1, 200)).await;
+    assert_eq!((scene.is_stalled(1), scene.out()), (false, vec![]));
+    scene.pass(2 * STALL, |scene| scene.answer(0, 1, 200)).await;
+    assert!(!scene.is_stalled(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_outrun_now_and_then_has_not_stalled() {
+    // It answers between two of them.
+    let mut scene = Scene::settled(3);
+    let mut hedged = Hedged { under_way: Vec::new() };
+    scene
+        .pass(20 * STALL, |scene| {
+            (0..2).for_each(|index| scene.answer(index, 1, 200));
+            hedged.ask(scene, 1);
+        })
+        .await;
+    assert!(!scene.is_stalled(1));
+    // It is a slow one, and so few requests come that none of them is ever answered there.
+    let mut scene = Scene::settled(3);
+    for _ in 0..300 {
+        scene.answer(1, 1, 200);
+        scene.pool.backends[1].figures.was_outrun(Duration::from_millis(200), Instant::now());
+    }
+    for _ in 0..10 {
+        let slow = scene.begin(1);
+        scene.pass(4 * STALL, |scene| scene.answer(0, 1, 200)).await;
+        drop(slow);
+        scene.pool.backends[1].figures.was_outrun(Duration::from_millis(200), Instant::now());
+    }
+    assert!(!scene.is_stalled(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_connecting_and_sends_its_body_now_takes_nothing_away() {
+    let mut scene = Scene::settled(2);
+    let mut connecting = [1; 3].map(|index| scene.begin(index));
+    let others = |scene: &Scene| scene.answer(0, 1, 200);
+    scene.pass(STALL / 2, others).await;
+    connecting.iter_mut().for_each(Attempt::uploading);
+    let _waits = [scene.begin(1), scene.begin(1)];
+    scene.pass(2 * STALL, others).await;
+    assert!(scene.is_stalled(1), "two wait in silence");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_fails_far_more_than_the_others_goes_out() {
     let mut scene = Scene::new(5, |how| how.failures = None);

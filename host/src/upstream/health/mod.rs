@@ -58,7 +58,7 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
 /// Looks after a pool's backends until the process drains; as many are checked at the same time as its [`share`] is.
 /// Dropping this future stops that.
 pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
-    pool.settle_all();
+    pool.take_over();
     let turns = Arc::new(Semaphore::new(share));
     let mut visits = JoinSet::new();
     for backend in &pool.backends {
@@ -68,7 +68,15 @@ pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
         Some(how) => drop(visits.spawn(eject::watch(pool.clone(), how.clone()))),
         None => eject::end(&pool),
     }
-    live.draining().await;
+    loop {
+        tokio::select! {
+            () = live.draining() => return,
+            // None of them comes to an end by itself.
+            Some(Err(panic)) = visits.join_next() => {
+                tracing::error!("pool {}: a task that looks after its backends has ended: {panic}", pool.name);
+            }
+        }
+    }
 }
 
 /// Checks one backend again and again.

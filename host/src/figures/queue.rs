@@ -3,9 +3,9 @@
 //! do; all others read one number.
 //!
 //! What ends calls the first that waits, wherever its worker is. Who is called looks whether there is room for it, and
-//! when it leaves the line, served or not, calls the next: so no room is left unused while somebody waits.
+//! when it leaves the line, served or not, calls the next: so no room is left unused while somebody waits. A pool has the
+//! same line for ever, for what ends may have begun under other limits.
 
-use crate::figures::Freed;
 use std::{
     collections::VecDeque,
     future::{Future, poll_fn},
@@ -17,9 +17,8 @@ use std::{
 };
 
 /// One pool's line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Queue {
-    most: usize,
     /// How long the line is. Written under its lock and read without: who makes room reads it after having made it, and
     /// who comes looks for room after having written it, so that one of the two sees the other.
     length: AtomicUsize,
@@ -49,20 +48,15 @@ pub struct Place {
 }
 
 impl Queue {
-    /// Nobody waits yet, and so many may.
-    pub(super) fn new(most: usize) -> Arc<Queue> {
-        Arc::new(Queue { most, length: AtomicUsize::new(0), line: Mutex::default() })
-    }
-
     /// How many wait.
     pub fn length(&self) -> usize {
         self.length.load(SeqCst)
     }
 
-    /// Goes to the end of the line; none when it is full. Who is first there is called at once.
-    pub fn join(self: &Arc<Self>) -> Option<Place> {
+    /// Goes to the end of the line; none when so many wait already. Who is first there is called at once.
+    pub fn join(self: &Arc<Self>, most: usize) -> Option<Place> {
         let mut line = self.line();
-        if line.waiters.len() >= self.most {
+        if line.waiters.len() >= most {
             return None;
         }
         let number = line.next;
@@ -73,7 +67,14 @@ impl Queue {
         Some(Place { queue: self.clone(), number })
     }
 
-    /// There may be room for one more: calls the first that was not called yet.
+    /// There may be room for one more.
+    pub fn freed(&self) {
+        if self.length() > 0 {
+            self.call();
+        }
+    }
+
+    /// Calls the first that was not called yet.
     fn call(&self) {
         let waker = {
             let mut line = self.line();
@@ -92,14 +93,6 @@ impl Queue {
     fn line(&self) -> MutexGuard<'_, Line> {
         // No change of a line can panic half-way.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Freed for Queue {
-    fn freed(&self) {
-        if self.length() > 0 {
-            self.call();
-        }
     }
 }
 
@@ -153,8 +146,8 @@ mod tests {
 
     #[test]
     fn the_first_is_called_at_once_and_the_others_in_their_order() {
-        let queue = Queue::new(10);
-        let line: Vec<Place> = (0..3).map(|_| queue.join().unwrap()).collect();
+        let queue = Arc::<Queue>::default();
+        let line: Vec<Place> = (0..3).map(|_| queue.join(10).unwrap()).collect();
         assert_eq!(queue.length(), 3);
         assert!(is_called(&line[0]));
         assert!(line.iter().all(|place| !is_called(place)), "once");
@@ -165,20 +158,20 @@ mod tests {
 
     #[test]
     fn a_full_line_takes_nobody_until_one_leaves() {
-        let queue = Queue::new(2);
-        let (first, _second) = (queue.join().unwrap(), queue.join().unwrap());
-        assert!(queue.join().is_none());
+        let queue = Arc::<Queue>::default();
+        let (first, _second) = (queue.join(2).unwrap(), queue.join(2).unwrap());
+        assert!(queue.join(2).is_none());
         drop(first);
         assert_eq!(queue.length(), 1);
-        assert!(queue.join().is_some());
-        assert!(Queue::new(0).join().is_none());
+        assert!(queue.join(2).is_some());
+        assert!(Arc::<Queue>::default().join(0).is_none());
     }
 
     #[test]
     fn who_leaves_calls_the_next_whether_called_or_not() {
         for called in [true, false] {
-            let queue = Queue::new(10);
-            let mut line: Vec<Place> = (0..3).map(|_| queue.join().unwrap()).collect();
+            let queue = Arc::<Queue>::default();
+            let mut line: Vec<Place> = (0..3).map(|_| queue.join(10).unwrap()).collect();
             assert!(is_called(&line[0]));
             if called {
                 queue.freed();
@@ -194,7 +187,7 @@ mod tests {
     fn no_call_is_lost_between_threads() {
         use std::sync::atomic::AtomicU32;
         const ROOMS: u32 = 3;
-        let (queue, taken, served) = (Queue::new(1000), AtomicU32::new(0), AtomicU32::new(0));
+        let (queue, taken, served) = (Arc::<Queue>::default(), AtomicU32::new(0), AtomicU32::new(0));
         let enters = || taken.fetch_update(SeqCst, SeqCst, |taken| (taken < ROOMS).then_some(taken + 1)).is_ok();
         let serve = || {
             assert!(taken.load(SeqCst) <= ROOMS);
@@ -210,7 +203,7 @@ mod tests {
                         serve();
                         continue;
                     }
-                    let place = queue.join().unwrap();
+                    let place = queue.join(1000).unwrap();
                     loop {
                         let waited = tokio::time::timeout(std::time::Duration::from_secs(20), place.called()).await;
                         waited.expect("somebody calls");
