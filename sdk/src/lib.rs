@@ -41,6 +41,7 @@
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
 //! | draw in proportion to weight | [`Weighted`] |
 //! | send equal keys to equal backends | [`hashing`] |
+//! | heed slow start | [`SlowStart`] |
 //! | test it | [`testing`] |
 //!
 //! Time and chance come with each [`Turn`], and nowhere else: a plugin whose decisions depend on its arguments and the
@@ -56,6 +57,7 @@ mod balancer;
 mod filter;
 mod pool;
 mod settings;
+mod slow_start;
 mod turn;
 mod weighted;
 
@@ -72,6 +74,7 @@ pub use bindings::{
 pub use filter::Filter;
 pub use pool::Pool;
 pub use settings::NoSettings;
+pub use slow_start::SlowStart;
 pub use weighted::Weighted;
 
 /// The samples of the documents: they compile.

@@ -1,6 +1,9 @@
 //! Draws in proportion to weight.
 
-use crate::{Pool, Position};
+use crate::{Pool, Position, SlowStart, Turn};
+
+/// How often one draw is made anew for backends that start slowly; then it holds.
+const DRAWS_MOST: u64 = 16;
 
 /// Draws positions in proportion to weight in constant time: the alias method (Walker 1977, built as Vose 1991 does).
 /// The line of all weights is cut into equal pieces, one per position; each piece belongs to its position up to a point,
@@ -61,6 +64,24 @@ impl Weighted {
         let piece = self.pieces.get(at as usize)?;
         let point = random & 0xffff_ffff;
         Some(if point < piece.own { at as Position } else { piece.alias })
+    }
+
+    /// The `nth` draw of a turn; a backend that starts slowly counts with its part of its weight only. Costs what
+    /// [`draw`](Self::draw) does while nobody starts slowly.
+    pub fn draw_in(&self, turn: &Turn, nth: u64, slow: &mut SlowStart) -> Option<Position> {
+        let mut drawn = self.draw(turn.draw(nth))?;
+        if slow.is_over() {
+            return Some(drawn);
+        }
+        // What is drawn and not admitted is drawn anew: so shares are as the weights times their parts.
+        let mut bits = (1..).map(|more| turn.draw(nth + (more << 32)));
+        for _ in 1..DRAWS_MOST {
+            if slow.admits(drawn, bits.next()?) {
+                break;
+            }
+            drawn = self.draw(bits.next()?)?;
+        }
+        Some(drawn)
     }
 }
 

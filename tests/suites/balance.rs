@@ -6,7 +6,7 @@ use pointsman_tests::{
     edge::{self, Edge},
     guests,
     load::{Load, Pace, Target},
-    origin::{self, Origin, spread},
+    origin::{self, Origin, Reply, spread},
     plugins::Plugins,
     story::{PATIENCE, eventually},
 };
@@ -167,4 +167,36 @@ async fn one_pools_picks_are_not_anothers() {
         client.get("/s").await;
     }
     assert_eq!(spread(&[&a, &b, &c, &d]), [10, 10, 10, 10]);
+}
+
+/// Shares of a backend that joins later, through the plugins; the fallback has a test of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_joins_gets_a_growing_share() {
+    for balancer in ["round-robin", "random", "least-request", "power-of-two"] {
+        let mut shares = Vec::new();
+        for slow_start in [Duration::from_secs(3600), Duration::from_millis(300)] {
+            let (old, new) = (Origin::named("old"), Origin::dead(|_| Reply::named("new")));
+            let edge = edge::plain().workers(1).pool("shop", &[&old, &new]).balancer(balancer);
+            let edge = edge.with(|pool| pool.slow_start = Some(slow_start)).start();
+            let mut client = Client::plain(edge.address()).await;
+            assert_eq!(client.get("/").await.text(), "old");
+            new.revive();
+            eventually("it is ready", async || edge.pool("shop").backends[1].standing == "ready").await;
+            let mut of_400 = async || {
+                let before = new.requests();
+                for _ in 0..400 {
+                    assert_eq!(client.get("/").await.status, 200);
+                }
+                new.requests() - before
+            };
+            if slow_start > PATIENCE {
+                shares.push(of_400().await);
+            } else {
+                eventually("half of them are its", async || of_400().await > 150).await;
+            }
+            assert_eq!((edge.plugin(balancer).faults, edge.plugin(balancer).fallbacks), (0, 0), "{balancer}");
+        }
+        // A tenth of its weight is an eleventh of all; of all that are idle least-request gives it a twentieth.
+        assert!((3..80).contains(&shares[0]), "{balancer}: {shares:?}");
+    }
 }

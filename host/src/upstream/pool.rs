@@ -262,10 +262,12 @@ impl Pool {
         if before == now {
             return;
         }
-        if let (Some(length), Speed::Slow, Standing::Ready) = (self.slow_start, speed, now.0) {
+        let slow = self.slow_start.filter(|_| (speed, now.0) == (Speed::Slow, Standing::Ready));
+        if let Some(length) = slow {
             backend.figures.start_slowly(length, Instant::now());
         }
-        if self.settle(&mut ward, backend) {
+        // In a panic its standing stays, but not its share.
+        if self.settle(&mut ward, backend) || slow.is_some() {
             self.changed();
         }
         ward.tell(&self.name, backend);

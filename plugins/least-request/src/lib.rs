@@ -1,30 +1,39 @@
 //! Least request: the backend with the fewest requests under way for its weight; among several such, one at random in
 //! proportion to weight. Looks at every backend for each request.
+//!
+//! A backend in slow start takes part as often as its part of its weight says, and what it has under way weighs as much
+//! more: so one that has nothing to do yet is not the least loaded every time.
 
-use pointsman_sdk::prelude::*;
+use pointsman_sdk::{SlowStart, prelude::*};
 
 struct LeastRequest {
     /// Of the ready backends, by position.
     weights: Vec<u32>,
+    slow: SlowStart,
 }
 
 impl Balancer for LeastRequest {
     type Settings = NoSettings;
 
     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(LeastRequest { weights: Vec::new() })
+        Ok(LeastRequest { weights: Vec::new(), slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.weights = pool.ready().iter().map(|backend| backend.weight).collect();
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let loads = figures::all_in_flight();
-        let chosen = if turn.attempt == 0 {
+        let mut loads = figures::all_in_flight();
+        let chosen = if turn.attempt == 0 && self.slow.is_over() {
             least(&self.weights, &loads, turn.draw(0))
         } else {
-            least(&without(&self.weights, &request::tried()), &loads, turn.draw(0))
+            let tried = if turn.attempt == 0 { Vec::new() } else { request::tried() };
+            let weights = without(&self.weights, &tried);
+            let calm = self.calm(turn, &weights, &mut loads);
+            // Who should not take part serves all the same where there is nobody else.
+            least(&calm, &loads, turn.draw(0)).or_else(|| least(&weights, &loads, turn.draw(0)))
         };
         match chosen {
             Some(position) => Decision::Choose(position),
@@ -32,6 +41,25 @@ impl Balancer for LeastRequest {
             None if turn.attempt == 0 => Decision::Pass,
             None => turn.untried(0, pool),
         }
+    }
+}
+
+impl LeastRequest {
+    /// The weights, with 0 for those in slow start that do not take part this time; what the others of them have under
+    /// way weighs more.
+    fn calm(&mut self, turn: &Turn, weights: &[u32], loads: &mut [u32]) -> Vec<u32> {
+        let mut calm = weights.to_vec();
+        if self.slow.is_over() {
+            return calm;
+        }
+        for ((at, weight), load) in (0..).zip(&mut calm).zip(loads) {
+            if !self.slow.admits(at, turn.draw(u64::from(at) + 1)) {
+                *weight = 0;
+            }
+            let scaled = u64::from(*load) * 1000 / u64::from(self.slow.permille(at).max(1));
+            *load = u32::try_from(scaled).unwrap_or(u32::MAX);
+        }
+        calm
     }
 }
 
@@ -122,6 +150,21 @@ mod tests {
         assert_eq!(bench.retry(&[0]), Decision::Choose(2));
         assert_eq!(bench.retry(&[0, 2]), Decision::Choose(1));
         assert!(matches!(bench.retry(&[0, 2, 1]), Decision::Choose(_)), "nobody is left: the host decides");
+    }
+
+    #[test]
+    fn who_starts_slowly_takes_part_now_and_then_and_weighs_more() {
+        let mut bench = Bench::<LeastRequest>::new(&[1; 3]);
+        testing::host(|host| host.figures[0].slow_start_permille = 200);
+        bench.update(3, Standing::Ready);
+        let spread = bench.spread(30_000);
+        assert!(spread[0].abs_diff(2_000) < 300, "a fifth of its share while all are idle: {spread:?}");
+        busy(&[1, 4, 4]);
+        assert_eq!(bench.spread(1_000)[0], 0, "one of its requests is as much as five");
+        busy(&[0, 9, 9]);
+        let spread = bench.spread(10_000);
+        assert!(spread[0].abs_diff(2_000) < 300, "least loaded, it does not take all: {spread:?}");
+        assert_eq!(bench.retry(&[1, 2]), Decision::Choose(0), "there is nobody else");
     }
 
     #[test]

@@ -1,26 +1,28 @@
 //! Power of two choices: two backends are drawn in proportion to weight, and the one with fewer requests under way serves.
 //! Two draws avoid the worst nearly as well as looking at all, at a price that does not grow with the pool, and without
-//! the herd that follows when every worker sends to one least busy backend.
+//! the herd that follows when every worker sends to one least busy backend. Slow start makes a weight smaller.
 
-use pointsman_sdk::{Weighted, prelude::*};
+use pointsman_sdk::{SlowStart, Weighted, prelude::*};
 
 struct PowerOfTwo {
     drawn: Weighted,
+    slow: SlowStart,
 }
 
 impl Balancer for PowerOfTwo {
     type Settings = NoSettings;
 
     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(PowerOfTwo { drawn: Weighted::default() })
+        Ok(PowerOfTwo { drawn: Weighted::default(), slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.drawn = Weighted::over(pool);
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let draw = |nth| self.drawn.draw(turn.draw(nth));
+        let mut draw = |nth| self.drawn.draw_in(turn, nth, &mut self.slow);
         let (Some(one), Some(mut other)) = (draw(0), draw(1)) else { return Decision::Pass };
         if one == other {
             other = draw(2).unwrap_or(one);
@@ -42,6 +44,18 @@ mod tests {
     fn shares_follow_weights_while_all_are_idle() {
         let spread = Bench::<PowerOfTwo>::with("{}", &[3, 1, 0], 2).unwrap().spread(40_000);
         assert!(spread[0].abs_diff(30_000) < 600 && spread[2] == 0, "{spread:?}");
+    }
+
+    #[test]
+    fn who_starts_slowly_is_drawn_by_a_smaller_weight() {
+        let mut bench = Bench::<PowerOfTwo>::new(&[1; 3]);
+        testing::host(|host| {
+            host.figures[0].slow_start_permille = 100;
+            (0..3).for_each(|at| host.figures[at].in_flight = 1);
+        });
+        bench.update(3, Standing::Ready);
+        let spread = bench.spread(42_000);
+        assert!(spread[0].abs_diff(2_000) < 400 && spread[1].abs_diff(spread[2]) < 900, "{spread:?}");
     }
 
     #[test]

@@ -1,25 +1,27 @@
 //! Random: a backend drawn in proportion to weight. Needs to know nothing of the others, so nothing is shared and nothing
-//! can lag behind; the spread is even in the long run only.
+//! can lag behind; the spread is even in the long run only. Slow start makes a weight smaller.
 
-use pointsman_sdk::{Weighted, prelude::*};
+use pointsman_sdk::{SlowStart, Weighted, prelude::*};
 
 struct Random {
     drawn: Weighted,
+    slow: SlowStart,
 }
 
 impl Balancer for Random {
     type Settings = NoSettings;
 
     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(Random { drawn: Weighted::default() })
+        Ok(Random { drawn: Weighted::default(), slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.drawn = Weighted::over(pool);
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        match self.drawn.draw(turn.draw(0)) {
+        match self.drawn.draw_in(turn, 0, &mut self.slow) {
             Some(position) => turn.untried(position, pool),
             None => Decision::Pass,
         }
@@ -31,12 +33,21 @@ balancer!(Random);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::Bench;
+    use pointsman_sdk::testing::{self, Bench};
 
     #[test]
     fn shares_follow_weights() {
         let spread = Bench::<Random>::with("{}", &[3, 1, 0], 2).unwrap().spread(40_000);
         assert!(spread[0].abs_diff(30_000) < 600 && spread[2] == 0, "{spread:?}");
+    }
+
+    #[test]
+    fn who_starts_slowly_is_drawn_by_a_smaller_weight() {
+        let mut bench = Bench::<Random>::new(&[2, 1, 1]);
+        testing::host(|host| host.figures[0].slow_start_permille = 250);
+        bench.update(3, Standing::Ready);
+        let spread = bench.spread(50_000);
+        assert!(spread.iter().zip([10_000, 20_000, 20_000]).all(|(n, m)| n.abs_diff(m) < 600), "{spread:?}");
     }
 
     #[test]

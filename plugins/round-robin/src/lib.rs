@@ -1,35 +1,45 @@
 //! Round robin: each backend in its turn, as often as its weight says.
 //!
 //! All workers take tickets from one shared counter, and a ticket's number alone says whose turn it is. So the sequence
-//! is one for the whole process, and exact, however requests fall on the workers.
+//! is one for the whole process, and exact, however requests fall on the workers. A backend in slow start lets some of its
+//! turns go by.
 
-use pointsman_sdk::{host::shared::Counter, prelude::*};
+use pointsman_sdk::{SlowStart, host::shared::Counter, prelude::*};
 
 /// How much work an `update` may put into the sequence: its length times the number of backends. About 3 ms.
 const PERIOD_WORK_MAX: u64 = 1 << 20;
+/// How many turns one request may see go by; then it takes the next one.
+const SKIPPED_MAX: u64 = 16;
 
 struct RoundRobin {
     tickets: Counter,
     sequence: Sequence,
+    slow: SlowStart,
 }
 
 impl Balancer for RoundRobin {
     type Settings = NoSettings;
 
     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(RoundRobin { tickets: Counter::named("tickets"), sequence: Sequence::Nobody })
+        let (tickets, sequence) = (Counter::named("tickets"), Sequence::Nobody);
+        Ok(RoundRobin { tickets, sequence, slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
         let weights: Vec<u32> = pool.ready().iter().map(|backend| backend.weight).collect();
         self.sequence = Sequence::of(&weights);
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        match self.sequence.at(self.tickets.add(1)) {
-            Some(position) => turn.untried(position, pool),
-            None => Decision::Pass,
+        let mut next = self.sequence.at(self.tickets.add(1));
+        for skipped in 0..SKIPPED_MAX {
+            if next.is_none_or(|at| self.slow.admits(at, turn.draw(skipped))) {
+                break;
+            }
+            next = self.sequence.at(self.tickets.add(1));
         }
+        next.map_or(Decision::Pass, |at| turn.untried(at, pool))
     }
 }
 
@@ -122,7 +132,7 @@ fn common_divisor(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::Bench;
+    use pointsman_sdk::testing::{self, Bench};
 
     fn spread(weights: &[u32], workers: u32, picks: u32) -> Vec<u32> {
         Bench::<RoundRobin>::with("{}", weights, workers).unwrap().spread(picks)
@@ -145,6 +155,18 @@ mod tests {
     fn nobody_gets_a_turn_with_weight_0_alone() {
         assert_eq!(Bench::<RoundRobin>::new(&[0, 0]).pick(), Decision::Pass);
         assert_eq!(Bench::<RoundRobin>::new(&[]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn who_starts_slowly_lets_turns_go_by() {
+        let mut bench = Bench::<RoundRobin>::with("{}", &[2, 1, 1], 2).unwrap();
+        testing::host(|host| host.figures[0].slow_start_permille = 250);
+        bench.update(3, Standing::Ready);
+        let spread = bench.spread(50_000);
+        assert!(spread.iter().zip([10_000, 20_000, 20_000]).all(|(n, m)| n.abs_diff(m) < 600), "{spread:?}");
+        testing::host(|host| host.figures[0].slow_start_permille = 1000);
+        bench.spread(100);
+        assert_eq!(bench.spread(4_000), [2_000, 1_000, 1_000], "exact again");
     }
 
     #[test]

@@ -60,3 +60,14 @@ pub fn all_peak_latency_us() -> Vec<u32> {
 pub fn all_success_permille() -> Vec<u32> {
     ask!(import::all_success_permille(), |host| host.figures.iter().map(|figures| figures.success_permille).collect())
 }
+
+/// Which part of its weight a backend should count with now, in thousandths: 1000, but for one in the pool's `slow_start`,
+/// where it grows with time. [`SlowStart`](crate::SlowStart) asks only where it may be less.
+pub fn slow_start_permille(of: Position) -> u32 {
+    ask!(import::slow_start_permille(of), |host| host.figures(of).slow_start_permille)
+}
+
+/// [`slow_start_permille`] of every position in one call.
+pub fn all_slow_start_permille() -> Vec<u32> {
+    ask!(import::all_slow_start_permille(), |host| host.figures.iter().map(|f| f.slow_start_permille).collect())
+}

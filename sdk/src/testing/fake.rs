@@ -101,6 +101,8 @@ pub struct Figures {
     pub consecutive_failures: u32,
     /// Since it joined.
     pub age_ms: u64,
+    /// Which part of its weight it should count with: less than 1000 in slow start.
+    pub slow_start_permille: u32,
 }
 
 impl Default for Figures {
@@ -112,6 +114,7 @@ impl Default for Figures {
             success_permille: 1000,
             consecutive_failures: 0,
             age_ms: 0,
+            slow_start_permille: 1000,
         }
     }
 }

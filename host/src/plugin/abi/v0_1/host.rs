@@ -129,6 +129,15 @@ impl figures::Host for Data {
     fn all_success_permille(&mut self) -> Result<Vec<u32>> {
         Ok(self.all(BackendFigures::success_permille))
     }
+
+    fn slow_start_permille(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.slow_start_permille(Instant::now()))
+    }
+
+    fn all_slow_start_permille(&mut self) -> Result<Vec<u32>> {
+        let now = Instant::now();
+        Ok(self.all(|figures| figures.slow_start_permille(now)))
+    }
 }
 
 impl shared::Host for Data {
