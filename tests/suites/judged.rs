@@ -1,9 +1,13 @@
 //! What programs say that somebody else wrote: clients that speak HTTP in their own way, attackers, examiners of TLS. Each
 //! is the real one, and asks Pointsman over sockets.
 
-use pointsman::config::model::Tls;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use pointsman::config::model::{Protocol, Tls};
 use pointsman_tests::{
     certs::{self, Certificate},
+    client::Client,
     edge::{self, Edge},
     judges::{self, Serving},
     origin::{Origin, Reply},
@@ -240,4 +244,20 @@ async fn testssl_finds_the_right_protocols() {
     let bad = |found: &&Value| ["LOW", "MEDIUM", "HIGH", "CRITICAL"].iter().any(|level| found["severity"] == *level);
     let bad: Vec<_> = said.iter().filter(bad).collect();
     assert!(bad.is_empty(), "{bad:#?}");
+}
+
+/// Its server takes PINGs for abuse that come while it has nothing to say: the fourth one ends the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcio_lets_a_silent_stream_go_on() {
+    let backend = Serving::start("serve_grpc.py").await;
+    let edge = edge::tls().workers(1).pool("quiet", &[&backend.address()]).with(|pool| {
+        pool.protocol = Protocol::Http2;
+        pool.timeout.ping = Some(Duration::from_millis(50));
+    });
+    let edge = edge.start();
+    let request =
+        Request::post("/demo.Quiet/Watch").header("content-type", "application/grpc").header("te", "trailers");
+    let request = request.body(Full::from(Bytes::from_static(b"\0\0\0\0\x041500"))).unwrap();
+    let answer = Client::h2(edge.address()).await.send(request).await.expect("it comes to its end");
+    assert_eq!(answer.body, &b"\0\0\0\0\x03one\0\0\0\0\x03two"[..]);
 }

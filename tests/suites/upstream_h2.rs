@@ -1,20 +1,23 @@
 //! HTTP/2 to backends: one connection for many requests, the backend's limits kept, its goodbyes understood, and nothing
 //! that breaks off looks whole.
 
+use crate::upgrades;
 use bytes::Bytes;
 use h2::Reason;
 use http::{Method, Request};
 use pointsman::config::model::{BackendTls, HealthCheck, Protocol, Roots};
 use pointsman_tests::{
     certs::{self, Certificate},
-    client::{self, Client},
+    client::{self, Client, Raw},
     edge::{self, Builder},
     h2_origin::{Act, H2Origin},
     origin::{Origin, Reply},
+    relay::{Relay, Weather},
     story::{PATIENCE, eventually, within},
     tls_front::{Shows, TlsFront},
 };
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -22,8 +25,9 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
     net::{TcpListener, TcpStream},
+    time::Instant,
 };
 
 /// One worker, so that what is shared shows.
@@ -74,7 +78,6 @@ async fn the_handshake_decides_and_what_was_demanded_is_held_to() {
     let h1 = front(one.address(), &["http/1.1"]).await;
     let h2 = front(two.address(), &["h2", "http/1.1"]).await;
     let mute = front(one.address(), &[]).await;
-    let tls = BackendTls { roots: Roots::Memory(certs::authority_pem()), ..BackendTls::default() };
     for (front, protocol, expected) in [
         (&h1, Protocol::Auto, Some("h1")),
         (&h2, Protocol::Auto, Some("h2")),
@@ -86,7 +89,7 @@ async fn the_handshake_decides_and_what_was_demanded_is_held_to() {
     ] {
         let edge = to(&[front])
             .with(|pool| {
-                pool.tls = Some(tls.clone());
+                pool.tls = Some(believing());
                 pool.protocol = protocol;
             })
             .start();
@@ -176,7 +179,7 @@ async fn a_backend_that_goes_away_again_and_again_loses_no_request() {
 
 /// A backend in plain frames. Of the first two requests on its first connection it takes one, and says so; later ones it
 /// answers at once. Its answers are 204.
-async fn takes_one_of_two() -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+async fn takes_one_of_two() -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let spoken = Arc::new(AtomicUsize::new(0));
@@ -254,6 +257,8 @@ async fn a_refused_stream_goes_elsewhere_and_a_reset_one_only_when_it_may_be_rep
         }
         statuses.sort_unstable();
         assert_eq!(statuses, expected, "{reason:?} {method}");
+        let failures = edge.pool("shop").backends[0].failures;
+        assert_eq!(failures > 0, reason != Reason::REFUSED_STREAM, "who has no room has not failed");
     }
 }
 
@@ -322,4 +327,141 @@ async fn case_53_a_request_with_a_body_has_a_time_for_its_answer_too() {
     let answer = within("it is given up", asking).await.unwrap();
     assert_eq!(answer.status, 504);
     eventually("it was reset, and asked once", async || origin.asked().len() == 1 && origin.open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_goes_on_in_http1_is_asked_over_what_is_kept() {
+    let origin = Origin::named("h1");
+    let certificate = Certificate::new(&["127.0.0.1"]);
+    let shows = Shows { certificate: &certificate, protocols: &["http/1.1"], asks: false };
+    let front = TlsFront::of(origin.address(), shows).await;
+    let edge = to(&[&front])
+        .with(|pool| {
+            pool.tls = Some(believing());
+            pool.protocol = Protocol::Auto;
+            pool.health.interval = PATIENCE * 100;
+        })
+        .start();
+    let mut client = Client::h2(edge.address()).await;
+    assert_eq!(client.get("/").await.text(), "h1");
+    let before = front.handshakes();
+    // For as long as it takes a worker to look through its connections more than once.
+    let end = Instant::now() + Duration::from_millis(2500);
+    while Instant::now() < end {
+        assert_eq!(client.get("/").await.text(), "h1");
+    }
+    assert_eq!(front.handshakes(), before);
+}
+
+fn believing() -> BackendTls {
+    BackendTls { roots: Roots::Memory(certs::authority_pem()), ..BackendTls::default() }
+}
+
+/// Whoever begins as HTTP/2 does comes to the one, everybody else to the other.
+async fn by_first_words(http2: SocketAddr, http1: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut first = [0; 3];
+                // A health check says nothing.
+                if near.peek(&mut first).await.is_ok_and(|n| n > 0) {
+                    let mut far = TcpStream::connect(if first == *b"PRI" { http2 } else { http1 }).await.unwrap();
+                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_goes_over_http1_to_a_backend_that_prefers_http2() {
+    let http2 = H2Origin::new(100, |_| Act::says("h2")).await;
+    let http1 = Origin::new(|seen| if seen.has("upgrade") { upgrades::echo("") } else { Reply::named("h1") });
+    let behind = by_first_words(http2.address(), http1.address()).await;
+    let certificate = Certificate::new(&["127.0.0.1"]);
+    let front = |protocols| TlsFront::of(behind, Shows { certificate: &certificate, protocols, asks: false });
+    let (both, alone) = (front(&["h2", "http/1.1"]).await, front(&["h2"]).await);
+    let start = |front: &TlsFront, tls: Option<BackendTls>, protocol| {
+        let edge = edge::plain().workers(1).pool("shop", &[front]).with(|pool| {
+            pool.protocol = protocol;
+            pool.tls = tls;
+        });
+        edge.start()
+    };
+    let edge = start(&both, Some(believing()), Protocol::Auto);
+    let mut client = Client::plain(edge.address()).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.text(), "h2");
+        let mut websocket = Raw::plain(edge.address()).await;
+        upgrades::opened(&mut websocket).await;
+        upgrades::echoes(&mut websocket, b"over a connection of its own").await;
+    }
+    assert!(http1.seen().iter().all(|seen| seen.all("upgrade") == ["websocket"]) && http2.used_connections() == 1);
+    // A backend without HTTP/1.1 is told of, and not to blame.
+    for (front, tls, protocol) in
+        [(&alone, Some(believing()), Protocol::Auto), (&alone, Some(believing()), Protocol::Http2)]
+    {
+        let edge = start(front, tls, protocol);
+        let mut websocket = Raw::plain(edge.address()).await;
+        websocket.say(upgrades::WEBSOCKET.as_bytes()).await;
+        let answer = websocket.hear(PATIENCE).await.answer();
+        assert_eq!(answer.status, 502, "{protocol:?}");
+        assert!(String::from_utf8_lossy(&answer.body).contains("the backend speaks HTTP/2 alone"), "{protocol:?}");
+        assert_eq!(Client::plain(edge.address()).await.get("/").await.text(), "h2");
+        assert_eq!(edge.pool("shop").backends[0].failures, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_with_all_its_requests_ejects_nobody() {
+    let origin =
+        H2Origin::new(100, |head| if head.uri.path() == "/hang" { Act::Silence } else { Act::says("ok") }).await;
+    let (relay, other) = (Relay::to(origin.address()), H2Origin::new(100, |_| Act::says("ok")).await);
+    let edge = to(&[&relay, &other]).with(|pool| pool.eject.as_mut().unwrap().stall = None).start();
+    let client = Client::h2(edge.address()).await;
+    while origin.asked().is_empty() {
+        assert_eq!(client.another().get("/").await.text(), "ok");
+    }
+    let mut hanging = tokio::task::JoinSet::new();
+    while origin.open() < 8 {
+        let before = origin.open() + other.asked().len() as u64;
+        let mut client = client.another();
+        hanging
+            .spawn(async move { client.send(client::request(Method::POST, "/hang")).await.unwrap().status.as_u16() });
+        eventually("it came", async || origin.open() + other.asked().len() as u64 > before).await;
+    }
+    drop(relay);
+    let mut lost = 0;
+    while let Some(status) = hanging.join_next().await {
+        lost += usize::from(status.unwrap() == 502);
+    }
+    assert_eq!((lost, edge.pool("shop").backends[0].failures), (8, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_gone_without_a_word_is_found_out_by_a_ping() {
+    let origin =
+        H2Origin::new(100, |head| if head.uri.path() == "/hang" { Act::Silence } else { Act::says("ok") }).await;
+    let relay = Relay::to(origin.address());
+    let edge = to(&[&relay])
+        .with(|pool| {
+            pool.timeout.ping = Some(Duration::from_millis(100));
+            pool.timeout.head = PATIENCE * 100;
+            pool.health.interval = PATIENCE * 100;
+        })
+        .start();
+    let client = Client::h2(edge.address()).await;
+    assert_eq!(client.another().get("/").await.text(), "ok");
+    let mut hanging = client.another();
+    let hanging = tokio::spawn(async move { hanging.send(client::request(Method::POST, "/hang")).await });
+    eventually("it hangs", async || origin.open() == 1).await;
+    relay.weather(Weather::Dead);
+    assert_eq!(within("it is given up", hanging).await.unwrap().unwrap().status, 502);
+    relay.weather(Weather::Fair);
+    assert_eq!(client.another().get("/").await.text(), "ok");
+    assert_eq!(origin.asked().last().unwrap().connection, origin.asked()[0].connection + 1);
 }

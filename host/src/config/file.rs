@@ -286,6 +286,8 @@ table! {
             total: Total = "off",
             /// Without a byte in either direction of a tunnel: a WebSocket, or another protocol agreed on by an upgrade.
             tunnel: Time = "1h",
+            /// Without a byte on an HTTP/2 connection on which requests wait until it is asked whether it is alive.
+            ping: Total = "5s",
         }
     }
 }

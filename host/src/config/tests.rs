@@ -155,6 +155,7 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!(other.timeout.head, Duration::from_secs(3));
     assert_eq!((two.timeout.connect, two.timeout.total), (Duration::from_millis(100), Some(Duration::from_secs(7200))));
     assert_eq!(two.timeout.per_try, Some(Duration::from_secs(5)));
+    assert_eq!((two.timeout.ping, other.timeout.ping), (Some(Duration::from_secs(20)), Some(Duration::from_secs(5))));
     let retry = model::Retry { most: 3, budget: 50, replay: 1 << 20, backoff: Duration::ZERO };
     assert_eq!((two.retry, other.retry), (retry, model::Retry::default()));
     assert_eq!((two.hedge, other.hedge), (Some(Duration::from_millis(200)), None));

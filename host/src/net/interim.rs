@@ -1,7 +1,7 @@
 //! Answers before the answer (1xx): what a backend hints at while it makes the one that counts, and a client may make use of.
 
 use super::Headers;
-use http::StatusCode;
+use http::{StatusCode, Version};
 use std::{
     cell::{Cell, RefCell},
     mem,
@@ -17,6 +17,8 @@ const BYTES_LEAST: usize = 64;
 pub struct Interim {
     /// Neither 100, which is between two neighbours, nor 101, which is an answer.
     pub status: StatusCode,
+    /// What it came in.
+    pub version: Version,
     /// All lines but `transfer-encoding`.
     pub headers: Headers,
 }
@@ -32,10 +34,10 @@ pub struct Interims {
 
 impl Interim {
     /// Of an answer with this status; none: it is for nobody but us, or the one that counts.
-    pub fn new(status: StatusCode, headers: impl Into<Headers>) -> Option<Interim> {
+    pub fn new(status: StatusCode, version: Version, headers: impl Into<Headers>) -> Option<Interim> {
         let is_hint =
             status.is_informational() && !matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS);
-        is_hint.then(|| Interim { status, headers: headers.into() })
+        is_hint.then(|| Interim { status, version, headers: headers.into() })
     }
 
     fn bytes(&self) -> usize {
@@ -77,7 +79,7 @@ mod tests {
     fn hint(bytes: usize) -> Interim {
         let mut headers = Headers::default();
         headers.append(header::LINK, HeaderValue::from_str(&"x".repeat(bytes)).unwrap());
-        Interim::new(StatusCode::EARLY_HINTS, headers).unwrap()
+        Interim::new(StatusCode::EARLY_HINTS, Version::HTTP_11, headers).unwrap()
     }
 
     #[test]
@@ -98,7 +100,7 @@ mod tests {
     fn what_is_no_hint_is_none() {
         for (status, is_one) in [(100, false), (101, false), (102, true), (103, true), (199, true), (200, false)] {
             let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(Interim::new(status, HeaderMap::new()).is_some(), is_one, "{status}");
+            assert_eq!(Interim::new(status, Version::HTTP_11, HeaderMap::new()).is_some(), is_one, "{status}");
         }
     }
 }

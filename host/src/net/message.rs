@@ -23,6 +23,8 @@ pub struct Request {
 pub struct Response {
     /// From 200 on; 101 before a tunnel over HTTP/1.1.
     pub status: StatusCode,
+    /// What it came in.
+    pub version: Version,
     /// All lines but `transfer-encoding`, and what `connection` says of one connection only.
     pub headers: Headers,
     /// May still be coming.
@@ -32,6 +34,6 @@ pub struct Response {
 impl Response {
     /// Without headers.
     pub fn new(status: StatusCode, body: Body) -> Response {
-        Response { status, headers: Headers::default(), body }
+        Response { status, version: Version::HTTP_11, headers: Headers::default(), body }
     }
 }

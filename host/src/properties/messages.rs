@@ -92,7 +92,8 @@ fn request_reads_the_same(message: &Message) {
 fn answer_reads_the_same(message: &Message) {
     for body in bodies(message) {
         let status = message.first.parse().expect("a status");
-        let mut response = Response { status, headers: listed(&message.headers), body };
+        let headers = listed(&message.headers);
+        let mut response = Response { headers, ..Response::new(status, body) };
         proxy::as_passed_on(&mut response);
         let headers = lines(&response.headers);
         let written = server::written(response);

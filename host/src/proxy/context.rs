@@ -95,7 +95,7 @@ impl<'a> Context<'a> {
 
     /// A backend says something before its answer.
     pub(super) fn says(&self, mut interim: Interim) {
-        headers::towards_client(&mut interim.headers);
+        headers::towards_client(&mut interim.headers, interim.version);
         // It has no body, whatever it says (RFC 9110 §8.6).
         interim.headers.remove(&header::CONTENT_LENGTH);
         self.interims.put(interim);

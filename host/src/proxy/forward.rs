@@ -3,7 +3,7 @@
 use super::{Error, Kind, Worker, context::Context, hedge, replay::Replay, retry::Retries, room};
 use crate::{
     balance::{Balancer, Pick},
-    figures::{Attempt, Outcome, PoolCounts},
+    figures::{Attempt, PoolCounts},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
@@ -207,11 +207,12 @@ impl Sender<'_> {
         let connections = self.worker.connections();
         let now = Instant::now();
         let limits = self.retries.limits(now, self.replay.stays_whole());
-        let connection = match connections.checkout(backend, head, &self.retries.timeout(&limits, now)).await {
+        let purpose = self.replay.purpose();
+        let connection = match connections.checkout(backend, head, purpose, &self.retries.timeout(&limits, now)).await {
             Ok(connection) => connection,
             Err(error) => {
                 self.counts.failed(error.failure());
-                ticket.ended(blame(&error), Instant::now());
+                ticket.ended(error.unconnected(), Instant::now());
                 return Err(ExchangeError { error, answered: false, reused: false });
             }
         };
@@ -224,12 +225,12 @@ impl Sender<'_> {
         }
         let now = Instant::now();
         let Some(mut ticket) = backend.begin(now) else { return Err(lost) };
-        match connections.connect(backend, head, &self.retries.timeout(&limits, now)).await {
+        match connections.connect(backend, head, purpose, &self.retries.timeout(&limits, now)).await {
             // The request may have been sent the first time, whatever becomes of the second.
             Ok(connection) => self.exchange(connection, head, ticket, limits).await.map_err(|last| last.or_worse(lost)),
             Err(error) => {
                 self.counts.failed(error.failure());
-                ticket.ended(blame(&error), Instant::now());
+                ticket.ended(error.unconnected(), Instant::now());
                 Err(lost)
             }
         }
@@ -248,9 +249,4 @@ impl Sender<'_> {
         let answered = connection.exchange(request, self.replay.play(), ticket, limits, &says).await;
         answered.inspect_err(|lost| self.counts.failed(lost.error.failure()))
     }
-}
-
-/// Whose fault it is that there is no connection.
-fn blame(error: &upstream::Error) -> Outcome {
-    if error.is_ours() { Outcome::Abandoned } else { Outcome::Unreached }
 }

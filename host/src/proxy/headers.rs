@@ -119,13 +119,12 @@ pub(super) fn towards_backend(headers: &mut Headers, version: Version) {
 }
 
 /// On the way to the client.
-pub(super) fn towards_client(headers: &mut Headers) {
+pub(super) fn towards_client(headers: &mut Headers, version: Version) {
     if headers.contains(&header::CONNECTION) {
         remove_connection_options(headers);
     }
     headers.retain(|name| !is_hop_by_hop(name));
-    // Our codec towards backends speaks nothing else.
-    append_via(headers, Version::HTTP_11);
+    append_via(headers, version);
 }
 
 /// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, and what browsers and HTTP/2
@@ -453,15 +452,17 @@ mod tests {
 
     #[test]
     fn an_answer_is_stripped_too() {
-        let mut headers = head(&[
-            ("connection", "close, x-hop"),
-            ("x-hop", "1"),
-            ("keep-alive", "timeout=5"),
-            ("content-length", "2"),
-            ("trailer", "x-sum"),
-        ])
-        .headers;
-        towards_client(&mut headers);
-        assert_eq!(lines(&headers), ["content-length: 2", "trailer: x-sum", "via: 1.1 pointsman"]);
+        for (version, via) in [(Version::HTTP_11, "via: 1.1 pointsman"), (Version::HTTP_2, "via: 2.0 pointsman")] {
+            let mut headers = head(&[
+                ("connection", "close, x-hop"),
+                ("x-hop", "1"),
+                ("keep-alive", "timeout=5"),
+                ("content-length", "2"),
+                ("trailer", "x-sum"),
+            ])
+            .headers;
+            towards_client(&mut headers, version);
+            assert_eq!(lines(&headers), ["content-length: 2", "trailer: x-sum", via]);
+        }
     }
 }

@@ -126,7 +126,7 @@ pub(crate) fn as_told(request: Request) -> Option<Head> {
 /// An answer as a client is told it, with nothing in between that a configuration decides.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn as_passed_on(response: &mut Response) {
-    headers::towards_client(&mut response.headers);
+    headers::towards_client(&mut response.headers, response.version);
 }
 
 async fn answer(
@@ -170,7 +170,7 @@ async fn answer(
     headers::towards_backend(&mut head.headers, version);
     let mut answered = forward(worker, balancer, pool, &mut head, body, context).await.map_err(in_pool)?;
     upgrade::towards_client(&mut answered.response, version);
-    headers::towards_client(&mut answered.response.headers);
+    headers::towards_client(&mut answered.response.headers, answered.response.version);
     Ok(report::watched(worker, pool, answered, inside))
 }
 
@@ -204,5 +204,5 @@ fn run_filters(
 /// A filter's answer.
 fn told(response: http::Response<Bytes>) -> Response {
     let (parts, body) = response.into_parts();
-    Response { status: parts.status, headers: parts.headers.into(), body: Body::full(body) }
+    Response { headers: parts.headers.into(), ..Response::new(parts.status, Body::full(body)) }
 }

@@ -2,7 +2,10 @@
 //! on at once and kept beside it, without a copy, up to the pool's limit; a body that grows beyond it streams on and
 //! cannot be sent again.
 
-use crate::net::{Body, BodyError, Streaming};
+use crate::{
+    net::{Body, BodyError, Streaming},
+    upstream::Purpose,
+};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
@@ -70,6 +73,11 @@ impl Replay {
     /// Whether there is any.
     pub(super) fn has_body(&self) -> bool {
         matches!(self, Replay::Whole(_) | Replay::Tape(_))
+    }
+
+    /// What it needs a connection for.
+    pub(super) fn purpose(&self) -> Purpose {
+        if matches!(self, Replay::Upgrade(_)) { Purpose::Upgrade } else { Purpose::Exchange }
     }
 
     /// Whether it can be had from its beginning.

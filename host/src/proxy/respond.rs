@@ -68,6 +68,7 @@ fn status(kind: &Kind) -> StatusCode {
 fn text(error: &Error, status: StatusCode) -> String {
     match &error.kind {
         // What happened between us and a backend is for the log: its texts name addresses.
+        Kind::Upstream(error) if matches!(error.kind, ErrorKind::NoUpgrade) => error.to_string(),
         Kind::Upstream(error) if error.is_ours() => "no connection to a backend can be made now".into(),
         Kind::Upstream(_) if status == StatusCode::SERVICE_UNAVAILABLE => "no backend available".into(),
         Kind::Upstream(error) if error.side() == Side::Upstream => {

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::net::{Body, BodyError, Interim, Interims, Request, Response, Side, h1::BadMessage};
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::{HeaderMap, StatusCode, Version};
     use http_body::Frame;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -266,7 +266,7 @@ mod tests {
                 }
                 "/breaks" => Body::Stream(Box::pin(Breaks(Box::pin(sleep(Duration::from_secs(1))), false))),
                 "/hints" => {
-                    interims.put(Interim::new(StatusCode::EARLY_HINTS, HeaderMap::new()).unwrap());
+                    interims.put(Interim::new(StatusCode::EARLY_HINTS, Version::HTTP_11, HeaderMap::new()).unwrap());
                     sleep(Duration::from_secs(10)).await;
                     Body::full("ok")
                 }

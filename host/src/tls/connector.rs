@@ -6,7 +6,7 @@ use crate::{
     problem::{Code, Problem},
 };
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+    AlertDescription, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
@@ -57,12 +57,12 @@ impl Connector {
         Ok(Connector { connector: Arc::new(config).into(), name, tls: tls.clone(), roots, chain })
     }
 
-    /// Shakes hands with the backend of this host; says which protocol was agreed on. Dropping this future closes the
-    /// connection.
+    /// Shakes hands with the backend of this host; `alone` is offered in the place of all protocols. Dropping this future
+    /// closes the connection.
     ///
     /// # Errors
     /// The backend shows a certificate that is not believed, the two found nothing in common, or the connection broke.
-    pub async fn connect<S>(&self, host: &str, socket: S) -> io::Result<ClientStream<S>>
+    pub async fn connect<S>(&self, host: &str, socket: S, alone: Option<&str>) -> io::Result<ClientStream<S>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -70,13 +70,22 @@ impl Connector {
             Some(name) => name.clone(),
             None => ServerName::try_from(host).map_err(io::Error::other)?.to_owned(),
         };
-        self.connector.connect(name, socket).await
+        match alone {
+            Some(protocol) => self.connector.with_alpn(vec![protocol.into()]).connect(name, socket).await,
+            None => self.connector.connect(name, socket).await,
+        }
     }
 }
 
 /// Whether HTTP/2 was agreed on.
 pub fn agreed_on_http2<S>(stream: &ClientStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
+/// Whether a handshake failed because the backend speaks nothing of what was offered.
+pub fn agreed_on_nothing(error: &io::Error) -> bool {
+    let refused = TlsError::AlertReceived(AlertDescription::NoApplicationProtocol);
+    error.get_ref().and_then(|error| error.downcast_ref()).is_some_and(|error: &TlsError| *error == refused)
 }
 
 fn configure(

@@ -9,5 +9,5 @@ mod store;
 
 pub use acceptor::{Acceptor, HandshakeError, Stream};
 pub use certificate::Certificate;
-pub use connector::{ClientStream, Connector, agreed_on_http2};
+pub use connector::{ClientStream, Connector, agreed_on_http2, agreed_on_nothing};
 pub use store::Store;

@@ -9,6 +9,7 @@ use super::{
     h1::Link,
     h2::{Reached, Share},
     stream::Stream,
+    transport::Purpose,
 };
 use crate::{config::model::PoolTimeout, drain::Live, net::Head};
 use std::{
@@ -65,14 +66,15 @@ impl Connections {
         self: &Rc<Self>,
         backend: &Arc<Backend>,
         request: &Head,
+        purpose: Purpose,
         timeout: &PoolTimeout,
     ) -> Result<Connection, Error> {
-        if backend.transport.may_share() {
+        if backend.transport.may_share(purpose) {
             return self.share(backend, timeout, true).await;
         }
         match self.take(backend) {
             Some(link) => Ok(self.exclusive(link)),
-            None => self.connect(backend, request, timeout).await,
+            None => self.connect(backend, request, purpose, timeout).await,
         }
     }
 
@@ -81,12 +83,13 @@ impl Connections {
         self: &Rc<Self>,
         backend: &Arc<Backend>,
         request: &Head,
+        purpose: Purpose,
         timeout: &PoolTimeout,
     ) -> Result<Connection, Error> {
-        if backend.transport.may_share() {
+        if backend.transport.may_share(purpose) {
             return self.share(backend, timeout, false).await;
         }
-        let connected = backend.transport.connect(backend, Some(request), timeout.connect).await;
+        let connected = backend.transport.connect(backend, Some(request), purpose, timeout.connect).await;
         let (stream, _) = connected.map_err(|kind| Error::new(kind, false))?;
         Ok(self.fresh(stream, backend, timeout))
     }
@@ -158,7 +161,7 @@ impl Connections {
         self.kept.borrow_mut().sweep(now);
         self.shares.borrow_mut().retain(|_, share| {
             share.sweep(now);
-            !share.is_unused()
+            !share.is_stale(now)
         });
     }
 

@@ -1,11 +1,12 @@
 //! What can go wrong between the request and the last byte of its answer's head: what, whose side, may it be tried again.
 
 use crate::{
-    figures::Failure,
+    figures::{Attempt, Failure, Outcome},
     net::{BodyError, Side, h1::BadMessage},
 };
 use rustix::io::Errno;
 use std::{io, time::Duration};
+use tokio::time::Instant;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,9 @@ pub enum ErrorKind {
     /// The backend did not agree on the only protocol that was offered.
     #[error("it does not agree on HTTP/2")]
     NotHttp2,
+    /// The request would go on with another protocol, and nothing can be upgraded in HTTP/2.
+    #[error("the backend speaks HTTP/2 alone, in which no request goes on with another protocol")]
+    NoUpgrade,
     /// No connection in time: the host is down, or its queue is full, or it does not answer a handshake.
     #[error("no connection within {0:?}")]
     ConnectTimeout(Duration),
@@ -111,7 +115,8 @@ impl Error {
             // After a timeout there may be time for another attempt, where each has its own.
             ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::HeadTimeout | ErrorKind::Stalled => Retry::Idempotent,
             // The answer would be bad again, or there is nobody left to answer.
-            ErrorKind::SendTimeout(_)
+            ErrorKind::NoUpgrade
+            | ErrorKind::SendTimeout(_)
             | ErrorKind::BadAnswer(_)
             | ErrorKind::BadStream(_)
             | ErrorKind::RequestBody(_)
@@ -123,7 +128,7 @@ impl Error {
     pub fn failure(&self) -> Failure {
         match self.kind {
             ErrorKind::Connect(_) => Failure::Connect,
-            ErrorKind::Handshake(_) | ErrorKind::NotHttp2 => Failure::Handshake,
+            ErrorKind::Handshake(_) | ErrorKind::NotHttp2 | ErrorKind::NoUpgrade => Failure::Handshake,
             ErrorKind::ConnectTimeout(_) | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait => Failure::ConnectTimeout,
             ErrorKind::Closed
             | ErrorKind::Broken(_)
@@ -149,6 +154,13 @@ impl Error {
     /// Whether this process lacks what a connection needs: that says nothing about the backend.
     pub fn is_ours(&self) -> bool {
         matches!(&self.kind, ErrorKind::Connect(error) if is_ours(error))
+    }
+
+    /// What it says about a backend to which there is no connection. Our own limits, and what the client wanted of it, say
+    /// nothing.
+    pub fn unconnected(&self) -> Outcome {
+        let is_nobodys = matches!(self.kind, ErrorKind::NoUpgrade | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait);
+        if self.is_ours() || is_nobodys { Outcome::Abandoned } else { Outcome::Unreached }
     }
 
     /// Whether a backend is there, and does not say what it should.
@@ -185,6 +197,24 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
+    /// Says to the attempt what it says about the backend.
+    pub(super) fn told(self, attempt: &mut Attempt) -> ExchangeError {
+        attempt.ended(self.outcome(), Instant::now());
+        self
+    }
+
+    /// What it says about the backend, over either protocol.
+    fn outcome(&self) -> Outcome {
+        match self.error.kind {
+            _ if self.error.side() == Side::Downstream => Outcome::Abandoned,
+            // It goes away in order, or has no room and says so.
+            ErrorKind::GoneAway | ErrorKind::StreamRefused => Outcome::Abandoned,
+            // Of old age, and all the requests on it at once: the next connection tells more.
+            ErrorKind::Closed | ErrorKind::Broken(_) if self.reused && !self.answered => Outcome::Abandoned,
+            _ => Outcome::Failed,
+        }
+    }
+
     /// Whether it forbids more than the other one: of two losses of one request, that one decides what may follow.
     pub fn is_worse_than(&self, other: &ExchangeError) -> bool {
         let weight = |lost: &ExchangeError| (lost.error.retry(), lost.answered, lost.error.sent);
@@ -200,6 +230,36 @@ impl ExchangeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_backend_is_blamed_for_what_it_did_alone() {
+        let lost = |kind, answered, reused| ExchangeError { error: Error::new(kind, true), answered, reused }.outcome();
+        let broken = || ErrorKind::Broken(Errno::CONNRESET.into());
+        for (kind, answered, reused, outcome) in [
+            (broken(), false, true, Outcome::Abandoned),
+            (broken(), false, false, Outcome::Failed),
+            (broken(), true, true, Outcome::Failed),
+            (ErrorKind::Closed, false, true, Outcome::Abandoned),
+            (ErrorKind::GoneAway, false, false, Outcome::Abandoned),
+            (ErrorKind::StreamRefused, false, false, Outcome::Abandoned),
+            (ErrorKind::RequestTimeout(Duration::ZERO), false, false, Outcome::Abandoned),
+            (ErrorKind::HeadTimeout, false, true, Outcome::Failed),
+            (ErrorKind::StreamReset(String::new()), false, true, Outcome::Failed),
+        ] {
+            let told = format!("{kind:?} {answered} {reused}");
+            assert_eq!(lost(kind, answered, reused), outcome, "{told}");
+        }
+        for (kind, outcome) in [
+            (ErrorKind::Connect(Errno::CONNREFUSED.into()), Outcome::Unreached),
+            (ErrorKind::ConnectTimeout(Duration::ZERO), Outcome::Unreached),
+            (ErrorKind::Connect(Errno::MFILE.into()), Outcome::Abandoned),
+            (ErrorKind::NoPlace(Duration::ZERO), Outcome::Abandoned),
+            (ErrorKind::TooManyWait, Outcome::Abandoned),
+            (ErrorKind::NoUpgrade, Outcome::Abandoned),
+        ] {
+            assert_eq!(Error::new(kind, false).unconnected(), outcome);
+        }
+    }
 
     #[test]
     fn our_own_shortage_is_tried_on_no_other_backend() {

@@ -30,3 +30,4 @@ pub use h1::read_answers;
 #[cfg(any(test, fuzzing))]
 pub(crate) use h1::written;
 pub use pool::Pool;
+pub use transport::Purpose;

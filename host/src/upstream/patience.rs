@@ -3,7 +3,7 @@
 use super::{Limits, error::ErrorKind};
 use crate::{
     figures::{Attempt, Told},
-    net::Deadline,
+    net::{BodyError, Deadline, Side},
 };
 use std::{
     future::Future,
@@ -41,6 +41,21 @@ pub(super) enum Overdue {
     Idle,
     /// The time for everything is up.
     Limit,
+}
+
+impl Overdue {
+    /// What becomes of an answer that has begun.
+    pub(super) fn in_answer(self) -> BodyError {
+        match self {
+            Overdue::Idle => upstream("the backend fell silent in the middle of its answer"),
+            Overdue::Limit => upstream("the answer took longer than the pool's total timeout"),
+        }
+    }
+}
+
+/// An answer that came to a bad end through the backend's fault.
+pub(super) fn upstream(what: impl Into<String>) -> BodyError {
+    BodyError::new(Side::Upstream, what)
 }
 
 impl Patience {

@@ -29,6 +29,19 @@ impl Stream {
         }
     }
 
+    /// Whether bytes go out in records.
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// Has the system ask the other end whether it is still there, whenever nothing comes for long.
+    pub(super) fn probe(&self) {
+        match self {
+            Stream::Plain(socket) => socket.probe(),
+            Stream::Tls(session) => session.get_ref().0.probe(),
+        }
+    }
+
     /// Whether nothing came that was not read. What concerns the session alone, such as a ticket, is taken in by this. No
     /// system call while nothing came.
     pub(super) fn is_quiet(&mut self) -> bool {

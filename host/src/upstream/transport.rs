@@ -41,6 +41,15 @@ impl Way {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// An exchange; of HTTP/2 it takes one stream.
+    Exchange,
+    /// Another protocol, if the backend agrees: all of an HTTP/1.1 connection.
+    Upgrade,
+}
+
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaks {
@@ -60,9 +69,9 @@ impl Transport {
         Ok(Transport { tls, protocol: pool.protocol, proxy_protocol: pool.proxy_protocol })
     }
 
-    /// Whether requests may share a connection.
-    pub(super) fn may_share(&self) -> bool {
-        self.protocol != Protocol::Http1
+    /// Whether a connection for this may be one that others use too.
+    pub(super) fn may_share(&self, purpose: Purpose) -> bool {
+        self.protocol != Protocol::Http1 && purpose == Purpose::Exchange
     }
 
     /// Whether backends are told whose connection it is: then it serves nobody else.
@@ -76,15 +85,25 @@ impl Transport {
         &self,
         backend: &Backend,
         request: Option<&Head>,
+        purpose: Purpose,
         limit: Duration,
     ) -> Result<(Stream, Speaks), ErrorKind> {
-        match timeout(limit, self.reach(backend, request)).await {
+        match timeout(limit, self.reach(backend, request, purpose)).await {
             Ok(reached) => reached,
             Err(_) => Err(ErrorKind::ConnectTimeout(limit)),
         }
     }
 
-    async fn reach(&self, backend: &Backend, request: Option<&Head>) -> Result<(Stream, Speaks), ErrorKind> {
+    /// The same without a limit.
+    pub(super) async fn reach(
+        &self,
+        backend: &Backend,
+        request: Option<&Head>,
+        purpose: Purpose,
+    ) -> Result<(Stream, Speaks), ErrorKind> {
+        if purpose == Purpose::Upgrade && self.protocol == Protocol::Http2 {
+            return Err(ErrorKind::NoUpgrade);
+        }
         let mut socket = Socket::connect(&backend.address).await.map_err(ErrorKind::Connect)?;
         if let Some(version) = self.proxy_protocol {
             let head = proxy_protocol::head(version, request.and_then(Head::ends));
@@ -95,7 +114,11 @@ impl Transport {
             return Ok((Stream::Plain(socket), speaks));
         };
         // Boxed: what a handshake needs would be in the future of every request.
-        let session = Box::pin(tls.connect(&backend.host, socket)).await.map_err(ErrorKind::Handshake)?;
+        let alone = (purpose == Purpose::Upgrade).then_some("http/1.1");
+        let session = Box::pin(tls.connect(&backend.host, socket, alone)).await.map_err(|error| match purpose {
+            Purpose::Upgrade if tls::agreed_on_nothing(&error) => ErrorKind::NoUpgrade,
+            _ => ErrorKind::Handshake(error),
+        })?;
         let speaks = match (tls::agreed_on_http2(&session), self.protocol) {
             (true, _) => Speaks::Http2,
             (false, Protocol::Http2) => return Err(ErrorKind::NotHttp2),

@@ -80,7 +80,7 @@ pub(super) fn slow_start(at: Option<At<Total>>, reader: &mut Reader) -> Option<D
 }
 
 /// A time in a range, or `off`; none when it is not given, or wrong.
-fn or_off(
+pub(super) fn or_off(
     at: Option<At<Total>>,
     key: &str,
     range: (Duration, Duration),

@@ -14,10 +14,12 @@ use crate::{
     net::{Address, NOBODY},
     problem::{Code, Problem},
 };
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Every request under way may hold so much.
 const REPLAY: (u64, u64) = (0, 16 << 20);
+/// Shorter, and a busy backend is taken for a dead one; longer finds nothing in time.
+const PING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
 /// All names that the file defines, those of broken pools too, and the pools in the order of their names.
 pub(super) fn pools(
@@ -60,7 +62,7 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         eject: pool.eject.map_or_else(|| Some(Eject::default()), |at| health::eject(at.it, reader)),
         panic: pool.panic.and_then(|at| at.it.0),
         slow_start: health::slow_start(pool.slow_start, reader),
-        timeout: pool.timeout.map(|at| pool_timeout(&at.it.0)).unwrap_or_default(),
+        timeout: pool.timeout.map(|at| pool_timeout(at.it.0, reader)).unwrap_or_default(),
         retry: pool.retry.map(|at| retry(&at.it, reader)).unwrap_or_default(),
         hedge: pool.hedge.and_then(|at| time(&at.it.after)),
         limit: pool.limit.map(|at| pool_limit(&at.it)),
@@ -149,7 +151,7 @@ fn protocol(written: Option<At<Protocol>>, tls: bool, told: bool, reader: &mut R
     }
 }
 
-fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
+fn pool_timeout(timeout: file::PoolTimeout, reader: &mut Reader) -> PoolTimeout {
     let default = PoolTimeout::default();
     PoolTimeout {
         connect: time(&timeout.connect).unwrap_or(default.connect),
@@ -158,6 +160,7 @@ fn pool_timeout(timeout: &file::PoolTimeout) -> PoolTimeout {
         idle: time(&timeout.idle).unwrap_or(default.idle),
         total: timeout.total.as_ref().map_or(default.total, |at| at.it.0),
         tunnel: time(&timeout.tunnel).unwrap_or(default.tunnel),
+        ping: health::or_off(timeout.ping, "ping", PING, reader).unwrap_or(default.ping),
     }
 }
 

@@ -129,6 +129,8 @@ pub struct PoolTimeout {
     pub total: Option<Duration>,
     /// Without a byte of a tunnel in either direction.
     pub tunnel: Duration,
+    /// Without a byte on an HTTP/2 connection with requests until it is asked whether it is alive; none: it never is.
+    pub ping: Option<Duration>,
 }
 
 impl Default for PoolTimeout {
@@ -140,6 +142,7 @@ impl Default for PoolTimeout {
             idle: Duration::from_secs(60),
             total: None,
             tunnel: Duration::from_secs(3600),
+            ping: Some(Duration::from_secs(5)),
         }
     }
 }

@@ -207,7 +207,7 @@ impl Answer {
 }
 
 /// Writes what is said before an answer.
-pub(super) fn write_interim(out: &mut Vec<u8>, Interim { status, headers }: &Interim) {
+pub(super) fn write_interim(out: &mut Vec<u8>, Interim { status, headers, .. }: &Interim) {
     write_status(out, *status);
     headers.iter().for_each(|(name, value)| write_field(out, name.as_str(), value.as_bytes()));
     out.extend_from_slice(b"\r\n");
@@ -225,7 +225,7 @@ fn write_status(out: &mut Vec<u8>, status: StatusCode) {
 }
 
 fn write_head(out: &mut Vec<u8>, response: &Response, framing: Framing, asked: Asked, close: bool) {
-    let Response { status, headers, body } = response;
+    let Response { status, headers, body, .. } = response;
     let status = *status;
     write_status(out, status);
     // Where there is no body, the length tells of the one there would have been; 204 cannot have one (RFC 9110 §8.6).

@@ -32,7 +32,7 @@ pub(super) struct Answer {
 impl Answer {
     /// Sends the head; none when the stream has ended meanwhile.
     pub(super) fn begin(respond: &mut SendResponse<Bytes>, response: Response) -> Option<Answer> {
-        let Response { status, headers, body } = response;
+        let Response { status, headers, body, .. } = response;
         let ended = body.is_end_stream();
         let stream = send_head(respond, status, fields(headers, status, &body), ended)?;
         Some(Answer { body, stream, piece: Bytes::new(), is_last: ended, ended, limit: None })

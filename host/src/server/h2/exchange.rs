@@ -69,7 +69,7 @@ pub(super) async fn serve(
             if response.is_pending() && invitation.take_wanted() {
                 say_before(&mut respond, StatusCode::CONTINUE, HeaderMap::new());
             }
-            for Interim { status, headers } in interims.take() {
+            for Interim { status, headers, .. } in interims.take() {
                 say_before(&mut respond, status, headers.into());
             }
             response.map(Some)
@@ -110,7 +110,7 @@ fn ours(request: http::Request<RecvStream>, invitation: &Rc<Invitation>) -> (Req
 
 /// Sends the head of an answer that opens a tunnel, and carries it to its end.
 async fn carry(response: Response, incoming: RecvStream, mut respond: SendResponse<Bytes>, seat: Seat) -> End {
-    let Response { status, headers, body } = response;
+    let Response { status, headers, body, .. } = response;
     let fields = fields(headers, status, &body);
     let Some(outgoing) = send_head(&mut respond, status, fields, false) else { return End::Broken };
     if let Body::Tunnel(tunnel) = body {

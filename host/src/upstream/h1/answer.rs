@@ -4,10 +4,10 @@
 use super::exchange::Exchange;
 use crate::{
     net::{
-        BodyError, Side, Streaming,
+        BodyError, Streaming,
         h1::{BadMessage, Decoder, Piece},
     },
-    upstream::patience::Overdue,
+    upstream::patience::{Overdue, upstream},
 };
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -45,7 +45,7 @@ impl Streaming for Answer {
     fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let Some(exchange) = &mut self.get_mut().exchange else { return Ok(()) };
         exchange.poll_upload(cx)?;
-        if exchange.poll_end(cx).is_ready() { Err(too_long()) } else { Ok(()) }
+        if exchange.poll_end(cx).is_ready() { Err(Overdue::Limit.in_answer()) } else { Ok(()) }
     }
 }
 
@@ -92,7 +92,7 @@ impl Body for Answer {
 fn poll_piece(exchange: &mut Exchange, decoder: &mut Decoder, cx: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
     exchange.poll_upload(cx)?;
     if exchange.poll_end(cx).is_ready() {
-        return Poll::Ready(Err(too_long()));
+        return Poll::Ready(Err(Overdue::Limit.in_answer()));
     }
     loop {
         match decoder.decode(&mut exchange.link.inbox.bytes).map_err(bad)? {
@@ -108,10 +108,7 @@ fn poll_piece(exchange: &mut Exchange, decoder: &mut Decoder, cx: &mut Context<'
             Poll::Pending => break,
         }
     }
-    Poll::Ready(Err(match ready!(exchange.poll_still(cx)) {
-        Overdue::Idle => upstream("the backend fell silent in the middle of its answer"),
-        Overdue::Limit => too_long(),
-    }))
+    Poll::Ready(Err(ready!(exchange.poll_still(cx)).in_answer()))
 }
 
 /// The backend closed its side: the end of the body, or a truncated one.
@@ -127,12 +124,4 @@ fn closed(decoder: &Decoder) -> Result<Piece, BodyError> {
 
 fn bad(bad: BadMessage) -> BodyError {
     upstream(format!("bad answer from the backend: {bad}"))
-}
-
-fn too_long() -> BodyError {
-    upstream("the answer took longer than the pool's total timeout")
-}
-
-fn upstream(what: impl Into<String>) -> BodyError {
-    BodyError::new(Side::Upstream, what)
 }

@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{
     figures::{Attempt, Outcome},
-    net::{Body, BodyError, Headers, Interim, Response, Side, Tunnel, h1::BadMessage},
+    net::{Body, BodyError, Headers, Interim, Response, Tunnel, h1::BadMessage},
     upstream::{
         Connections, Limits, Outgoing,
         error::{Error, ErrorKind, ExchangeError},
         patience::{Overdue, Patience, Sending},
     },
 };
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Version, header};
 use std::{
     rc::Rc,
     task::{Context, Poll},
@@ -137,7 +137,7 @@ impl Exchange {
             }
             None => Body::Stream(Box::pin(Answer::new(self, head.decoder, head.keep))),
         };
-        Response { status: head.status, headers: head.headers, body }
+        Response { status: head.status, version: Version::HTTP_11, headers: head.headers, body }
     }
 
     /// The connection speaks another protocol from now on.
@@ -164,10 +164,6 @@ impl Exchange {
         let refused = self.upload.into_refusal();
         let error =
             Error::new(refused.filter(|_| matches!(kind, ErrorKind::Closed)).map_or(kind, ErrorKind::Broken), sent);
-        let died_of_age = reused && !self.answered && matches!(error.kind, ErrorKind::Closed | ErrorKind::Broken(_));
-        let outcome =
-            if died_of_age || error.side() == Side::Downstream { Outcome::Abandoned } else { Outcome::Failed };
-        self.attempt.ended(outcome, Instant::now());
-        ExchangeError { error, answered: self.answered, reused }
+        ExchangeError { error, answered: self.answered, reused }.told(&mut self.attempt)
     }
 }

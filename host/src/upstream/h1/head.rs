@@ -8,7 +8,7 @@ use crate::net::{
     },
 };
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use std::mem::MaybeUninit;
 
 /// An answer's head.
@@ -92,7 +92,7 @@ impl HeadReader {
             return self.switched(status, headers, said.upgrade && version > 0).map(Heard::Answer);
         }
         if status.is_informational() {
-            return Ok(Heard::Before(Interim::new(status, headers)));
+            return Ok(Heard::Before(Interim::new(status, Version::HTTP_11, headers)));
         }
         Ok(Heard::Answer(finish(status, headers, said, self.asked_for_head)))
     }

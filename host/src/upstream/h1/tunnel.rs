@@ -20,6 +20,8 @@ pub(super) struct Switched {
 
 impl Switched {
     pub(super) fn new(link: Box<Link>, attempt: Attempt) -> Switched {
+        // Both sides may be silent for an hour.
+        link.stream.probe();
         Switched { link, _attempt: attempt }
     }
 }

@@ -134,7 +134,11 @@ impl Upload {
                     self.sent = true;
                     self.moved = true;
                 }
-                Poll::Ready(Err(error)) => self.stage = Stage::Refused(error),
+                Poll::Ready(Err(error)) => {
+                    // A session may have had some of it on the wire before that.
+                    self.sent |= link.stream.is_encrypted();
+                    self.stage = Stage::Refused(error);
+                }
                 Poll::Pending => break,
             }
         }

@@ -4,6 +4,7 @@ use super::kind;
 use crate::upstream::{error::ErrorKind, stream::Stream};
 use h2::client;
 use http::{Method, Request, StatusCode, Uri, Version};
+use std::pin::pin;
 
 /// The status of the answer to a `GET`, and so many bytes of its body. Dropping this future closes the connection.
 pub(in crate::upstream) async fn get(
@@ -20,7 +21,8 @@ pub(in crate::upstream) async fn get(
     *request.uri_mut() = uri;
     let (mut sender, connection) = client::handshake(stream).await.map_err(kind)?;
     let (response, _) = sender.send_request(request, true).map_err(kind)?;
-    let answer = async {
+    let mut connection = pin!(connection);
+    let mut answer = pin!(async {
         let (head, mut stream) = response.await?.into_parts();
         let mut body = Vec::new();
         while body.len() < body_most
@@ -30,9 +32,12 @@ pub(in crate::upstream) async fn get(
             body.extend_from_slice(&piece);
         }
         Ok((head.status, body))
+    });
+    let answered = tokio::select! {
+        biased;
+        answered = &mut answer => answered,
+        // Its last bytes may have been the answer.
+        _ = &mut connection => answer.await,
     };
-    tokio::select! {
-        answered = answer => answered.map_err(kind),
-        ended = connection => Err(ended.map_or_else(kind, |()| ErrorKind::Closed)),
-    }
+    answered.map_err(kind)
 }

@@ -16,11 +16,12 @@ use crate::{
     upstream::{
         Limits, Outgoing,
         error::{Error, ErrorKind, ExchangeError},
-        patience::{Overdue, Patience, Sending},
+        patience::{Overdue, Patience, Sending, upstream},
     },
 };
 use bytes::Bytes;
 use h2::{RecvStream, client::ResponseFuture};
+use http::Version;
 use http_body::{Body as _, Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -32,7 +33,6 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(in crate::upstream) struct Exchange {
     stream: Option<Stream>,
-    attempt: Attempt,
     patience: Patience,
     deadline: Deadline,
     /// Of the answer's body, as its head says.
@@ -47,6 +47,7 @@ struct Stream {
     sending: Sending,
     response: ResponseFuture,
     body: Option<RecvStream>,
+    attempt: Attempt,
     place: Place,
 }
 
@@ -60,11 +61,8 @@ impl Exchange {
         limits: Limits,
     ) -> Result<Box<Exchange>, ExchangeError> {
         let reused = place.reused;
-        let mut fail = |kind| {
-            let error = Error::new(kind, false);
-            attempt.ended(outcome(&error), Instant::now());
-            ExchangeError { error, answered: false, reused }
-        };
+        let mut fail =
+            |kind| ExchangeError { error: Error::new(kind, false), answered: false, reused }.told(&mut attempt);
         let length = head::announced(request.method, &body);
         let Some(head) = head::request(&request, place.session.scheme, length) else {
             let wrong = BodyError::new(Side::Downstream, "its host cannot be said in HTTP/2");
@@ -83,11 +81,10 @@ impl Exchange {
             }
         };
         let upload = Upload::new(stream, body, length, ended);
-        let stream = Stream { upload, sending: Sending::Over, response, body: None, place };
         let patience = Patience::new(limits, !ended, &mut attempt);
+        let stream = Stream { upload, sending: Sending::Over, response, body: None, attempt, place };
         Ok(Box::new(Exchange {
             stream: Some(stream),
-            attempt,
             patience,
             deadline: Deadline::new(limits.head),
             left: None,
@@ -105,40 +102,43 @@ impl Exchange {
         let Some(stream) = &mut self.stream else { return Poll::Ready(Err(ErrorKind::Closed)) };
         while let Poll::Ready(Some(interim)) = stream.response.poll_informational(cx) {
             let (parts, ()) = interim.map_err(kind)?.into_parts();
-            self.attempt.heard();
+            stream.heard();
             self.interims += 1;
             if self.interims > INTERIMS_MOST {
                 return Poll::Ready(Err(ErrorKind::BadAnswer(BadMessage::TooManyInterims)));
             }
-            Interim::new(parts.status, parts.headers).into_iter().for_each(before);
+            Interim::new(parts.status, Version::HTTP_2, parts.headers).into_iter().for_each(before);
         }
         if let Poll::Ready(answered) = Pin::new(&mut stream.response).poll(cx) {
-            self.attempt.heard();
+            stream.heard();
             let (parts, body) = answered.map_err(kind)?.into_parts();
             let head = head::answer(parts).map_err(ErrorKind::BadAnswer)?;
             stream.body = Some(body);
             self.left = head.length;
             return Poll::Ready(Ok(head));
         }
-        self.patience.poll_head(&mut self.deadline, stream.sending, &self.attempt, self.interims > 0, cx).map(Err)
+        self.patience.poll_head(&mut self.deadline, stream.sending, &stream.attempt, self.interims > 0, cx).map(Err)
     }
 
     /// The answer to the proxy; a body that has ended already is none.
     pub(in crate::upstream) fn into_response(mut self: Box<Self>, head: AnswerHead) -> Response {
-        self.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
+        if let Some(stream) = &mut self.stream {
+            stream.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
+        }
         self.patience.answered();
-        let ended = self.stream.as_ref().and_then(|stream| stream.body.as_ref()).is_none_or(RecvStream::is_end_stream);
-        let body = if ended { Body::Empty } else { Body::Stream(Box::into_pin(self)) };
-        Response { status: head.status, headers: head.headers, body }
+        let body = if self.has_come_whole() { Body::Empty } else { Body::Stream(Box::into_pin(self)) };
+        Response { status: head.status, version: Version::HTTP_2, headers: head.headers, body }
     }
 
     /// There will be no answer.
     pub(in crate::upstream) fn fail(mut self: Box<Self>, kind: ErrorKind) -> ExchangeError {
         let sent = !matches!(kind, ErrorKind::GoneAway | ErrorKind::StreamRefused);
-        let error = Error::new(kind, sent);
-        self.attempt.ended(outcome(&error), Instant::now());
         let reused = self.stream.as_ref().is_some_and(|stream| stream.place.reused);
-        ExchangeError { error, answered: self.interims > 0, reused }
+        let lost = ExchangeError { error: Error::new(kind, sent), answered: self.interims > 0, reused };
+        match &mut self.stream {
+            Some(stream) => lost.told(&mut stream.attempt),
+            None => lost,
+        }
     }
 
     /// Sends what can be sent. An error is the client's.
@@ -146,7 +146,7 @@ impl Exchange {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let (sending, moved) = stream.upload.poll(cx)?;
         stream.sending = sending;
-        self.patience.sent(moved, sending, &mut self.attempt);
+        self.patience.sent(moved, sending, &mut stream.attempt);
         Ok(())
     }
 
@@ -154,16 +154,17 @@ impl Exchange {
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.poll_upload(cx)?;
         if self.patience.poll_end(&mut self.deadline, cx).is_ready() {
-            return Poll::Ready(Some(Err(too_long())));
+            return Poll::Ready(Some(Err(Overdue::Limit.in_answer())));
         }
-        let Some(body) = self.stream.as_mut().and_then(|stream| stream.body.as_mut()) else { return Poll::Ready(None) };
+        let Some(Stream { body: Some(body), attempt, place, .. }) = &mut self.stream else { return Poll::Ready(None) };
         while let Poll::Ready(data) = body.poll_data(cx) {
             let Some(data) = data.transpose().map_err(broke)? else {
                 let trailers = ready!(body.poll_trailers(cx)).map_err(broke)?;
                 let trailers = trailers.map(legal_trailers).filter(|fields| !fields.is_empty());
                 return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
             };
-            self.attempt.heard();
+            attempt.heard();
+            place.answered();
             self.patience.moved();
             // Who takes nothing does not ask, and the window stays shut.
             body.flow_control().release_capacity(data.len()).map_err(broke)?;
@@ -174,10 +175,15 @@ impl Exchange {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
             }
         }
-        Poll::Ready(Some(Err(match ready!(self.patience.poll_still(&mut self.deadline, cx)) {
-            Overdue::Idle => upstream("the backend fell silent in the middle of its answer"),
-            Overdue::Limit => too_long(),
-        })))
+        Poll::Ready(Some(Err(ready!(self.patience.poll_still(&mut self.deadline, cx)).in_answer())))
+    }
+}
+
+impl Stream {
+    /// Something came.
+    fn heard(&self) {
+        self.attempt.heard();
+        self.place.answered();
     }
 }
 
@@ -185,7 +191,7 @@ impl Streaming for Exchange {
     fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let this = self.get_mut();
         this.poll_upload(cx)?;
-        if this.patience.poll_end(&mut this.deadline, cx).is_ready() { Err(too_long()) } else { Ok(()) }
+        if this.patience.poll_end(&mut this.deadline, cx).is_ready() { Err(Overdue::Limit.in_answer()) } else { Ok(()) }
     }
 }
 
@@ -222,23 +228,6 @@ impl Exchange {
     }
 }
 
-/// What the failure says about the backend: one that goes away in order, or never saw the request, did no wrong.
-fn outcome(error: &Error) -> Outcome {
-    match error.kind {
-        ErrorKind::GoneAway => Outcome::Abandoned,
-        _ if error.side() == Side::Downstream => Outcome::Abandoned,
-        _ => Outcome::Failed,
-    }
-}
-
 fn broke(error: h2::Error) -> BodyError {
     upstream(format!("the answer broke off: {error}"))
-}
-
-fn too_long() -> BodyError {
-    upstream("the answer took longer than the pool's total timeout")
-}
-
-fn upstream(what: impl Into<String>) -> BodyError {
-    BodyError::new(Side::Upstream, what)
 }

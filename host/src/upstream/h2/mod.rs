@@ -5,8 +5,11 @@
 mod ask;
 mod exchange;
 mod head;
+mod pulse;
 mod session;
 mod share;
+#[cfg(test)]
+mod tests;
 mod upload;
 
 pub(super) use ask::get;

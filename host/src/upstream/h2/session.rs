@@ -1,6 +1,9 @@
 //! One connection: how many streams it has and may have, whether it still serves, and the task that moves its frames.
 
-use super::share::Share;
+use super::{
+    pulse::{Beat, Listened, Pulse},
+    share::Share,
+};
 use crate::{
     net::h1::HEAD_MOST,
     upstream::{error::ErrorKind, stream::Stream, transport::Way},
@@ -20,7 +23,7 @@ use std::{
 };
 use tokio::{
     task::spawn_local,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
 /// Streams of one connection at the same time; fewer where the backend says so.
@@ -31,8 +34,6 @@ const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MOST as u32;
 /// Bytes of a request that wait for the backend to open one stream's window.
 const STREAM_BUFFER_MOST: usize = 128 << 10;
-/// A connection with streams is asked so often whether it is alive, and given up when it has not answered by the next time.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Until the backend has said how many streams there may be.
 const NOT_SAID: usize = usize::MAX >> 1;
 
@@ -54,6 +55,7 @@ struct State {
     has_served: Cell<bool>,
     /// When it has been unused for too long; none: it was used since the last look.
     until: Cell<Option<Instant>>,
+    pulse: Rc<Pulse>,
     share: Weak<Share>,
 }
 
@@ -65,9 +67,17 @@ pub(in crate::upstream) struct Place {
 }
 
 impl Session {
-    /// Begins to speak HTTP/2 on this stream.
-    pub(super) async fn open(stream: Stream, way: Way, share: &Rc<Share>) -> Result<Session, ErrorKind> {
+    /// Begins to speak HTTP/2 on this stream; `ping`: after how long without a byte it is asked whether it is alive.
+    pub(super) async fn open(
+        stream: Stream,
+        way: Way,
+        share: &Rc<Share>,
+        ping: Option<Duration>,
+    ) -> Result<Session, ErrorKind> {
         let scheme = stream.scheme();
+        // For a stream that is silent for longer than PINGs ask.
+        stream.probe();
+        let pulse = Rc::new(Pulse::default());
         let (sender, connection) = Builder::new()
             .enable_push(false)
             .initial_max_send_streams(NOT_SAID)
@@ -75,7 +85,7 @@ impl Session {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(STREAM_BUFFER_MOST)
             .max_header_list_size(HEAD_MOST as u32)
-            .handshake::<_, Bytes>(stream)
+            .handshake::<_, Bytes>(Listened { stream, pulse: pulse.clone() })
             .await
             .map_err(super::kind)?;
         let state = Rc::new(State {
@@ -84,9 +94,10 @@ impl Session {
             is_over: Cell::new(false),
             has_served: Cell::new(false),
             until: Cell::new(None),
+            pulse,
             share: Rc::downgrade(share),
         });
-        spawn_local(drive(connection, state.clone()));
+        spawn_local(drive(connection, state.clone(), ping.map(beats)));
         Ok(Session { sender: RefCell::new(sender), way, scheme, state })
     }
 
@@ -130,12 +141,19 @@ impl Session {
     }
 }
 
+impl Place {
+    /// A head or a piece of an answer came.
+    pub(super) fn answered(&self) {
+        self.session.state.pulse.answered();
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let state = &self.session.state;
         state.open.set(state.open.get() - 1);
         if let Some(share) = state.share.upgrade() {
-            share.has_room();
+            share.serve();
         }
     }
 }
@@ -149,35 +167,44 @@ impl State {
         }
     }
 
+    /// It takes no new streams from now on.
+    fn is_over(&self) {
+        self.is_over.set(true);
+        self.changed();
+    }
+
     fn changed(&self) {
         if let Some(share) = self.share.upgrade() {
-            share.changed();
+            share.serve();
         }
     }
 }
 
+/// When a connection's pulse is taken.
+fn beats(interval: Duration) -> Interval {
+    let mut beats = interval_at(Instant::now() + interval, interval);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
 /// Moves the frames of a connection until it ends. Dropping this future breaks all its streams.
-async fn drive(mut connection: Connection<Stream, Bytes>, state: Rc<State>) {
+async fn drive(mut connection: Connection<Listened, Bytes>, state: Rc<State>, mut beats: Option<Interval>) {
     let mut pings = connection.ping_pong();
-    let mut beat = interval(PING_INTERVAL);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_asked = false;
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(ended.err());
         }
         state.allows(connection.max_concurrent_send_streams());
-        let Some(pings) = &mut pings else { return Poll::Pending };
-        if is_asked && pings.poll_pong(cx).is_ready() {
-            is_asked = false;
-        }
-        while beat.poll_tick(cx).is_ready() {
-            if is_asked {
-                return Poll::Ready(None);
-            }
-            is_asked = state.open.get() > 0 && pings.send_ping(Ping::opaque()).is_ok();
-            if is_asked && pings.poll_pong(cx).is_ready() {
-                is_asked = false;
+        let (Some(pings), Some(beats)) = (&mut pings, &mut beats) else { return Poll::Pending };
+        // That it came is known from its bytes.
+        let _ = pings.poll_pong(cx);
+        while beats.poll_tick(cx).is_ready() {
+            match state.pulse.beat(state.open.get() > 0) {
+                Beat::Well => {}
+                // Refused while the last one is under way, which is as good.
+                Beat::Ask => drop(pings.send_ping(Ping::opaque())),
+                Beat::Doubtful => state.is_over(),
+                Beat::Dead => return Poll::Ready(None),
             }
         }
         Poll::Pending
@@ -186,6 +213,5 @@ async fn drive(mut connection: Connection<Stream, Bytes>, state: Rc<State>) {
     if let Some(error) = ended {
         tracing::debug!(%error, "an HTTP/2 connection to a backend ended");
     }
-    state.is_over.set(true);
-    state.changed();
+    state.is_over();
 }

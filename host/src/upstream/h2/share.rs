@@ -1,5 +1,6 @@
-//! What the requests of one worker to one backend share: a few sessions, and the order in which those wait who find all
-//! places taken. One connects at a time, for the next may find room on what that one brings.
+//! What the requests of one worker to one backend share: a few sessions, and the line in which those wait who find all
+//! places taken. What becomes free is handed to the first in the line before anybody else can see it, so nobody is
+//! overtaken. One connects at a time, for the next may find room on what that one brings.
 
 use super::session::{Place, Session};
 use crate::config::model::PoolTimeout;
@@ -7,15 +8,17 @@ use crate::upstream::{
     Backend,
     error::{Error, ErrorKind},
     stream::Stream,
-    transport::{Speaks, Way},
+    transport::{Purpose, Speaks, Way},
 };
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::Notify,
+    sync::oneshot,
     time::{Instant, timeout_at},
 };
 
@@ -32,10 +35,12 @@ pub(in crate::upstream) struct Share {
     connecting: Cell<bool>,
     /// What the backend agreed on last.
     speaks: Cell<Option<Speaks>>,
-    waiting: Cell<usize>,
-    news: Notify,
+    /// First come, first served. While somebody stands here no place is free, and nobody may connect.
+    line: RefCell<VecDeque<Waiting>>,
     /// How long a session is kept unused.
     idle: Cell<Duration>,
+    /// When it has been unused for too long; none: it was used since the last look.
+    until: Cell<Option<Instant>>,
 }
 
 /// What a backend was reached by.
@@ -43,6 +48,23 @@ pub(in crate::upstream) struct Share {
 pub(in crate::upstream) enum Reached {
     Http1(Stream),
     Http2(Place),
+}
+
+/// A request that waits.
+#[derive(Debug)]
+struct Waiting {
+    backend: Arc<Backend>,
+    call: oneshot::Sender<Turn>,
+}
+
+/// What a request is called for.
+#[derive(Debug)]
+enum Turn {
+    Place(Place),
+    /// It may connect.
+    Connect(Connecting),
+    /// The backend speaks HTTP/1.1: each connects for itself.
+    Alone,
 }
 
 impl Share {
@@ -54,19 +76,24 @@ impl Share {
     /// A place on a session, or a new connection on which HTTP/1.1 was agreed. Waits no longer than for a connect.
     pub(in crate::upstream) async fn checkout(
         self: &Rc<Self>,
-        backend: &Backend,
+        backend: &Arc<Backend>,
         timeout: &PoolTimeout,
     ) -> Result<Reached, Error> {
         self.idle.set(timeout.idle);
-        let limit = timeout.connect;
-        let until = Instant::now() + limit;
+        let until = Instant::now() + timeout.connect;
         loop {
-            if self.speaks_http1() || self.may_connect() {
-                if let Some(stream) = self.connect(backend, until, limit).await? {
-                    return Ok(Reached::Http1(stream));
-                }
-            } else {
-                self.wait(until, limit).await?;
+            let turn = match self.turn(backend) {
+                Some(turn) => turn,
+                None => self.wait(backend, until, timeout.connect).await?,
+            };
+            // Held until the session stands, and has its first stream.
+            let _connecting = match turn {
+                Turn::Place(place) => return Ok(Reached::Http2(place)),
+                Turn::Connect(connecting) => Some(connecting),
+                Turn::Alone => None,
+            };
+            if let Some(stream) = self.connect(backend, until, timeout).await? {
+                return Ok(Reached::Http1(stream));
             }
             if let Some(place) = self.place(backend) {
                 return Ok(Reached::Http2(place));
@@ -74,16 +101,25 @@ impl Share {
         }
     }
 
-    /// A place may be had again.
-    pub(super) fn has_room(&self) {
-        if self.waiting.get() > 0 {
-            self.news.notify_one();
-        }
+    /// A place on a session that is there.
+    pub(in crate::upstream) fn place(&self, backend: &Backend) -> Option<Place> {
+        self.until.set(None);
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.retain(|session| session.way.leads_to(backend) && !session.is_over());
+        sessions.iter().find_map(Session::place)
     }
 
-    /// Whoever waits shall look again.
-    pub(super) fn changed(&self) {
-        self.news.notify_waiters();
+    /// Something may be had again: whoever waits is served, in the order in which they came.
+    pub(super) fn serve(self: &Rc<Self>) {
+        loop {
+            let Some(first) = self.line.borrow_mut().pop_front() else { return };
+            if first.call.is_closed() {
+                continue;
+            }
+            let Some(turn) = self.turn(&first.backend) else { return self.line.borrow_mut().push_front(first) };
+            // Whoever left gives it back by that.
+            drop(first.call.send(turn));
+        }
     }
 
     /// Lets go of sessions that are over, or were unused for too long.
@@ -97,22 +133,32 @@ impl Share {
         self.sessions.borrow_mut().clear();
     }
 
-    /// Whether it may be forgotten.
-    pub(in crate::upstream) fn is_unused(self: &Rc<Self>) -> bool {
-        self.sessions.borrow().is_empty() && Rc::strong_count(self) == 1
+    /// Whether it may be forgotten: what the backend speaks is known for as long as connections are kept.
+    pub(in crate::upstream) fn is_stale(self: &Rc<Self>, now: Instant) -> bool {
+        let until = self.until.get().unwrap_or(now + self.idle.get());
+        self.until.set(Some(until));
+        now >= until && self.sessions.borrow().is_empty() && Rc::strong_count(self) == 1
     }
 
-    /// A place on a session that is there.
-    pub(in crate::upstream) fn place(&self, backend: &Backend) -> Option<Place> {
-        let mut sessions = self.sessions.borrow_mut();
-        sessions.retain(|session| session.way.leads_to(backend) && !session.is_over());
-        sessions.iter().find_map(Session::place)
+    /// What a request may have now.
+    fn turn(self: &Rc<Self>, backend: &Backend) -> Option<Turn> {
+        if let Some(place) = self.place(backend) {
+            return Some(Turn::Place(place));
+        }
+        if self.speaks_http1() {
+            return Some(Turn::Alone);
+        }
+        self.may_connect().then(|| Turn::Connect(Connecting::begin(self)))
     }
 
     /// A session that has not said how much it takes is waited for.
     fn may_connect(&self) -> bool {
-        let sessions = self.sessions.borrow();
-        !self.connecting.get() && sessions.len() < SESSIONS_MOST && sessions.iter().all(|session| session.is_settled())
+        !self.connecting.get() && self.has_room() && self.sessions.borrow().iter().all(|session| session.is_settled())
+    }
+
+    /// Whether there may be one more session.
+    fn has_room(&self) -> bool {
+        self.sessions.borrow().len() < SESSIONS_MOST
     }
 
     /// One more session; or a connection on which HTTP/1.1 was agreed.
@@ -120,62 +166,58 @@ impl Share {
         self: &Rc<Self>,
         backend: &Backend,
         until: Instant,
-        limit: Duration,
+        timeout: &PoolTimeout,
     ) -> Result<Option<Stream>, Error> {
-        let _connecting = Connecting::begin(self);
-        let unsent = |kind| Error::new(kind, false);
-        let left = until.saturating_duration_since(Instant::now());
-        let connected = timeout_at(until, backend.transport.connect(backend, None, left)).await;
-        let (stream, speaks) = connected.map_err(|_| unsent(ErrorKind::ConnectTimeout(limit)))?.map_err(unsent)?;
-        self.speaks.set(Some(speaks));
-        if speaks == Speaks::Http1 {
-            return Ok(Some(stream));
-        }
-        let session = timeout_at(until, Session::open(stream, Way::to(backend), self)).await;
-        let session = session.map_err(|_| unsent(ErrorKind::ConnectTimeout(limit)))?.map_err(unsent)?;
-        self.sessions.borrow_mut().push(Rc::new(session));
-        Ok(None)
+        let connecting = async {
+            let (stream, speaks) = backend.transport.reach(backend, None, Purpose::Exchange).await?;
+            self.speaks.set(Some(speaks));
+            if speaks == Speaks::Http1 {
+                return Ok(Some(stream));
+            }
+            let session = Session::open(stream, Way::to(backend), self, timeout.ping).await?;
+            // Where HTTP/1.1 was spoken, many may have connected at the same time.
+            if self.has_room() {
+                self.sessions.borrow_mut().push(Rc::new(session));
+            }
+            Ok(None)
+        };
+        let connected = timeout_at(until, connecting).await;
+        connected.unwrap_or(Err(ErrorKind::ConnectTimeout(timeout.connect))).map_err(|kind| Error::new(kind, false))
     }
 
-    /// Until something changed.
-    async fn wait(&self, until: Instant, limit: Duration) -> Result<(), Error> {
-        if self.waiting.get() >= WAITING_MOST {
-            return Err(Error::new(ErrorKind::TooManyWait, false));
+    /// Until it is called.
+    async fn wait(&self, backend: &Arc<Backend>, until: Instant, limit: Duration) -> Result<Turn, Error> {
+        let called = self.join(backend).ok_or_else(|| Error::new(ErrorKind::TooManyWait, false))?;
+        let in_vain = || Error::new(ErrorKind::NoPlace(limit), false);
+        timeout_at(until, called).await.ok().and_then(Result::ok).ok_or_else(in_vain)
+    }
+
+    /// Joins the line; none: it is too long.
+    fn join(&self, backend: &Arc<Backend>) -> Option<oneshot::Receiver<Turn>> {
+        let mut line = self.line.borrow_mut();
+        if line.len() >= WAITING_MOST {
+            line.retain(|waiting| !waiting.call.is_closed());
         }
-        let _waiting = Waiting::begin(&self.waiting);
-        timeout_at(until, self.news.notified()).await.map_err(|_| Error::new(ErrorKind::NoPlace(limit), false))
+        let (call, called) = oneshot::channel();
+        (line.len() < WAITING_MOST).then(|| line.push_back(Waiting { backend: backend.clone(), call }))?;
+        Some(called)
     }
 }
 
 /// While this lives, nobody else connects.
-struct Connecting<'a>(&'a Share);
+#[derive(Debug)]
+struct Connecting(Rc<Share>);
 
-impl<'a> Connecting<'a> {
-    fn begin(share: &'a Share) -> Connecting<'a> {
+impl Connecting {
+    fn begin(share: &Rc<Share>) -> Connecting {
         share.connecting.set(true);
-        Connecting(share)
+        Connecting(share.clone())
     }
 }
 
-impl Drop for Connecting<'_> {
+impl Drop for Connecting {
     fn drop(&mut self) {
         self.0.connecting.set(false);
-        self.0.changed();
-    }
-}
-
-/// Counts as one while this lives.
-struct Waiting<'a>(&'a Cell<usize>);
-
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a Cell<usize>) -> Waiting<'a> {
-        count.set(count.get() + 1);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.serve();
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         Backend,
         condition::Cause,
         error::{ErrorKind, is_ours},
+        transport::Purpose,
     },
 };
 use std::io;
@@ -24,7 +25,8 @@ pub(super) enum Failed {
 /// Checks a backend; says for people how it went.
 pub(super) async fn check(backend: &Backend, health: &Health) -> Result<String, Failed> {
     let begun = Instant::now();
-    let (stream, speaks) = backend.transport.connect(backend, None, health.timeout).await.map_err(unconnected)?;
+    let (stream, speaks) =
+        backend.transport.connect(backend, None, Purpose::Exchange, health.timeout).await.map_err(unconnected)?;
     let (what, asked) = match &health.check {
         HealthCheck::Connect => return Ok(format!("connect {}", milliseconds(begun))),
         HealthCheck::Get(wanted) => (format!("GET {}", wanted.path), get(stream, speaks, backend, wanted)),

@@ -125,7 +125,11 @@ async fn a_refused_connect_has_sent_nothing() {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let scene = Scene::to(socket.local_addr().unwrap());
-    let error = scene.connections.checkout(&scene.pool.backends[0], &head(), &scene.pool.timeout).await.unwrap_err();
+    let error = scene
+        .connections
+        .checkout(&scene.pool.backends[0], &head(), Purpose::Exchange, &scene.pool.timeout)
+        .await
+        .unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Connect(_)), "{error}");
     assert_eq!((error.retry(), error.sent), (Retry::Unsent, false));
 }
@@ -194,7 +198,7 @@ async fn a_connection_to_an_old_address_is_not_used() {
     let connections = Connections::new();
     let timeout = model::PoolTimeout::default();
     for (backend, accepted) in [(&before, (1, 0)), (&before, (1, 0)), (&after, (1, 1)), (&after, (1, 1))] {
-        let connection = connections.checkout(backend, &head(), &timeout).await.unwrap();
+        let connection = connections.checkout(backend, &head(), Purpose::Exchange, &timeout).await.unwrap();
         let now = Instant::now();
         let outgoing = Outgoing {
             method: &Method::GET,

@@ -5,7 +5,7 @@ mod connections;
 mod health;
 mod requests;
 
-use super::{Connections, ExchangeError, Limits, Outgoing, Pool};
+use super::{Connections, ExchangeError, Limits, Outgoing, Pool, Purpose};
 use crate::{
     config::model,
     figures::{Attempt, Figures},
@@ -170,7 +170,8 @@ impl Scene {
         let backend = &self.pool.backends[0];
         let now = Instant::now();
         let attempt = Attempt::begin(backend.figures.clone(), now);
-        let connection = self.connections.checkout(backend, &head(), &self.pool.timeout).await.unwrap();
+        let connection =
+            self.connections.checkout(backend, &head(), Purpose::Exchange, &self.pool.timeout).await.unwrap();
         let headers: Headers =
             ask.headers.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect();
         let outgoing = Outgoing {
@@ -211,7 +212,7 @@ struct Whole {
 }
 
 async fn whole(response: Response) -> Whole {
-    let Response { status, headers, mut body } = response;
+    let Response { status, headers, mut body, .. } = response;
     let mut whole =
         Whole { status, headers: headers.into(), body: String::new(), trailers: HeaderMap::new(), broken: None };
     while let Some(frame) = within(body.frame()).await {

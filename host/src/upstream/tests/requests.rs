@@ -118,7 +118,7 @@ async fn both_bodies_stream_at_the_same_time() {
     drop(pieces);
     assert!(within(echo.frame()).await.is_none());
     assert_eq!(scene.in_flight(), 0);
-    scene.connections.checkout(&scene.pool.backends[0], &head(), &scene.pool.timeout).await.unwrap();
+    scene.connections.checkout(&scene.pool.backends[0], &head(), Purpose::Exchange, &scene.pool.timeout).await.unwrap();
     assert_eq!(origin.accepted(), 1, "both messages were complete");
 }
 
@@ -310,7 +310,8 @@ async fn latency_counts_from_the_end_of_the_upload() {
         let backend = &scene.pool.backends[0];
         let begun = Instant::now().checked_sub(long).unwrap();
         let attempt = Attempt::begin(backend.figures.clone(), begun);
-        let connection = scene.connections.checkout(backend, &head(), &scene.pool.timeout).await.unwrap();
+        let connection =
+            scene.connections.checkout(backend, &head(), Purpose::Exchange, &scene.pool.timeout).await.unwrap();
         let outgoing = Outgoing {
             method: &Method::POST,
             target: &PathAndQuery::from_static("/"),

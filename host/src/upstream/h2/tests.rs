@@ -1,0 +1,108 @@
+//! The line for a place, against a backend that takes one stream on each connection.
+
+use crate::{
+    config::model,
+    figures::Figures,
+    net::{Connection as Client, Head, Headers},
+    upstream::{Connection, Connections, Error, Pool, Purpose},
+};
+use bytes::Bytes;
+use http::{HeaderValue, Method, uri::PathAndQuery};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use tokio::{net::TcpListener, task::LocalSet};
+
+type Asking<'a> = Pin<Box<dyn Future<Output = Result<Connection, Error>> + 'a>>;
+
+/// A pool with one backend that takes one stream on each connection, and one worker's connections.
+struct Scene {
+    connections: Rc<Connections>,
+    pool: Arc<Pool>,
+    head: Head,
+}
+
+impl Scene {
+    async fn new() -> Scene {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let backend = model::Backend::new("one", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(async move {
+                    let mut builder = h2::server::Builder::new();
+                    let mut connection = builder.max_concurrent_streams(1).handshake::<_, Bytes>(stream).await.unwrap();
+                    while connection.accept().await.is_some() {}
+                });
+            }
+        });
+        let mut config = model::Pool::new("shop", vec![backend]);
+        config.protocol = model::Protocol::Http2;
+        config.timeout.connect = Duration::from_secs(20);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let head = Head {
+            method: Method::GET,
+            target: PathAndQuery::from_static("/"),
+            authority: HeaderValue::from_static("shop.example"),
+            headers: Headers::default(),
+            client: peer.ip(),
+            tags: Vec::new(),
+            connection: Arc::new(Client::new(0, peer, None)),
+        };
+        Scene { connections: Connections::new(), pool: Pool::new(&config, &Figures::default()).unwrap(), head }
+    }
+
+    fn ask(&self) -> Asking<'_> {
+        let backend = &self.pool.backends[0];
+        Box::pin(self.connections.checkout(backend, &self.head, Purpose::Exchange, &self.pool.timeout))
+    }
+
+    /// All places on all connections.
+    async fn fill(&self) -> Vec<Connection> {
+        let mut places = Vec::new();
+        for _ in 0..4 {
+            places.push(self.ask().await.unwrap());
+        }
+        places
+    }
+}
+
+/// Looks once.
+async fn waits(asking: &mut Asking<'_>) -> bool {
+    poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_pending())).await
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_is_not_overtaken() {
+    let story = async {
+        let scene = Scene::new().await;
+        let mut places = scene.fill().await;
+        let mut first = scene.ask();
+        assert!(waits(&mut first).await);
+        drop(places.pop());
+        // It is the first one's, which has not looked yet.
+        let mut second = scene.ask();
+        assert!(waits(&mut second).await);
+        let place = first.await.unwrap();
+        assert!(waits(&mut second).await);
+        drop(place);
+        assert!(second.await.is_ok());
+    };
+    LocalSet::new().run_until(story).await;
+}
+
+#[tokio::test]
+async fn who_leaves_the_line_leaves_the_place_to_the_next() {
+    let story = async {
+        let scene = Scene::new().await;
+        let mut places = scene.fill().await;
+        let (mut first, mut second, mut third) = (scene.ask(), scene.ask(), scene.ask());
+        for asking in [&mut first, &mut second, &mut third] {
+            assert!(waits(asking).await);
+        }
+        // One before it is called, one after.
+        drop(first);
+        drop(places.pop());
+        drop(second);
+        assert!(third.await.is_ok());
+    };
+    LocalSet::new().run_until(story).await;
+}
