@@ -12,6 +12,8 @@ use http::Method;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Backends that one request goes on to because the one before was not reached: of a thousand dead ones not all are tried.
+const MOVES_MOST: u32 = 8;
 /// Before any retry, however many there were.
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 
@@ -21,10 +23,12 @@ pub(super) struct Retries<'a> {
     is_idempotent: bool,
     /// Of all attempts together.
     limits: Limits,
-    /// Attempts that a backend may have seen, and that were repeated.
+    /// Attempts that were repeated and paid for: a backend may have seen them, or had too much to do.
     sent: u32,
     /// The last of these was paid for, and nobody was asked yet.
     is_due: bool,
+    /// Attempts of which nobody saw anything, and that were repeated.
+    moves: u32,
 }
 
 impl<'a> Retries<'a> {
@@ -36,7 +40,7 @@ impl<'a> Retries<'a> {
             tunnel: pool.timeout.tunnel,
             stall: None,
         };
-        Retries { pool, is_idempotent: method.is_idempotent(), limits, sent: 0, is_due: false }
+        Retries { pool, is_idempotent: method.is_idempotent(), limits, sent: 0, moves: 0, is_due: false }
     }
 
     /// Whether the request may be done twice.
@@ -81,8 +85,9 @@ impl<'a> Retries<'a> {
         if !self.may_repeat(lost, now) {
             return None;
         }
-        if !lost.error.sent {
-            return Some(Duration::ZERO);
+        if !lost.error.sent && !lost.error.is_overload() {
+            self.moves += 1;
+            return (self.moves <= MOVES_MOST).then_some(Duration::ZERO);
         }
         if self.sent == self.pool.retry.most {
             return None;
@@ -188,6 +193,36 @@ mod tests {
             }
             assert_eq!(retries.goes_on(&closed(), pool.figures.of(0), &mut rng), None, "{most}");
             assert_eq!(pool.figures.of(0).retries.get(), u64::from(most));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_not_reached_costs_nothing_a_few_times() {
+        let pool = pool(|_| {});
+        let mut retries = Retries::new(&pool, &Method::POST, Instant::now());
+        let mut goes_on = || {
+            let pause = retries.goes_on(&refused(), pool.figures.of(0), &mut Rng::new(7));
+            retries.went_on(true, pool.figures.of(0));
+            pause
+        };
+        for _ in 0..MOVES_MOST {
+            assert_eq!(goes_on(), Some(Duration::ZERO));
+        }
+        assert_eq!((goes_on(), pool.figures.of(0).retries.get()), (None, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_for_too_much_work_is_paid_for_whatever_it_is() {
+        for kind in [|| ErrorKind::StreamRefused, || ErrorKind::NoPlace(Duration::ZERO), || ErrorKind::TooManyWait] {
+            let pool = pool(|pool| pool.retry.most = 2);
+            let mut retries = Retries::new(&pool, &Method::POST, Instant::now());
+            let mut goes_on = || {
+                let pause = retries.goes_on(&lost(kind(), false), pool.figures.of(0), &mut Rng::new(7));
+                retries.went_on(true, pool.figures.of(0));
+                pause
+            };
+            assert!(goes_on().is_some_and(|pause| pause > Duration::ZERO) && goes_on().is_some());
+            assert_eq!((goes_on(), pool.figures.of(0).retries.get()), (None, 2));
         }
     }
 

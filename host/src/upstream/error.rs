@@ -168,6 +168,11 @@ impl Error {
         matches!(self.kind, ErrorKind::Handshake(_) | ErrorKind::NotHttp2)
     }
 
+    /// Whether the backend is there and has too much to do: others get more of that by what it cannot take.
+    pub fn is_overload(&self) -> bool {
+        matches!(self.kind, ErrorKind::StreamRefused | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait)
+    }
+
     /// Whether waiting too long for the backend was the cause.
     pub fn is_timeout(&self) -> bool {
         matches!(
