@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request, StatusCode};
-use pointsman::config::model::Protocol;
+use pointsman::config::model::{HealthCheck, Protocol};
 use pointsman_tests::{
     client::handshake,
     edge::{self, Edge, Program},
@@ -16,6 +16,11 @@ use pointsman_tests::{
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 fn to(origin: &H2Origin) -> Edge {
@@ -114,6 +119,37 @@ async fn our_own_errors_are_told_in_grpc_words() {
         assert_eq!(head["grpc-status"], code, "{path}");
         assert!(head["grpc-message"].to_str().unwrap().contains("%0Arequest "), "{head:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_says_it_does_not_serve_is_out_until_it_does() {
+    let serves = Arc::new(AtomicBool::new(true));
+    let script = serves.clone();
+    let origin = H2Origin::new(100, move |head| match head.uri.path() {
+        "/grpc.health.v1.Health/Check" => {
+            let answer: &[u8] = if script.load(Relaxed) { b"\0\0\0\0\x02\x08\x01" } else { b"\0\0\0\0\x02\x08\x02" };
+            Act::Answer(Bytes::from_static(answer), &[("grpc-status", "0")], Duration::ZERO)
+        }
+        _ => Act::Head(200, &[("grpc-status", "12"), ("grpc-message", "no")]),
+    })
+    .await;
+    let edge = edge::tls().pool("echo", &[&origin]).with(|pool| {
+        pool.protocol = Protocol::Http2;
+        pool.health.interval = Duration::from_millis(50);
+        pool.health.check = HealthCheck::Grpc("demo.Echo".into());
+    });
+    let edge = edge.start();
+    let stands = || edge.pool("echo").backends[0].standing.clone();
+    assert_eq!(stands(), "ready");
+    for (now, standing) in [(false, "unhealthy"), (true, "ready")] {
+        serves.store(now, Relaxed);
+        eventually(standing, async || stands() == standing).await;
+    }
+    let asked = origin.asked();
+    assert_eq!(
+        (asked[0].body.as_slice(), &asked[0].head.headers["te"]),
+        (&b"\0\0\0\0\x0b\x0a\x09demo.Echo"[..], &"trailers".parse().unwrap())
+    );
 }
 
 fn example(file: &str) -> PathBuf {

@@ -4,13 +4,14 @@
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use pointsman::config::model::{Protocol, Tls};
+use pointsman::config::model::{HealthCheck, Protocol, Tls};
 use pointsman_tests::{
     certs::{self, Certificate},
     client::Client,
     edge::{self, Edge},
     judges::{self, Serving},
     origin::{Origin, Reply},
+    story::eventually,
 };
 use serde_json::Value;
 use std::{
@@ -260,4 +261,28 @@ async fn grpcio_lets_a_silent_stream_go_on() {
     let request = request.body(Full::from(Bytes::from_static(b"\0\0\0\0\x041500"))).unwrap();
     let answer = Client::h2(edge.address()).await.send(request).await.expect("it comes to its end");
     assert_eq!(answer.body, &b"\0\0\0\0\x03one\0\0\0\0\x03two"[..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcio_tells_whether_it_serves() {
+    let backend = Serving::start("serve_grpc.py").await;
+    for (service, standing, said) in [
+        ("", "ready", "gRPC health: SERVING in "),
+        ("demo.Quiet", "ready", "gRPC health of \"demo.Quiet\": SERVING in "),
+        ("demo.Ill", "unhealthy", "gRPC health of \"demo.Ill\": NOT_SERVING"),
+        (
+            "demo.Other",
+            "unhealthy",
+            "gRPC health of \"demo.Other\": NOT_FOUND: it knows no such service (unknown service)",
+        ),
+    ] {
+        let edge = edge::tls().pool("quiet", &[&backend.address()]).with(|pool| {
+            pool.protocol = Protocol::Http2;
+            pool.health.check = HealthCheck::Grpc(service.into());
+        });
+        let edge = edge.start();
+        let backend = || edge.pool("quiet").backends[0].clone();
+        eventually("it was checked", async || backend().standing == standing).await;
+        assert!(backend().last_check.starts_with(said), "{}", backend().last_check);
+    }
 }

@@ -6,9 +6,9 @@ use super::{
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, Ejection, HealthPath, HostPattern, Integer, IntegerOrOff, List, ListenAddress,
-        LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, ServerName,
-        Settings, Size, Statuses, Switch, Text, Texts, Tiers, Time, Timeouts, Total,
+        BackendAddress, Backends, Ejection, GrpcService, HealthPath, HostPattern, Integer, IntegerOrOff, List,
+        ListenAddress, LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect,
+        ServerName, Settings, Size, Statuses, Switch, Text, Texts, Tiers, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -229,6 +229,8 @@ table! {
         optional {
             /// `GET` this path. Absent: a TCP connect is enough.
             path: HealthPath,
+            /// Ask by gRPC's health protocol (`grpc.health.v1.Health`), over HTTP/2, for this service; `true`: for the whole server.
+            grpc: GrpcService,
             /// What the answer's status may be.
             status: Statuses = "200-399",
             /// A text that the first 64 KiB of the answer's body must have.

@@ -258,6 +258,14 @@ fn defaults_in_the_schema_are_those_in_force() {
 }
 
 #[test]
+fn a_check_by_grpc_is_for_a_service_or_for_the_whole_server() {
+    for (written, service) in [("true", ""), ("\"\"", ""), ("\"shop.Cart\"", "shop.Cart")] {
+        let pool = &good(&with(&format!("protocol = \"h2\"\nhealth = {{ grpc = {written} }}\n"))).pools[0];
+        assert_eq!(pool.health.check, model::HealthCheck::Grpc(service.into()));
+    }
+}
+
+#[test]
 fn a_limit_that_says_little_has_the_defaults() {
     let limit = good(&with("limit = {}\n")).pools[0].limit;
     assert_eq!(limit, Some(model::PoolLimit::default()));

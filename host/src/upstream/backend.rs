@@ -121,6 +121,11 @@ impl Backend {
         self.standing() == Standing::Ready
     }
 
+    /// As it is called in a question of our own: its address, for a name says nothing to who listens at a number.
+    pub(super) fn authority(&self) -> String {
+        self.address.tcp().map_or_else(|| self.host.to_string(), |address| address.to_string())
+    }
+
     /// Whether it may have one more request.
     pub fn has_room(&self) -> bool {
         self.bounds.as_ref().is_none_or(|bounds| self.figures.is_below(bounds.backend_requests()))

@@ -4,7 +4,7 @@ use super::time_within;
 use crate::{
     config::{
         file,
-        model::{Eject, Health, HealthCheck, HealthGet},
+        model::{Eject, Health, HealthCheck, HealthGet, Protocol},
         read::{At, Reader},
         shapes::{Ejection, Total},
     },
@@ -21,7 +21,8 @@ const STALL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Of being out, and of starting slowly.
 const SPELL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(86_400));
 
-pub(super) fn health(health: file::Health, reader: &mut Reader) -> Health {
+/// `protocol`: of the pool.
+pub(super) fn health(health: file::Health, protocol: Protocol, reader: &mut Reader) -> Health {
     let default = Health::default();
     let mut timed = |at, key, range, default| time_within(at, key, range, reader).unwrap_or(default);
     Health {
@@ -29,24 +30,33 @@ pub(super) fn health(health: file::Health, reader: &mut Reader) -> Health {
         timeout: timed(&health.timeout, "timeout", TIMEOUT, default.timeout),
         rise: health.rise.as_ref().map_or(default.rise, |at| at.it.0),
         fall: health.fall.as_ref().map_or(default.fall, |at| at.it.0),
-        check: check(health, reader),
+        check: check(health, protocol, reader),
     }
 }
 
-fn check(health: file::Health, reader: &mut Reader) -> HealthCheck {
-    let Some(path) = health.path else {
-        let keys = [("status", health.status.map(|at| at.span)), ("body", health.body.map(|at| at.span))];
-        for (key, span) in keys.iter().filter_map(|(key, span)| Some((key, span.as_ref()?))) {
-            needs(key, "path", span, reader);
+fn check(health: file::Health, protocol: Protocol, reader: &mut Reader) -> HealthCheck {
+    if let Some(path) = health.path {
+        if let Some(grpc) = health.grpc {
+            let problem = Problem::error(Code::BAD_VALUE, "a check by `grpc` has no `path`");
+            reader.tell(problem.at(reader.spot(&grpc.span), "expected one of the two"));
         }
-        return HealthCheck::Connect;
-    };
-    let HealthCheck::Get(default) = HealthCheck::get(path.it.0) else { return HealthCheck::Connect };
-    HealthCheck::Get(HealthGet {
-        status: health.status.map_or(default.status, |at| at.it.0),
-        body: health.body.map(|at| at.it.0),
-        ..default
-    })
+        let HealthCheck::Get(default) = HealthCheck::get(path.it.0) else { return HealthCheck::Connect };
+        return HealthCheck::Get(HealthGet {
+            status: health.status.map_or(default.status, |at| at.it.0),
+            body: health.body.map(|at| at.it.0),
+            ..default
+        });
+    }
+    let keys = [("status", health.status.map(|at| at.span)), ("body", health.body.map(|at| at.span))];
+    for (key, span) in keys.iter().filter_map(|(key, span)| Some((key, span.as_ref()?))) {
+        needs(key, "path", span, reader);
+    }
+    let Some(grpc) = health.grpc else { return HealthCheck::Connect };
+    if protocol == Protocol::Http1 {
+        let problem = Problem::error(Code::BAD_VALUE, "`grpc` of `health` needs HTTP/2 to the backends");
+        reader.tell(problem.at(reader.spot(&grpc.span), "expected `protocol` \"h2\" beside `health`"));
+    }
+    HealthCheck::Grpc(grpc.it.0)
 }
 
 fn needs(key: &str, other: &str, span: &Range<usize>, reader: &mut Reader) {

@@ -46,19 +46,20 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
     let tls = pool.tls.and_then(|at| backend_tls(at, base, reader));
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
     let spot = Some(reader.spot(spot.unwrap_or(&name.span)));
+    let protocol = protocol(pool.protocol, tls.is_some(), pool.proxy_protocol.is_some(), reader);
     let (backends, names) = backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), base, reader);
     Pool {
         spot,
         backends,
         names,
-        protocol: protocol(pool.protocol, tls.is_some(), pool.proxy_protocol.is_some(), reader),
+        protocol,
         proxy_protocol: pool.proxy_protocol.map(|at| at.it),
         tls,
         balancer: BalancerChoice::Named(pool.balancer.map_or_else(|| DEFAULT_BALANCER.into(), |at| at.it.0)),
         settings: pool.settings.map_or_else(|| "{}".into(), |at| at.it.0),
         fallback: pool.fallback.map(|at| at.it).unwrap_or_default(),
         hash: pool.hash.map(|at| at.it),
-        health: pool.health.map(|at| health::health(at.it, reader)).unwrap_or_default(),
+        health: pool.health.map(|at| health::health(at.it, protocol, reader)).unwrap_or_default(),
         eject: pool.eject.map_or_else(|| Some(Eject::default()), |at| health::eject(at.it, reader)),
         panic: pool.panic.and_then(|at| at.it.0),
         slow_start: health::slow_start(pool.slow_start, reader),

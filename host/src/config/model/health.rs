@@ -22,8 +22,10 @@ pub struct Health {
 pub enum HealthCheck {
     /// For a TCP connection only.
     Connect,
-    /// Over HTTP/1.1.
+    /// Over HTTP.
     Get(HealthGet),
+    /// By gRPC's health protocol, for this service; empty: for the whole server.
+    Grpc(String),
 }
 
 /// A `GET`, and what its answer has to be.

@@ -46,6 +46,37 @@ impl<const LEAST: u32, const MOST: u32> Shape for IntegerOrOff<LEAST, MOST> {
     }
 }
 
+/// A service of gRPC, or all of a server, which is the empty one.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct GrpcService(pub(in crate::config) String);
+
+/// More is a mistake.
+const SERVICE_MOST: usize = 256;
+
+impl Shape for GrpcService {
+    const EXPECTED: &'static str = r#"true, or a service such as "shop.Cart""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        match value.json() {
+            Some(Json::Bool(true)) => return Some(GrpcService(String::new())),
+            Some(Json::String(_)) => {}
+            _ => {
+                reader.expected(value, Self::EXPECTED);
+                return None;
+            }
+        }
+        parsed(value, reader, |text| {
+            let fits = text.len() <= SERVICE_MOST && !text.chars().any(char::is_control);
+            let wrong = || format!("expected at most {SERVICE_MOST} bytes without control characters");
+            fits.then(|| GrpcService(text.into())).ok_or_else(wrong)
+        })
+    }
+
+    fn schema() -> Json {
+        json!({ "anyOf": [{ "const": true }, { "type": "string", "maxLength": SERVICE_MOST }] })
+    }
+}
+
 /// Statuses and ranges of them.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Statuses(pub(in crate::config) Vec<RangeInclusive<u16>>);

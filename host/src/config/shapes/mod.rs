@@ -9,7 +9,7 @@ mod request;
 mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress, Place};
-pub(super) use health::{Ejection, IntegerOrOff, PercentOrOff, Statuses, Tiers};
+pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses, Tiers};
 pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
 pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect, ServerName};

@@ -12,7 +12,7 @@ mod share;
 mod tests;
 mod upload;
 
-pub(super) use ask::get;
+pub(super) use ask::{Answered, Question, ask};
 pub(super) use exchange::Exchange;
 pub(super) use session::Place;
 pub(super) use share::{Reached, Share};

@@ -1,6 +1,6 @@
 //! One check of one backend: a TCP connect, and what is asked on top of it.
 
-use super::get::get;
+use super::{get::get, grpc::serving};
 use crate::{
     config::model::{Health, HealthCheck},
     upstream::{
@@ -27,9 +27,18 @@ pub(super) async fn check(backend: &Backend, health: &Health) -> Result<String, 
     let begun = Instant::now();
     let (stream, speaks) =
         backend.transport.connect(backend, None, Purpose::Exchange, health.timeout).await.map_err(unconnected)?;
-    let (what, asked) = match &health.check {
+    let what = match &health.check {
         HealthCheck::Connect => return Ok(format!("connect {}", milliseconds(begun))),
-        HealthCheck::Get(wanted) => (format!("GET {}", wanted.path), get(stream, speaks, backend, wanted)),
+        HealthCheck::Get(wanted) => format!("GET {}", wanted.path),
+        HealthCheck::Grpc(service) if service.is_empty() => "gRPC health".into(),
+        HealthCheck::Grpc(service) => format!("gRPC health of {service:?}"),
+    };
+    let asked = async {
+        match &health.check {
+            HealthCheck::Connect => Ok(String::new()),
+            HealthCheck::Get(wanted) => get(stream, speaks, backend, wanted).await,
+            HealthCheck::Grpc(service) => serving(stream, speaks, backend, service).await,
+        }
     };
     match timeout_at(begun + health.timeout, asked).await {
         Ok(Ok(said)) => Ok(format!("{what}: {said} in {}", milliseconds(begun))),

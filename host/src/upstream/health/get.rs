@@ -11,7 +11,8 @@ use crate::{
         transport::Speaks,
     },
 };
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use http::Method;
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -25,7 +26,7 @@ pub(super) async fn get(
     backend: &Backend,
     wanted: &HealthGet,
 ) -> Result<String, String> {
-    let host = backend.address.tcp().map_or_else(|| backend.host.to_string(), |address| address.to_string());
+    let host = backend.authority();
     match speaks {
         Speaks::Http1 => get_http1(stream, &host, wanted).await,
         Speaks::Http2 => get_http2(stream, &host, wanted).await,
@@ -34,7 +35,9 @@ pub(super) async fn get(
 
 async fn get_http2(stream: Stream, host: &str, wanted: &HealthGet) -> Result<String, String> {
     let most = if wanted.body.is_some() { BODY_MOST } else { 0 };
-    let (status, body) = h2::get(stream, host, &wanted.path, most).await.map_err(|error| error.to_string())?;
+    let question =
+        h2::Question { method: Method::GET, path: &wanted.path, headers: &[], body: Bytes::new(), wanted: most };
+    let h2::Answered { status, body, .. } = h2::ask(stream, host, question).await.map_err(|error| error.to_string())?;
     let status = status.as_u16();
     match &wanted.body {
         _ if !wanted.status.iter().any(|range| range.contains(&status)) => Err(status.to_string()),

@@ -5,6 +5,7 @@
 
 mod check;
 mod get;
+mod grpc;
 
 use super::{Backend, Pool, eject};
 use crate::{
