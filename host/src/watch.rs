@@ -14,7 +14,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -32,7 +32,7 @@ pub struct Watch {
     /// False: nothing but ticks.
     notify: bool,
     tick: Duration,
-    watcher: Option<RecommendedWatcher>,
+    eye: Arc<Eye>,
     /// Device and inode of the directory at the last check.
     identity: Option<(u64, u64)>,
     /// Whether events of the directory as it is now reach us.
@@ -61,6 +61,22 @@ pub enum Trouble {
     Unwatchable(String),
 }
 
+/// A stream of events, with a thread of its own. The system gives a user few of them, so the watches of many directories share
+/// one.
+#[derive(Debug, Default)]
+struct Eye {
+    /// None: nothing was to be watched yet. Its thread never waits for this lock, but may be waited for under it.
+    watcher: Mutex<Option<RecommendedWatcher>>,
+    watched: Arc<Mutex<Vec<Watched>>>,
+}
+
+/// A directory, and the bell to ring for it.
+#[derive(Debug)]
+struct Watched {
+    directory: PathBuf,
+    bell: Arc<Bell>,
+}
+
 /// What the thread of `notify` leaves for us. Flags and one permit: however many events come, nothing queues up.
 #[derive(Debug, Default)]
 struct Bell {
@@ -75,23 +91,20 @@ struct Bell {
 impl Watch {
     /// Touches nothing yet. Without `notify`, ticks are all there is.
     pub fn new(directory: &Path, notify: bool, tick: Duration) -> Watch {
-        Watch {
-            // Absolute, since `notify` reports absolute paths and a relative one may have no parent.
-            directory: std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()),
-            bell: Arc::default(),
-            notify,
-            tick,
-            watcher: None,
-            identity: None,
-            is_laid: false,
-            told_polling: false,
-        }
+        Watch::with(directory, notify, tick, Arc::default(), Arc::default())
     }
 
     /// A watch of one more directory that wakes the same sleeper.
     pub fn beside(&self, directory: &Path) -> Watch {
-        let bell = Bell { rung: self.bell.rung.clone(), ..Bell::default() };
-        Watch { bell: Arc::new(bell), ..Watch::new(directory, self.notify, self.tick) }
+        Watch::with(directory, self.notify, self.tick, self.bell.rung.clone(), self.eye.clone())
+    }
+
+    fn with(directory: &Path, notify: bool, tick: Duration, rung: Arc<Notify>, eye: Arc<Eye>) -> Watch {
+        // Absolute, since `notify` reports absolute paths and a relative one may have no parent.
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let bell = Arc::new(Bell { rung, ..Bell::default() });
+        eye.watched().push(Watched { directory: directory.clone(), bell: bell.clone() });
+        Watch { directory, bell, notify, tick, eye, identity: None, is_laid: false, told_polling: false }
     }
 
     /// The directory.
@@ -127,7 +140,8 @@ impl Watch {
 
     /// Lays both watches anew; an error is told once, until a watch holds again.
     fn lay(&mut self) -> Option<Trouble> {
-        let result = self.try_lay();
+        let directory = self.identity.map(|_| self.directory.as_path());
+        let result = self.eye.lay(directory, self.directory.parent());
         self.is_laid = result.is_ok();
         match result {
             Ok(()) => {
@@ -138,24 +152,58 @@ impl Watch {
             Err(error) => Some(trouble(&error)),
         }
     }
+}
 
-    fn try_lay(&mut self) -> notify::Result<()> {
-        let watcher = match &mut self.watcher {
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.eye.turn_from(&self.directory, &self.bell);
+    }
+}
+
+impl Eye {
+    /// Watches a directory, if it is there, and its parent.
+    fn lay(&self, directory: Option<&Path>, parent: Option<&Path>) -> notify::Result<()> {
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let watcher = match &mut *watcher {
             Some(watcher) => watcher,
             empty => {
-                let (bell, directory) = (Arc::clone(&self.bell), self.directory.clone());
-                empty.insert(notify::recommended_watcher(move |event| bell.hear(&directory, event))?)
+                let watched = self.watched.clone();
+                empty.insert(notify::recommended_watcher(move |event| tell(&watched, &event))?)
             }
         };
-        let parent = self.directory.parent().filter(|parent| parent.exists());
-        let directory = self.identity.map(|_| self.directory.as_path());
-        for path in parent.into_iter().chain(directory) {
+        for path in parent.filter(|parent| parent.exists()).into_iter().chain(directory) {
             // Fails when nothing was watched there, which is as good.
             let _ = watcher.unwatch(path);
             watcher.watch(path, RecursiveMode::NonRecursive)?;
         }
         Ok(())
     }
+
+    /// Watches a directory no more, nor its parent, but for what others want of them.
+    fn turn_from(&self, directory: &Path, bell: &Arc<Bell>) {
+        let paths: Vec<&Path> = {
+            let mut watched = self.watched();
+            watched.retain(|watched| !Arc::ptr_eq(&watched.bell, bell));
+            let wants =
+                |other: &Watched, path: &Path| other.directory == path || other.directory.parent() == Some(path);
+            let paths = directory.parent().into_iter().chain([directory]);
+            paths.filter(|path| !watched.iter().any(|other| wants(other, path))).collect()
+        };
+        if let Some(watcher) = &mut *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Fails when nothing was watched there, which is as good.
+            paths.into_iter().for_each(|path| drop(watcher.unwatch(path)));
+        }
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Vec<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// On the thread of `notify`.
+fn tell(watched: &Mutex<Vec<Watched>>, event: &notify::Result<Event>) {
+    let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+    watched.iter().for_each(|Watched { directory, bell }| bell.hear(directory, event));
 }
 
 impl Sleeper {
@@ -166,7 +214,7 @@ impl Sleeper {
 }
 
 impl Bell {
-    fn hear(&self, directory: &Path, event: notify::Result<Event>) {
+    fn hear(&self, directory: &Path, event: &notify::Result<Event>) {
         match event {
             Err(_) => self.overflowed.store(true, Relaxed),
             Ok(event) if event.need_rescan() => self.overflowed.store(true, Relaxed),
@@ -281,6 +329,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn many_directories_share_one_stream_of_events() {
+        let (home, _directory, mut first) = watched();
+        let others = ["a", "b", "c"].map(|name| home.path().join(name));
+        others.iter().for_each(|directory| fs::create_dir(directory).unwrap());
+        let mut beside: Vec<Watch> = others.iter().map(|directory| first.beside(directory)).collect();
+        assert!(beside.iter().all(|watch| Arc::ptr_eq(&watch.eye, &first.eye)));
+        beside.iter_mut().for_each(|watch| assert_eq!(watch.check(), []));
+        // Those that were just made, seen from their parent.
+        while timeout(Duration::from_millis(50), first.sleeper().wait()).await.is_ok() {}
+
+        fs::write(others[1].join("x"), "x").unwrap();
+        assert!(is_woken(&first).await, "any of them wakes who waits for the first");
+        drop(beside.remove(0));
+        while timeout(Duration::from_millis(50), first.sleeper().wait()).await.is_ok() {}
+        fs::write(others[0].join("x"), "x").unwrap();
+        assert!(!is_woken(&first).await, "it is nobody's any more");
+        fs::remove_file(others[1].join("x")).unwrap();
+        fs::remove_dir(&others[1]).unwrap();
+        assert!(is_woken(&first).await);
+        assert_eq!(first.check(), []);
+        beside[0].check();
+        while timeout(Duration::from_millis(50), first.sleeper().wait()).await.is_ok() {}
+        fs::create_dir(&others[1]).unwrap();
+        assert!(is_woken(&first).await, "the parent that they share is watched still");
+    }
+
+    #[tokio::test]
     async fn a_missing_directory_is_seen_when_it_comes() {
         let home = tempfile::tempdir().unwrap();
         let directory = home.path().join("plugins");
@@ -305,7 +380,7 @@ mod tests {
     #[tokio::test]
     async fn lost_events_are_told_once() {
         let (_home, directory, mut watch) = watched();
-        watch.bell.hear(&directory, Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        watch.bell.hear(&directory, &Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
         assert!(is_woken(&watch).await);
         assert_eq!(watch.check(), [Trouble::Overflowed]);
         assert_eq!(watch.check(), []);
@@ -327,7 +402,7 @@ mod tests {
             (EventKind::Remove(RemoveKind::Folder), "/x/plugins-too", false, false),
         ] {
             let bell = Arc::new(Bell::default());
-            bell.hear(directory, Ok(Event::new(kind).add_path(path.into())));
+            bell.hear(directory, &Ok(Event::new(kind).add_path(path.into())));
             let start = Instant::now();
             Sleeper { bell: Arc::clone(&bell), tick: TICK }.wait().await;
             assert_eq!(start.elapsed() < TICK, wakes, "{kind:?} {path}");

@@ -91,6 +91,8 @@ impl Follower {
                 _ = self.certificates.changed() => {}
                 _ = timeout_at(aged, sleeper.wait()) => {}
             }
+            // What wakes may be a file beside ours that is written all the time.
+            sleep(QUIET).await;
         }
     }
 
