@@ -71,8 +71,7 @@ impl Figures {
         self.named(&self.listeners, name)
     }
 
-    /// Where the requests of the pool of this name wait, from its first limit to the end of the process. Off the request
-    /// path only.
+    /// Where the requests of the pool of this name wait, the same for all who hold it at a time. Off the request path only.
     pub fn queue(&self, pool: &str) -> Arc<Queue> {
         let mut by_name = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         by_name.entry(pool.into()).or_default().clone()
@@ -83,9 +82,39 @@ impl Figures {
         by_name.entry(name.into()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
     }
 
-    /// Lets go of the figures that nobody holds any more, so that names which come and go leave nothing behind.
+    /// Lets go of the figures that nobody holds any more, so that names which come and go leave nothing behind; who comes
+    /// back later begins at zero.
     pub fn forget_unused(&self) {
-        let mut by_id = self.backends.lock().unwrap_or_else(PoisonError::into_inner);
-        by_id.retain(|_, figures| Arc::strong_count(figures) > 1);
+        forget_unused(&self.backends);
+        forget_unused(&self.pools);
+        forget_unused(&self.listeners);
+        forget_unused(&self.queues);
+    }
+}
+
+fn forget_unused<K, V>(all: &Mutex<HashMap<K, Arc<V>>>) {
+    all.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, figures| Arc::strong_count(figures) > 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_holds_is_forgotten_and_what_somebody_does_goes_on() {
+        let figures = Figures::new(2);
+        let (held, backend, listener) = (figures.pool("held"), figures.of(1), figures.listener("held"));
+        for other in ["gone", "too"] {
+            figures.pool(other);
+            figures.listener(other);
+            figures.queue(other);
+        }
+        figures.of(2);
+        figures.forget_unused();
+        let left = [figures.pools.lock().unwrap().len(), figures.listeners.lock().unwrap().len()];
+        assert_eq!((left, figures.backends.lock().unwrap().len()), ([1, 1], 1));
+        assert!(figures.queues.lock().unwrap().is_empty());
+        assert!(Arc::ptr_eq(&held, &figures.pool("held")) && Arc::ptr_eq(&backend, &figures.of(1)));
+        assert!(Arc::ptr_eq(&listener, &figures.listener("held")));
     }
 }
