@@ -44,19 +44,19 @@ impl View {
         View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, snapshot }
     }
 
-    /// The balancer that goes on with this assignment.
+    /// The balancer that goes on with this assignment: if one does, that of the pool of the same name.
     fn balancer_like(&self, assignment: &Arc<balance::Assignment>) -> Option<Rc<RefCell<Balancer>>> {
-        for balancer in &self.balancers {
-            let old = balancer.borrow().assignment().clone();
-            if Arc::ptr_eq(&old, assignment) {
-                return Some(balancer.clone());
-            }
-            if old.shares_instances(assignment) {
-                balancer.borrow_mut().adopt(assignment.clone());
-                return Some(balancer.clone());
-            }
+        // Pools are in the order of their names. There may be many, on each worker and in a request's way.
+        let named = |old: &Arc<balance::Assignment>| old.pool.name.cmp(&assignment.pool.name);
+        let balancer = self.balancers.get(self.snapshot.pools.binary_search_by(named).ok()?)?;
+        let (is_same, goes_on) = {
+            let old = balancer.borrow();
+            (Arc::ptr_eq(old.assignment(), assignment), old.assignment().shares_instances(assignment))
+        };
+        if !is_same && goes_on {
+            balancer.borrow_mut().adopt(assignment.clone());
         }
-        None
+        (is_same || goes_on).then(|| balancer.clone())
     }
 
     /// What it is a view of.
