@@ -56,11 +56,10 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
     let _ = timeout(most, async { while checks.join_next().await.is_some() {} }).await;
 }
 
-/// Looks after a pool's backends until the process drains; as many are checked at the same time as its [`share`] is.
-/// Dropping this future stops that.
-pub async fn run(pool: Arc<Pool>, share: usize, mut live: Live) {
+/// Looks after a pool's backends until the process drains; as many are checked at the same time as it has `turns`: its
+/// [`share`]. Dropping this future stops that.
+pub async fn run(pool: Arc<Pool>, turns: Arc<Semaphore>, mut live: Live) {
     pool.take_over();
-    let turns = Arc::new(Semaphore::new(share));
     let mut visits = JoinSet::new();
     for backend in &pool.backends {
         visits.spawn(visit(pool.clone(), backend.clone(), turns.clone()));
