@@ -103,7 +103,7 @@ pub struct Reload {
     pub revision: u64,
     /// What is other now, a line each.
     pub changes: Vec<String>,
-    /// What takes effect at the next start only.
+    /// What takes effect at the next start only, or not on all workers.
     pub warnings: Vec<Report>,
     /// Why it was refused.
     pub refusal: Option<Refusal>,

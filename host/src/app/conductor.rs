@@ -19,6 +19,7 @@ use crate::{
     },
 };
 use std::{
+    io,
     path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -193,7 +194,10 @@ impl Conductor {
             self.applier.publish(staged);
         }
         // Opened after its routes are there.
-        self.doors.publish(doors, |listener| self.opener.open(listener));
+        self.doors.publish(doors, |listener| {
+            let address = listener.sockets.address().to_string();
+            diff.warnings.extend(self.opener.open(listener).err().map(|error| not_by_all(&address, &error)));
+        });
         if !is_same {
             self.checks.follow(&pools);
             self.figures.forget_unused();
@@ -334,6 +338,12 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files.sort();
     files.dedup();
     files
+}
+
+/// What was bound before anything changed is all but never refused to a worker.
+fn not_by_all(address: &str, error: &io::Error) -> Problem {
+    let headline = format!("{address} is not served by all workers: the system refuses what is needed: {error}");
+    Problem::warning(Code::START_FAILED, headline)
 }
 
 fn refusal(problems: &[Problem]) -> api::Refusal {

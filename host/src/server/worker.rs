@@ -33,9 +33,13 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Listeners on their way to a worker; who opens one more waits.
 const DOORS_MOST: usize = 16;
+/// How long who opens a listener waits for the workers to say that they serve it.
+const OPEN_MOST: Duration = Duration::from_secs(1);
 
 /// A listener's socket on one worker.
 type Door = (Bound, Arc<Porter>);
+/// One that is opened later, and who wants to know how that went.
+type LateDoor = (Door, std::sync::mpsc::Sender<io::Result<()>>);
 
 /// The threads that serve.
 #[derive(Debug)]
@@ -50,15 +54,28 @@ pub struct Workers {
 #[derive(Clone, Debug)]
 pub struct Opener {
     /// By worker.
-    doors: Vec<mpsc::Sender<Door>>,
+    doors: Vec<mpsc::Sender<LateDoor>>,
 }
 
 impl Opener {
     /// Has the workers serve one more listener, bound for as many of them as there are. Blocking.
-    pub fn open(&self, listener: Listener) {
+    ///
+    /// # Errors
+    /// One of the workers cannot; the others do.
+    pub fn open(&self, listener: Listener) -> io::Result<()> {
+        let (tell, told) = std::sync::mpsc::channel();
         for (doors, socket) in self.doors.iter().zip(listener.sockets.into_workers()) {
             // An error means that the worker ends, and takes no connection any more.
-            let _ = doors.blocking_send((socket, listener.porter.clone()));
+            let _ = doors.blocking_send(((socket, listener.porter.clone()), tell.clone()));
+        }
+        drop(tell);
+        let end = Instant::now() + OPEN_MOST;
+        loop {
+            match told.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(opened) => opened?,
+                // All have said so, or one is so busy that it does it later.
+                Err(_) => return Ok(()),
+            }
         }
     }
 }
@@ -67,7 +84,7 @@ impl Opener {
 struct Plan {
     index: usize,
     sockets: Vec<Door>,
-    doors: mpsc::Receiver<Door>,
+    doors: mpsc::Receiver<LateDoor>,
     cell: Arc<Cell>,
     overload: Option<Arc<Overload>>,
     epoch: Instant,
@@ -166,16 +183,15 @@ impl Plan {
 }
 
 /// Takes in listeners that are opened later, until the process drains.
-async fn open_doors(mut doors: mpsc::Receiver<Door>, mut live: Live, receive: impl Fn(Door) -> io::Result<()>) {
+async fn open_doors(mut doors: mpsc::Receiver<LateDoor>, mut live: Live, receive: impl Fn(Door) -> io::Result<()>) {
     loop {
         let door = tokio::select! {
             () = live.draining() => return,
             door = doors.recv() => door,
         };
-        let Some(door) = door else { return };
-        if let Err(error) = receive(door) {
-            tracing::error!(%error, "a listener cannot be served by one of the workers");
-        }
+        let Some((door, tell)) = door else { return };
+        // Nobody listens any more where this took long.
+        let _ = tell.send(receive(door));
     }
 }
 
