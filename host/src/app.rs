@@ -33,7 +33,7 @@ use crate::{
     upstream::{Pool, health, names::Names},
     watch,
 };
-use checks::Checks;
+use checks::{Checks, FIRST_ROUND_MOST};
 use conductor::{Asked, Change, Conductor};
 use doors::Doors;
 use follow::Follower;
@@ -52,8 +52,6 @@ const SIDE_THREADS: usize = 2;
 const SIDE_BLOCKING_MOST: usize = 8;
 /// Changes that wait for the conductor; who brings one more waits.
 const CHANGES_MOST: usize = 16;
-/// How long a start waits for the backends' first health check.
-const FIRST_ROUND_MOST: Duration = Duration::from_secs(1);
 /// How long the side runtime may take to end once everything was told to.
 const SIDE_END_MOST: Duration = Duration::from_secs(1);
 

@@ -4,8 +4,11 @@ use crate::{
     drain::Drain,
     upstream::{Pool, health},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinHandle};
+
+/// How long a start, or a change, waits for the first check of the backends that it brings; who is later is offered later.
+pub(super) const FIRST_ROUND_MOST: Duration = Duration::from_secs(1);
 
 /// Checks that go on until the process drains. What is kept here is no live work itself: it outlives the drain.
 #[derive(Debug)]
@@ -29,6 +32,18 @@ impl Checks {
     /// None yet.
     pub(super) fn new(side: Handle, drain: Arc<Drain>) -> Checks {
         Checks { side, drain, share: 0, running: HashMap::new() }
+    }
+
+    /// Checks once who never was, so that who is ready is known before it is offered. Blocking; a drain ends it, for it may
+    /// not outlive the runtime.
+    pub(super) fn first_round(&self, pools: &[Arc<Pool>]) {
+        let mut live = self.drain.enter();
+        self.side.block_on(async {
+            tokio::select! {
+                () = health::first_round(pools, FIRST_ROUND_MOST) => {}
+                () = live.draining() => {}
+            }
+        });
     }
 
     /// Checks these pools and no others. What is checked already goes on undisturbed.
@@ -75,7 +90,6 @@ impl Checks {
 mod tests {
     use super::*;
     use crate::{config::model, figures::Figures};
-    use std::time::Duration;
     use tokio::time::Instant;
 
     #[test]

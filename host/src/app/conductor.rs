@@ -13,10 +13,7 @@ use crate::{
     problem::{Code, Problem, Report, Style, render},
     server::Opener,
     state::Applier,
-    upstream::{
-        health,
-        names::{Names, News as NameNews},
-    },
+    upstream::names::{Names, News as NameNews},
 };
 use std::{
     io,
@@ -29,8 +26,6 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-/// How long a change waits for the first check of the backends that it brings; who is later is offered later.
-const FIRST_ROUND_MOST: Duration = Duration::from_secs(1);
 /// A certificate that has fewer days left is warned of, once a day.
 const DAYS_TO_WARN: i64 = 14;
 
@@ -188,7 +183,7 @@ impl Conductor {
             if diff.changes.is_empty() {
                 diff.changes.push("other keys changed".into());
             }
-            self.side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
+            self.checks.first_round(&pools);
             // Closed before its routes go: what comes in until then finds them.
             self.doors.close_those_not_in(&doors);
             self.applier.publish(staged);
@@ -260,7 +255,7 @@ impl Conductor {
         let plan = self.applier.plan().successor(&now, &self.doors.numbers(), &self.figures)?;
         let pools: Vec<_> = plan.pools.iter().map(|plan| plan.pool.clone()).collect();
         let staged = self.applier.stage(plan)?;
-        self.side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
+        self.checks.first_round(&pools);
         self.applier.publish(staged);
         self.checks.follow(&pools);
         self.figures.forget_unused();
