@@ -1,14 +1,15 @@
 //! Three backends under load, and one after the other falls ill: killed, started anew, frozen, slowed, made to answer with
-//! nonsense. Meanwhile plugins are swapped. No idempotent request may fail. The order comes from a seed, which is printed.
+//! nonsense. Meanwhile plugins are swapped, and the configuration is: weights, who belongs to the pool, certificates. No
+//! idempotent request may fail. The order comes from a seed, which is printed.
 //!
 //! `cargo xtask soak --minutes N [--seed S]` runs it for longer.
 
 use http::Method;
 use pointsman::rng::Rng;
 use pointsman_tests::{
-    certs,
+    certs::Certificate,
     cli::Room,
-    client::Client,
+    client::{Client, handshake},
     guests,
     load::{Load, Pace, Report, Target},
     process::{Manner, Process, serve_if_asked},
@@ -44,6 +45,24 @@ enum Trouble {
 
 const TROUBLES: [Trouble; 5] = [Trouble::Killed, Trouble::Restarted, Trouble::Frozen, Trouble::Slowed, Trouble::Rude];
 
+/// What can change meanwhile, beside the plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Every backend's weight.
+    Weights,
+    /// The backend that is ill is taken out, and in again when its trouble is over.
+    IllOneOut,
+    /// A backend that is well is; one is left.
+    WellOneOut,
+    /// The listener's certificate is renewed.
+    Certificate,
+    /// Nothing.
+    None,
+}
+
+const CHANGES: [Change; 5] =
+    [Change::Weights, Change::IllOneOut, Change::WellOneOut, Change::Certificate, Change::None];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_in_a_process_obeys() {
     if serve_if_asked().await {
@@ -75,32 +94,35 @@ async fn case_54_no_idempotent_request_fails_whatever_falls_ill() {
     println!("seed {seed}: {SEED}={seed} repeats the order of what happens");
     let backends =
         [Process::start("a", BACKEND).await, Process::start("b", BACKEND).await, Process::start("c", BACKEND).await];
-    let edge = Running::start(&backends).await;
+    let mut edge = Running::start(&backends).await;
     let loads = edge.loads();
     let mut happened = BTreeMap::<String, u32>::new();
     let mut rng = Rng::new(seed);
-    let (end, mut swaps) = (Instant::now() + lasts, 0);
+    let end = Instant::now() + lasts;
     while Instant::now() < end {
-        for trouble in shuffled(&mut rng) {
-            let ill = &backends[below(&mut rng, 3) as usize];
+        for (trouble, change) in shuffled(&mut rng, TROUBLES).into_iter().zip(shuffled(&mut rng, CHANGES)) {
+            let ill = below(&mut rng, 3) as usize;
             let (least, most) = TROUBLE_LASTS;
             let length = least + Duration::from_millis(below(&mut rng, (most - least).as_millis() as u64));
             *happened.entry(format!("{trouble:?}").to_lowercase()).or_default() += 1;
-            begin(trouble, ill).await;
-            swaps += 1;
-            edge.swap(swaps).await;
+            begin(trouble, &backends[ill]).await;
+            edge.swap().await;
+            edge.change(change, ill).await;
             sleep(length).await;
-            finish(trouble, ill).await;
+            finish(trouble, &backends[ill]).await;
+            edge.all_in().await;
             edge.all_ready().await;
         }
     }
-    happened.insert("plugin swapped".into(), swaps as u32);
+    happened.insert("plugin swapped".into(), edge.swaps as u32);
+    happened.insert("configuration reloaded".into(), edge.reloads as u32);
+    happened.insert("certificate renewed".into(), edge.renewals);
     let mut reports = BTreeMap::new();
     for (kind, load) in loads {
         reports.insert(kind, load.stop().await);
     }
-    let attempts = edge.attempts().await;
-    println!("{}", table(&reports, &happened, attempts));
+    println!("{}", table(&reports, &happened, edge.retries().await));
+    assert!(edge.swaps >= 3 && edge.reloads >= 3 && edge.renewals >= 1, "{happened:?}");
     for (kind, report) in &reports {
         assert!(report.sent >= 200, "{kind:?}: only {} were sent", report.sent);
         assert!(report.bodies.keys().all(|body| ["a", "b", "c"].contains(&body.as_str())), "{:?}", report.bodies);
@@ -162,31 +184,32 @@ struct Running {
     _process: pointsman_tests::cli::Running,
     plain: SocketAddr,
     tls: SocketAddr,
+    backends: [SocketAddr; 3],
+    /// As the file says it now: the weight of each backend, 0 for one that is out.
+    weights: [u32; 3],
+    /// Generations of the plugin behind the first.
+    swaps: u64,
+    /// Configurations behind the first.
+    reloads: u64,
+    renewals: u32,
 }
 
 impl Running {
-    /// The budget is for all of them: one in three requests meets the backend that is ill.
     async fn start(backends: &[Process; 3]) -> Running {
         let room = Room::new();
-        let certificate = certs::Certificate::new(&["shop.test"]);
+        let certificate = Certificate::new(&["shop.test"]);
         room.write("cert.pem", &certificate.chain);
         room.write("key.pem", &certificate.key);
-        let addresses = backends.each_ref().map(|backend| format!("\"{}\"", backend.address())).join(", ");
         std::fs::create_dir(room.path().join("plugins")).unwrap();
-        room.write(
-            "pointsman.toml",
-            &format!(
-                "[[listen]]\naddress = \"127.0.0.1:0\"\n[[listen]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
-                 tls = {{ cert = \"cert.pem\", key = \"key.pem\" }}\n\
-                 [pool.shop]\nbackends = [{addresses}]\nbalancer = \"ours\"\nretry = {{ budget = \"100%\" }}\n\
-                 eject = {{ time = \"200ms\" }}\n[plugins]\ndirectory = \"plugins\"\n",
-            ),
-        );
+        let (backends, weights) = (backends.each_ref().map(Process::address), [1; 3]);
+        room.write("pointsman.toml", &configuration(&backends, &weights));
         let process = room.start(&["run"]);
         let listeners = room.answers("status").await["listeners"].clone();
         let address = |at: usize| listeners[at]["address"].as_str().unwrap().parse().unwrap();
-        let running = Running { plain: address(0), tls: address(1), room, _process: process };
-        running.swap(0).await;
+        let (plain, tls) = (address(0), address(1));
+        let (swaps, reloads, renewals) = (0, 0, 0);
+        let running = Running { plain, tls, room, _process: process, backends, weights, swaps, reloads, renewals };
+        running.put_plugin().await;
         running.all_ready().await;
         running
     }
@@ -204,30 +227,85 @@ impl Running {
     }
 
     /// Puts the same algorithm there as other bytes, and waits until they serve.
-    async fn swap(&self, number: u64) {
-        let elsewhere = self.room.path().join("next.wasm");
-        std::fs::write(&elsewhere, guests::numbered(&guests::stock("round-robin"), number)).unwrap();
-        std::fs::rename(elsewhere, self.room.path().join("plugins/ours.wasm")).unwrap();
+    async fn swap(&mut self) {
+        self.swaps += 1;
+        self.put_plugin().await;
+    }
+
+    async fn put_plugin(&self) {
+        self.put("plugins/ours.wasm", &guests::numbered(&guests::stock("round-robin"), self.swaps));
         arrives("the next generation serves", async || {
             let pool = self.pool().await;
-            (pool["serving"] == "plugin" && pool["balancer"]["generation"].as_u64() > Some(number)).then_some(())
+            (pool["serving"] == "plugin" && pool["balancer"]["generation"].as_u64() > Some(self.swaps)).then_some(())
         })
         .await;
+    }
+
+    /// Makes it so while this backend is ill, and waits until it is.
+    async fn change(&mut self, change: Change, ill: usize) {
+        match change {
+            Change::Weights => self.reload(self.weights.map(|weight| weight % 3 + 1)).await,
+            Change::IllOneOut => self.take_out(ill).await,
+            Change::WellOneOut => self.take_out((ill + 1) % 3).await,
+            Change::Certificate => self.renew().await,
+            Change::None => {}
+        }
+    }
+
+    async fn take_out(&mut self, backend: usize) {
+        let mut weights = self.weights;
+        weights[backend] = 0;
+        self.reload(weights).await;
+    }
+
+    /// Whoever was taken out belongs to the pool again.
+    async fn all_in(&mut self) {
+        if self.weights.contains(&0) {
+            self.reload([1; 3]).await;
+        }
+    }
+
+    async fn reload(&mut self, weights: [u32; 3]) {
+        (self.weights, self.reloads) = (weights, self.reloads + 1);
+        self.put("pointsman.toml", configuration(&self.backends, &weights).as_bytes());
+        arrives("the configuration is in force", async || {
+            let status = self.room.answers("status").await;
+            (status["configuration"]["reloads"].as_u64() >= Some(self.reloads)).then_some(())
+        })
+        .await;
+    }
+
+    async fn renew(&mut self) {
+        self.renewals += 1;
+        let certificate = Certificate::new(&["shop.test"]);
+        self.put("cert.pem", certificate.chain.as_bytes());
+        self.put("key.pem", certificate.key.as_bytes());
+        arrives("the new certificate is shown", async || {
+            let shown = handshake(self.tls, "shop.test", &[]).await.ok()?.1.leaf;
+            (shown == certificate.leaf).then_some(())
+        })
+        .await;
+    }
+
+    /// Whole, at once.
+    fn put(&self, name: &str, bytes: &[u8]) {
+        let beside = self.room.path().join("beside");
+        std::fs::write(&beside, bytes).unwrap();
+        std::fs::rename(beside, self.room.path().join(name)).unwrap();
     }
 
     async fn all_ready(&self) {
         arrives("all backends are ready", async || {
             let pool = self.pool().await;
             let backends = pool["backends"].as_array().expect("backends");
-            backends.iter().all(|backend| backend["standing"] == "ready").then_some(())
+            let ready = backends.iter().filter(|backend| backend["standing"] == "ready");
+            (ready.count() == self.backends.len()).then_some(())
         })
         .await;
     }
 
-    /// Of all backends, each one's first try of a request and each further one.
-    async fn attempts(&self) -> u64 {
-        let pool = self.pool().await;
-        pool["backends"].as_array().expect("backends").iter().filter_map(|backend| backend["attempts"].as_u64()).sum()
+    async fn retries(&self) -> u64 {
+        self.pool().await["retries"].as_u64().expect("a number")
     }
 
     async fn pool(&self) -> Value {
@@ -235,7 +313,21 @@ impl Running {
     }
 }
 
-fn table(reports: &BTreeMap<Kind, Report>, happened: &BTreeMap<String, u32>, attempts: u64) -> String {
+/// The budget is for all of them: one in three requests meets the backend that is ill.
+fn configuration(backends: &[SocketAddr; 3], weights: &[u32; 3]) -> String {
+    let inside = backends.iter().zip(weights).filter(|(_, weight)| **weight > 0);
+    let inside: Vec<_> =
+        inside.map(|(address, weight)| format!("{{ address = \"{address}\", weight = {weight} }}")).collect();
+    format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[listen]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\n\
+         tls = {{ cert = \"cert.pem\", key = \"key.pem\" }}\n\
+         [pool.shop]\nbackends = [{}]\nbalancer = \"ours\"\nretry = {{ budget = \"100%\" }}\n\
+         eject = {{ time = \"200ms\" }}\n[plugins]\ndirectory = \"plugins\"\n",
+        inside.join(", ")
+    )
+}
+
+fn table(reports: &BTreeMap<Kind, Report>, happened: &BTreeMap<String, u32>, retries: u64) -> String {
     let mut text =
         format!("{:<30} {:>8} {:>8} {:>8} {:>9} {:>9}\n", "", "sent", "answered", "failed", "p99", "slowest");
     for (kind, report) in reports {
@@ -253,15 +345,14 @@ fn table(reports: &BTreeMap<Kind, Report>, happened: &BTreeMap<String, u32>, att
             text += &format!("{:<30} statuses {:?}, others {:?}\n", "", report.answered, report.failed);
         }
     }
-    let sent: u64 = reports.values().map(|report| report.sent).sum();
-    text += &format!("tried again: {}\n", attempts.saturating_sub(sent));
+    text += &format!("tried again: {retries}\n");
     let happened: Vec<_> = happened.iter().map(|(what, times)| format!("{what} {times} times")).collect();
     text + &format!("meanwhile: {}", happened.join(", "))
 }
 
 /// All of them, each once.
-fn shuffled(rng: &mut Rng) -> Vec<Trouble> {
-    let mut left = TROUBLES.to_vec();
+fn shuffled<T: Copy, const N: usize>(rng: &mut Rng, all: [T; N]) -> Vec<T> {
+    let mut left = all.to_vec();
     let mut order = Vec::new();
     while !left.is_empty() {
         order.push(left.swap_remove(below(rng, left.len() as u64) as usize));

@@ -64,6 +64,7 @@ async fn case_55_a_frozen_backend_is_ejected_and_nobody_waits_for_it() {
     for _ in 0..3 {
         let report = with_one_frozen().await;
         report.assert_all_answered();
+        assert!(report.sent >= 1000, "only {} were sent", report.sent);
         slowest = report.latency(1.0);
         println!("{} requests, 0 failed, slowest {slowest:?}", report.sent);
         if slowest < Duration::from_millis(1500) {
