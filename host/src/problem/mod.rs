@@ -151,9 +151,12 @@ impl fmt::Debug for Spot {
 }
 
 impl Spot {
-    /// Line and column of the span's first byte, from 1; the column counts characters.
+    /// Line and column of the span's first byte, from 1; the column counts characters. The end of a file is that of its last
+    /// line: behind the newline there is nothing to show.
     pub fn line_and_column(&self) -> (usize, usize) {
-        let start = self.source.floor_char_boundary(self.span.start);
+        let ends_in_newline = self.span.start >= self.source.len() && self.source.ends_with('\n');
+        let start = if ends_in_newline { self.source.len() - 1 } else { self.span.start };
+        let start = self.source.floor_char_boundary(start);
         let before = &self.source[..start];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)

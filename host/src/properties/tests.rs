@@ -104,5 +104,5 @@ fn paths_have_one_form_and_lead_to_one_route() {
 
 #[test]
 fn every_mistake_in_a_configuration_has_its_place() {
-    hold(config, &["golden/config/ok", "golden/config/bad"]);
+    hold(config, &["fuzz/seeds/config", "golden/config/ok", "golden/config/bad"]);
 }

@@ -14,7 +14,7 @@ const TARGETS: [(&str, &[&str]); 6] = [
     ("chunks", &["fuzz/seeds/chunks"]),
     ("proxy_protocol", &["fuzz/seeds/proxy_protocol"]),
     ("router", &["fuzz/seeds/router"]),
-    ("config", &["golden/config/ok", "golden/config/bad"]),
+    ("config", &["fuzz/seeds/config", "golden/config/ok", "golden/config/bad"]),
 ];
 
 /// `[TARGET] [--minutes N]`: that one or each of them, for 1 minute unless it is given.
