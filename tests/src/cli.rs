@@ -200,8 +200,9 @@ pub fn binary() -> PathBuf {
 /// `target/debug`, or that of another profile.
 pub fn target() -> PathBuf {
     let this = std::env::current_exe().expect("a path of this program");
-    // target/debug/deps/suites-0123456789abcdef
-    this.ancestors().nth(2).expect("inside target").to_owned()
+    // target/debug/deps/suites-0123456789abcdef, or target/release/beside
+    let mut above = this.ancestors().skip(1);
+    above.find(|folder| !folder.ends_with("deps")).expect("inside target").to_owned()
 }
 
 async fn waits_for(lines: &Lines, others: &Lines, text: &str) -> String {

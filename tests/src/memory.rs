@@ -1,4 +1,6 @@
-//! What the system says a process holds.
+//! What the system says a process holds, and how many files it lets it have.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Resident memory of a process in bytes, as `/proc` tells it.
 ///
@@ -17,4 +19,17 @@ pub fn resident(pid: u32) -> u64 {
 /// When there is no such process.
 pub fn threads(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives").count()
+}
+
+/// As many connections as this process, and those that it starts from now on, may have, up to so many.
+pub fn connections_within_the_file_limit(wanted: usize) -> usize {
+    let limits = getrlimit(Resource::Nofile);
+    let most = limits.maximum.unwrap_or(1 << 20);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limits.maximum });
+    // Others run beside this one.
+    let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(2000);
+    if room < wanted {
+        println!("the limit of open files allows {room} connections instead of {wanted}");
+    }
+    room.min(wanted)
 }

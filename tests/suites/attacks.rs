@@ -10,7 +10,6 @@ use pointsman_tests::{
     origin::{Origin, Reply},
     story::{PATIENCE, arrives, eventually},
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{net::SocketAddr, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -148,24 +147,11 @@ async fn case_67_half_handshakes_are_closed_in_time() {
     println!("2000 half handshakes: {grown} MiB more");
 }
 
-/// Both ends of as many connections as this process may have, up to so many.
-fn within_the_file_limit(wanted: usize) -> usize {
-    let limits = getrlimit(Resource::Nofile);
-    let most = limits.maximum.unwrap_or(1 << 20);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limits.maximum });
-    // Other stories run beside this one.
-    let room = usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(2000);
-    if room < wanted {
-        println!("the limit of open files allows {room} connections instead of {wanted}");
-    }
-    room.min(wanted)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn case_68_thousands_of_idle_connections_cost_little() {
     let origin = Origin::named("a");
     let fort = Fort::start("{ idle = \"60s\" }", &origin).await;
-    let count = within_the_file_limit(8000);
+    let count = memory::connections_within_the_file_limit(8000);
     let before = fort.memory();
     // A client that comes back: a full handshake for each would be a test of patience.
     let hello = Arc::new(Hello::custom(

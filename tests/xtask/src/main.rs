@@ -1,6 +1,7 @@
 //! `cargo xtask`: builds what runs inside the balancer, the stock plugins and the guests of the tests, then does the work.
 //! Quiet and quick when there is nothing to build.
 
+mod bench;
 mod cargo;
 mod cases;
 mod debian;
@@ -27,6 +28,8 @@ cargo xtask TASK
   stock          build the stock plugins into host/stock, where the host embeds them
   check          what must hold before any test: format, and clippy without a warning
   bench [ARGS]   run the host's benches; ARGS go to `cargo bench`
+  bench fairness|floods|idle [--rounds N] [--seconds N] [--connections N]
+                 beside nginx, with one worker each: what busy and hostile clients cost the others, what idle ones do
 ";
 
 fn main() -> ExitCode {
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "stock" => stock::build(),
         "check" => check(),
-        "bench" => bench(&rest),
+        "bench" => bench::run(&rest),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);
@@ -59,13 +62,4 @@ fn check() -> anyhow::Result<()> {
     cargo(["fmt", "--all", "--check"])?;
     stock::build()?;
     cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
-}
-
-fn bench(args: &[String]) -> anyhow::Result<()> {
-    stock::build()?;
-    cargo(
-        ["bench", "--package", "pointsman", "--bench", "plugin_call"]
-            .into_iter()
-            .chain(args.iter().map(String::as_str)),
-    )
 }

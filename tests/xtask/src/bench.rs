@@ -1,0 +1,30 @@
+//! Benches: of the host's rooms, and of the whole program beside nginx.
+
+use crate::{
+    cargo::{cargo, run as run_command, target},
+    debian, stock,
+};
+use anyhow::Result;
+use std::process::Command;
+
+/// What the bench beside nginx knows; anything else goes to `cargo bench`.
+const BESIDE_NGINX: [&str; 3] = ["fairness", "floods", "idle"];
+
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    stock::build()?;
+    match args.first() {
+        Some(what) if BESIDE_NGINX.contains(&what.as_str()) => beside_nginx(args),
+        _ => {
+            let fixed = ["bench", "--package", "pointsman", "--bench", "plugin_call"];
+            cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
+        }
+    }
+}
+
+fn beside_nginx(args: &[String]) -> Result<()> {
+    debian::ensure()?;
+    // Both at once, so that what they depend on is built once.
+    cargo(["build", "--release", "--package", "pointsman", "--package", "pointsman-tests", "--bins"])?;
+    let mut bench = Command::new(target()?.join("release/beside"));
+    run_command(bench.args(args).env("PATH", debian::with_their_folder()?))
+}
