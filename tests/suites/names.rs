@@ -211,6 +211,28 @@ async fn a_reload_asks_for_new_names_alone_and_leaves_members_and_orders_as_they
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_name_server_is_asked_at_once_and_a_silent_one_takes_nothing_away() {
+    let (a, _b) = named_twins();
+    let mut place = Place::new().await;
+    place.server.knows("app.test", at(&[1]), 300);
+    let backend = format!("\"app.test:{}\"", a.address().port());
+    let edge = place.edge(&backend);
+    let mut client = Client::plain(edge.address()).await;
+    assert_eq!(client.get("/").await.text(), "a");
+    for (zone, expected) in [(at(&[2]), "b"), (Zone::Silence, "b")] {
+        place.server = NameServer::new().await;
+        place.server.knows("app.test", zone.clone(), 300);
+        place.write(&backend);
+        eventually("it is asked", async || place.server.asked("app.test") > 0).await;
+        match zone {
+            Zone::Silence => eventually("that it is silent is told", async || amiss(&edge).is_some()).await,
+            _ => eventually("it is believed", async || members(&edge)[0].ends_with(".2")).await,
+        }
+        assert_eq!(client.get("/").await.text(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_service_tells_ports_tiers_and_weights() {
     let [a, b] = ["a", "b"].map(Origin::named);
     let (one, other) = (a.address().port(), b.address().port());

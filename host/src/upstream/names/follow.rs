@@ -55,11 +55,17 @@ impl Names {
     /// same, those that are followed already are left alone.
     pub fn follow(&mut self, names: impl Iterator<Item = (Lookup, Vec<Found>, Instant)>, resolver: Resolver) {
         let mut before = std::mem::take(&mut self.followed);
-        if std::mem::replace(&mut self.resolver, resolver) != resolver {
-            std::mem::take(&mut before).into_values().for_each(|task| task.abort());
-        }
+        let is_same = std::mem::replace(&mut self.resolver, resolver) == resolver;
         for (lookup, known, until) in names {
-            let running = before.remove(&lookup).unwrap_or_else(|| self.start(lookup.clone(), known, until));
+            let running = match before.remove(&lookup) {
+                Some(running) if is_same => running,
+                // Somebody else may say something else.
+                Some(running) => {
+                    running.abort();
+                    self.start(lookup.clone(), known, Instant::now())
+                }
+                None => self.start(lookup.clone(), known, until),
+            };
             self.followed.insert(lookup, running);
         }
         before.into_values().for_each(|task| task.abort());
