@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use pointsman_tests::{
     client::{Client, request},
-    dns::{NameServer, Zone},
+    dns::{AAAA, NameServer, Zone},
     edge::{self, Edge},
     load::{Load, Pace, Target},
     origin::{Gate, Origin, Reply},
@@ -257,6 +257,26 @@ async fn a_service_tells_ports_tiers_and_weights() {
     assert_eq!((members(&edge).len(), client.get("/").await.text().as_str()), (2, "a"));
     place.server.knows("_http._tcp.app.test", Zone::Services(vec![(2, 0, other, "y.test")]), 1);
     eventually("the service has moved", async || client.get("/").await.text() == "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_that_nobody_can_say_anything_of_stays_as_it_was() {
+    let (a, _b) = named_twins();
+    let place = Place::new().await;
+    let both = || Zone::Addresses(vec![Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()]);
+    place.server.knows("app.test", both(), 1);
+    let name = format!("app.test:{}", a.address().port());
+    let edge = place.edge(&format!("\"{name}\""));
+    let expected = [format!("{name}/127.0.0.1"), format!("{name}/::1")];
+    assert_eq!(members(&edge), expected);
+    // Its servers know the one family, and fail for the other.
+    place.server.knows("app.test", Zone::Only(Box::new(both()), AAAA), 1);
+    let asked = place.server.asked("app.test");
+    eventually("it is asked for again", async || place.server.asked("app.test") > asked + 8).await;
+    assert_eq!(members(&edge), expected);
+    // That there is none is another thing.
+    place.server.knows("app.test", Zone::Addresses(vec![std::net::Ipv6Addr::LOCALHOST.into()]), 1);
+    eventually("one is gone", async || members(&edge) == expected[1..]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
