@@ -174,6 +174,53 @@ async fn a_tunnel_counts_as_a_request_until_it_ends() {
     assert_eq!(waits.await.unwrap().text(), "a");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_has_no_more_connections_than_it_may_and_who_finds_none_waits() {
+    let gate = Gate::default();
+    let origin = gated("a", &gate);
+    let edge = edge::plain().workers(4).pool("shop", &[&origin]).with(|pool| {
+        pool.limit = limit(|limit| limit.backend_connections = Some(3));
+        pool.health.interval = Duration::from_secs(3600);
+    });
+    let edge = edge.start();
+    let asking: Vec<_> = (0..8).map(|_| ask(edge.address())).collect();
+    eventually("five wait", async || (origin.open_requests(), queued(&edge)) == (3, 5)).await;
+    assert_eq!(origin.open_connections(), 3);
+    gate.open();
+    for answer in asking {
+        assert_eq!(answer.await.unwrap().text(), "a");
+    }
+    eventually("no more are kept", async || origin.open_connections() <= 3).await;
+    let load = Load::start(Target::plain(edge.address()), Pace::Parallel(16));
+    eventually("many were answered", async || load.so_far().answered.get(&200).is_some_and(|&n| n > 500)).await;
+    load.stop().await.assert_all_answered();
+    assert_eq!(edge.pool("shop").backends[0].failures, 0);
+}
+
+/// Each client is served by a worker of its own accord; the connection that the last one's worker keeps has to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_another_worker_keeps_unused_makes_room() {
+    let origin = Origin::named("a");
+    let edge = edge::plain().workers(4).pool("shop", &[&origin]).with(|pool| {
+        pool.limit = limit(|limit| limit.backend_connections = Some(1));
+        pool.health.interval = Duration::from_secs(3600);
+    });
+    let edge = edge.start();
+    for _ in 0..20 {
+        assert_eq!(ask(edge.address()).await.unwrap().text(), "a");
+        eventually("there is one", async || origin.open_connections() == 1).await;
+    }
+    let origin = H2Origin::new(100, |_| Act::says("a")).await;
+    let edge = edge::plain().workers(4).pool("shop", &[&origin]).with(|pool| {
+        pool.protocol = Protocol::Http2;
+        pool.limit = limit(|limit| limit.backend_connections = Some(1));
+    });
+    let edge = edge.start();
+    for _ in 0..20 {
+        assert_eq!(ask(edge.address()).await.unwrap().text(), "a");
+    }
+}
+
 /// A process that has no files left closes idle connections, on both sides, and serves on.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_files_idle_connections_make_room_for_new_ones() {

@@ -331,6 +331,8 @@ table! {
             requests: Integer<1, 1_000_000>,
             /// Requests at each backend, over all workers; absent: no limit.
             backend_requests: Integer<1, 1_000_000>,
+            /// Connections to each backend, over all workers, those of health checks not counted; absent: no limit.
+            backend_connections: Integer<1, 1_000_000>,
             /// Requests that wait for room. One more is answered 503 at once.
             queue: Integer<0, 1_000_000> = 1000,
             /// How long a request waits before it is answered 503.

@@ -160,7 +160,7 @@ fn everything_that_can_be_written_is_understood() {
     assert_eq!((two.retry, other.retry), (retry, model::Retry::default()));
     assert_eq!((two.hedge, other.hedge), (Some(Duration::from_millis(200)), None));
     let (requests, backend_requests, wait) = (Some(100), Some(40), Duration::from_millis(250));
-    let limit = model::PoolLimit { requests, backend_requests, queue: 0, wait };
+    let limit = model::PoolLimit { requests, backend_requests, backend_connections: Some(50), queue: 0, wait };
     assert_eq!((two.limit, other.limit), (Some(limit), None));
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));

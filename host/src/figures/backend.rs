@@ -2,7 +2,7 @@
 //! reading is one relaxed load. An average that two workers move at the same moment may lose one of the two samples:
 //! figures steer, they do not account.
 
-use super::{Queue, micros, silence::Silence};
+use super::{Connections, Queue, micros, silence::Silence};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -49,6 +49,7 @@ pub struct BackendFigures {
     lost_in_a_row: AtomicU32,
     failures: AtomicU64,
     silence: Silence,
+    connections: Connections,
     /// Micros since `joined` at which the slow start began, and how long it takes; 0: it starts at full speed.
     slow_start_us: AtomicU64,
     slow_start_length_us: AtomicU64,
@@ -80,6 +81,7 @@ impl Default for BackendFigures {
             lost_in_a_row: AtomicU32::new(0),
             failures: AtomicU64::new(0),
             silence: Silence::default(),
+            connections: Connections::default(),
             slow_start_us: AtomicU64::new(0),
             slow_start_length_us: AtomicU64::new(0),
             queue: OnceLock::new(),
@@ -172,6 +174,11 @@ impl BackendFigures {
     /// What is known of its silences.
     pub fn silence(&self) -> &Silence {
         &self.silence
+    }
+
+    /// Its connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// From now on it gets a growing share, for so long.

@@ -3,6 +3,7 @@
 //! to fall.
 
 mod backend;
+mod connections;
 mod count;
 mod histogram;
 mod listener;
@@ -12,6 +13,7 @@ mod silence;
 mod standing;
 
 pub use backend::{Attempt, BackendFigures, Outcome};
+pub use connections::{Connections, Opened, Waiting};
 pub use count::{Classes, Count, PerWorker};
 pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};

@@ -1,9 +1,14 @@
 //! One address of a pool: who it is, and how it stands now.
 
-use super::{Bounds, condition::Condition, lineup::Single, transport::Transport};
+use super::{
+    Bounds,
+    condition::Condition,
+    lineup::Single,
+    transport::{Purpose, Transport},
+};
 use crate::{
     config::model,
-    figures::{Attempt, BackendFigures, Figures, Standing},
+    figures::{Attempt, BackendFigures, Figures, Opened, Standing},
     net::Address,
 };
 use std::{
@@ -128,15 +133,35 @@ impl Backend {
 
     /// Whether it may have one more request.
     pub fn has_room(&self) -> bool {
-        self.bounds.as_ref().is_none_or(|bounds| self.figures.is_below(bounds.backend_requests()))
+        self.bounds.as_ref().is_none_or(|bounds| self.figures.is_below(self.requests_most(bounds)))
     }
 
     /// Counts an attempt; none when there is no room for it.
     pub fn begin(&self, now: Instant) -> Option<Attempt> {
         match &self.bounds {
             None => Some(Attempt::begin(self.figures.clone(), now)),
-            Some(bounds) => Attempt::begin_below(bounds.backend_requests(), self.figures.clone(), now),
+            Some(bounds) => Attempt::begin_below(self.requests_most(bounds), self.figures.clone(), now),
         }
+    }
+
+    /// Where each request needs a connection of its own, there are no more of them than connections.
+    fn requests_most(&self, bounds: &Bounds) -> u32 {
+        let requests = bounds.backend_requests();
+        if self.transport.may_share(Purpose::Exchange) { requests } else { requests.min(bounds.backend_connections()) }
+    }
+
+    /// The right to open one more connection, if there may be one.
+    pub(super) fn opens(&self) -> Option<Opened> {
+        Opened::below(self.connections_most(), &self.figures)
+    }
+
+    /// Whether it has as many connections as it may.
+    pub(super) fn is_connected_out(&self) -> bool {
+        self.figures.connections().open() >= self.connections_most()
+    }
+
+    fn connections_most(&self) -> u32 {
+        self.bounds.as_ref().map_or(u32::MAX, |bounds| bounds.backend_connections())
     }
 
     /// Its share of the work; 0 takes no new work. As configured, until an operator says otherwise.

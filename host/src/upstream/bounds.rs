@@ -18,6 +18,7 @@ pub struct Bounds {
     /// The largest number: no limit.
     requests: AtomicU32,
     backend_requests: AtomicU32,
+    backend_connections: AtomicU32,
     under_way: AtomicU32,
 }
 
@@ -28,7 +29,13 @@ pub struct Permit(Arc<Bounds>);
 impl Bounds {
     pub(super) fn new(queue: Arc<Queue>, limit: Option<&PoolLimit>) -> Bounds {
         let none = || AtomicU32::new(u32::MAX);
-        let bounds = Bounds { queue, requests: none(), backend_requests: none(), under_way: AtomicU32::new(0) };
+        let bounds = Bounds {
+            queue,
+            requests: none(),
+            backend_requests: none(),
+            backend_connections: none(),
+            under_way: AtomicU32::new(0),
+        };
         bounds.set(limit);
         bounds
     }
@@ -38,6 +45,7 @@ impl Bounds {
         let set = |to: &AtomicU32, most: Option<u32>| to.store(most.unwrap_or(u32::MAX), Relaxed);
         set(&self.requests, limit.and_then(|limit| limit.requests));
         set(&self.backend_requests, limit.and_then(|limit| limit.backend_requests));
+        set(&self.backend_connections, limit.and_then(|limit| limit.backend_connections));
         self.queue.freed();
     }
 
@@ -52,6 +60,11 @@ impl Bounds {
     /// How many requests each backend may have.
     pub(super) fn backend_requests(&self) -> u32 {
         self.backend_requests.load(Relaxed)
+    }
+
+    /// How many connections each backend may have.
+    pub(super) fn backend_connections(&self) -> u32 {
+        self.backend_connections.load(Relaxed)
     }
 }
 

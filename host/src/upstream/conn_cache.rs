@@ -8,10 +8,11 @@ use super::{
     error::Error,
     h1::Link,
     h2::{Reached, Share},
+    opening::{self, WANTED},
     stream::Stream,
     transport::Purpose,
 };
-use crate::{config::model::PoolTimeout, drain::Live, net::Head};
+use crate::{config::model::PoolTimeout, drain::Live, figures::Opened, net::Head};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -89,9 +90,12 @@ impl Connections {
         if backend.transport.may_share(purpose) {
             return self.share(backend, timeout, false).await;
         }
-        let connected = backend.transport.connect(backend, Some(request), purpose, timeout.connect).await;
+        let until = Instant::now() + timeout.connect;
+        let opened = opening::open(backend, timeout.connect).await?;
+        let left = until.saturating_duration_since(Instant::now());
+        let connected = backend.transport.connect(backend, Some(request), purpose, left).await;
         let (stream, _) = connected.map_err(|kind| Error::new(kind, false))?;
-        Ok(self.fresh(stream, backend, timeout))
+        Ok(self.fresh(stream, opened, backend, timeout))
     }
 
     /// A place on a connection that others use too, or a connection for one where the backend wants it so.
@@ -113,13 +117,13 @@ impl Connections {
         }
         // Boxed: the future of every request would have to hold what only the first ones need.
         match Box::pin(share.checkout(backend, timeout)).await? {
-            Reached::Http1(stream) => Ok(self.fresh(stream, backend, timeout)),
+            Reached::Http1(stream, opened) => Ok(self.fresh(stream, opened, backend, timeout)),
             Reached::Http2(place) => Ok(Connection(Kind::Http2(place))),
         }
     }
 
-    fn fresh(self: &Rc<Self>, stream: Stream, backend: &Backend, timeout: &PoolTimeout) -> Connection {
-        self.exclusive(Box::new(Link::new(stream, backend, timeout.idle)))
+    fn fresh(self: &Rc<Self>, stream: Stream, opened: Opened, backend: &Backend, timeout: &PoolTimeout) -> Connection {
+        self.exclusive(Box::new(Link::new(stream, backend, opened, timeout.idle)))
     }
 
     fn exclusive(self: &Rc<Self>, link: Box<Link>) -> Connection {
@@ -133,6 +137,7 @@ impl Connections {
         loop {
             tokio::select! {
                 now = ticks.tick() => self.sweep(now),
+                () = WANTED.notified() => self.yield_wanted(),
                 () = live.draining() => return self.drain(),
             }
         }
@@ -146,7 +151,7 @@ impl Connections {
 
     /// Takes a connection back whose exchange is complete in both directions, and which may serve another client.
     pub(super) fn keep(&self, link: Box<Link>) {
-        if link.serves_one {
+        if link.serves_one || link.is_wanted() {
             return;
         }
         self.kept.borrow_mut().put(link);
@@ -159,10 +164,18 @@ impl Connections {
 
     pub(super) fn sweep(&self, now: Instant) {
         self.kept.borrow_mut().sweep(now);
+        // A ring may have come while nobody listened.
+        self.yield_wanted();
         self.shares.borrow_mut().retain(|_, share| {
             share.sweep(now);
             !share.is_stale(now)
         });
+    }
+
+    /// Closes an unused connection to each backend for which another worker waits.
+    fn yield_wanted(&self) {
+        self.kept.borrow_mut().yield_wanted();
+        self.shares.borrow().values().for_each(|share| share.yield_wanted());
     }
 
     fn drain(&self) {
@@ -208,6 +221,16 @@ impl Kept {
             !unused.is_empty()
         });
         self.total = self.by_backend.values().map(Vec::len).sum();
+    }
+
+    fn yield_wanted(&mut self) {
+        for unused in self.by_backend.values_mut() {
+            // The first was unused for longest.
+            if unused.first().is_some_and(|unused| unused.link.is_wanted()) {
+                unused.remove(0);
+                self.total -= 1;
+            }
+        }
     }
 
     fn shed(&mut self) {

@@ -61,6 +61,9 @@ pub enum ErrorKind {
     /// More wait for a place than may wait.
     #[error("too many requests wait for a place on a connection to the backend")]
     TooManyWait,
+    /// As many connections to the backend are open as may be.
+    #[error("none of the connections that the backend may have was free within {0:?}")]
+    NoConnection(Duration),
     /// No answer in time: the backend hangs, or is overloaded.
     #[error("no answer from the backend in time")]
     HeadTimeout,
@@ -109,6 +112,7 @@ impl Error {
             | ErrorKind::GoneAway
             | ErrorKind::StreamRefused
             | ErrorKind::NoPlace(_)
+            | ErrorKind::NoConnection(_)
             | ErrorKind::TooManyWait => Retry::Unsent,
             ErrorKind::StreamReset(_) => Retry::Idempotent,
             ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
@@ -129,7 +133,10 @@ impl Error {
         match self.kind {
             ErrorKind::Connect(_) => Failure::Connect,
             ErrorKind::Handshake(_) | ErrorKind::NotHttp2 | ErrorKind::NoUpgrade => Failure::Handshake,
-            ErrorKind::ConnectTimeout(_) | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait => Failure::ConnectTimeout,
+            ErrorKind::ConnectTimeout(_)
+            | ErrorKind::NoPlace(_)
+            | ErrorKind::NoConnection(_)
+            | ErrorKind::TooManyWait => Failure::ConnectTimeout,
             ErrorKind::Closed
             | ErrorKind::Broken(_)
             | ErrorKind::GoneAway
@@ -159,7 +166,10 @@ impl Error {
     /// What it says about a backend to which there is no connection. Our own limits, and what the client wanted of it, say
     /// nothing.
     pub fn unconnected(&self) -> Outcome {
-        let is_nobodys = matches!(self.kind, ErrorKind::NoUpgrade | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait);
+        let is_nobodys = matches!(
+            self.kind,
+            ErrorKind::NoUpgrade | ErrorKind::NoPlace(_) | ErrorKind::NoConnection(_) | ErrorKind::TooManyWait
+        );
         if self.is_ours() || is_nobodys { Outcome::Abandoned } else { Outcome::Unreached }
     }
 
@@ -170,7 +180,10 @@ impl Error {
 
     /// Whether the backend is there and has too much to do: others get more of that by what it cannot take.
     pub fn is_overload(&self) -> bool {
-        matches!(self.kind, ErrorKind::StreamRefused | ErrorKind::NoPlace(_) | ErrorKind::TooManyWait)
+        matches!(
+            self.kind,
+            ErrorKind::StreamRefused | ErrorKind::NoPlace(_) | ErrorKind::NoConnection(_) | ErrorKind::TooManyWait
+        )
     }
 
     /// Whether waiting too long for the backend was the cause.
@@ -259,6 +272,7 @@ mod tests {
             (ErrorKind::ConnectTimeout(Duration::ZERO), Outcome::Unreached),
             (ErrorKind::Connect(Errno::MFILE.into()), Outcome::Abandoned),
             (ErrorKind::NoPlace(Duration::ZERO), Outcome::Abandoned),
+            (ErrorKind::NoConnection(Duration::ZERO), Outcome::Abandoned),
             (ErrorKind::TooManyWait, Outcome::Abandoned),
             (ErrorKind::NoUpgrade, Outcome::Abandoned),
         ] {

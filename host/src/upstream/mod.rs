@@ -13,6 +13,7 @@ mod h2;
 pub mod health;
 mod lineup;
 pub mod names;
+mod opening;
 mod patience;
 mod pool;
 mod stream;

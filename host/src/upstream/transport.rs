@@ -3,6 +3,7 @@
 use super::{Backend, error::ErrorKind, stream::Stream};
 use crate::{
     config::model::{self, Protocol},
+    figures::Opened,
     net::{Address, Head, Socket, proxy_protocol},
     problem::Problem,
     tls,
@@ -21,18 +22,25 @@ pub(super) struct Transport {
     proxy_protocol: Option<proxy_protocol::Version>,
 }
 
-/// Where a connection leads, and how it came there.
-#[derive(Clone, Debug)]
+/// Where a connection leads, and how it came there; it counts as one there.
+#[derive(Debug)]
 pub(super) struct Way {
     address: Address,
     host: Arc<str>,
     transport: Arc<Transport>,
+    opened: Opened,
 }
 
 impl Way {
     /// The one to this backend.
-    pub(super) fn to(backend: &Backend) -> Way {
-        Way { address: backend.address.clone(), host: backend.host.clone(), transport: backend.transport.clone() }
+    pub(super) fn to(backend: &Backend, opened: Opened) -> Way {
+        let (address, host) = (backend.address.clone(), backend.host.clone());
+        Way { address, host, transport: backend.transport.clone(), opened }
+    }
+
+    /// Whether somebody waits for a connection there to close.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.opened.is_wanted()
     }
 
     /// Whether it is still the one to this backend. One that kept its name may have moved, or be reached otherwise.

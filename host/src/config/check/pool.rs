@@ -170,6 +170,7 @@ fn pool_limit(limit: &file::PoolLimit) -> PoolLimit {
     PoolLimit {
         requests: limit.requests.as_ref().map(|at| at.it.0),
         backend_requests: limit.backend_requests.as_ref().map(|at| at.it.0),
+        backend_connections: limit.backend_connections.as_ref().map(|at| at.it.0),
         queue: limit.queue.as_ref().map_or(default.queue, |at| at.it.0),
         wait: time(&limit.wait).unwrap_or(default.wait),
     }

@@ -173,6 +173,8 @@ pub struct PoolLimit {
     pub requests: Option<u32>,
     /// Requests at each of its backends; none: no limit.
     pub backend_requests: Option<u32>,
+    /// Connections to each of its backends; none: no limit.
+    pub backend_connections: Option<u32>,
     /// Requests that wait for room.
     pub queue: u32,
     /// How long one waits.
@@ -181,6 +183,12 @@ pub struct PoolLimit {
 
 impl Default for PoolLimit {
     fn default() -> Self {
-        Self { requests: None, backend_requests: None, queue: 1000, wait: Duration::from_secs(1) }
+        Self {
+            requests: None,
+            backend_requests: None,
+            backend_connections: None,
+            queue: 1000,
+            wait: Duration::from_secs(1),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! kept-alive one allocates next to nothing per request.
 
 use crate::{
+    figures::Opened,
     net::{
         Deadline,
         h1::{Inbox, Outbox},
@@ -35,7 +36,7 @@ pub(in crate::upstream) struct Link {
 
 impl Link {
     /// A connection that has not served yet; `idle` says how long it is kept unused.
-    pub(in crate::upstream) fn new(stream: Stream, backend: &Backend, idle: Duration) -> Link {
+    pub(in crate::upstream) fn new(stream: Stream, backend: &Backend, opened: Opened, idle: Duration) -> Link {
         Link {
             stream,
             inbox: Inbox::default(),
@@ -44,7 +45,7 @@ impl Link {
             reused: false,
             serves_one: backend.transport.tells_client(),
             backend: backend.id,
-            way: Way::to(backend),
+            way: Way::to(backend, opened),
             idle,
         }
     }
@@ -57,6 +58,11 @@ impl Link {
     /// Whether it leads to this backend as it is now.
     pub(in crate::upstream) fn leads_to(&self, backend: &Backend) -> bool {
         self.way.leads_to(backend)
+    }
+
+    /// Whether somebody waits for it, or another one to its backend, to close.
+    pub(in crate::upstream) fn is_wanted(&self) -> bool {
+        self.way.is_wanted()
     }
 
     /// How long it is kept unused.

@@ -125,6 +125,11 @@ impl Session {
         Some(Place { session: self.clone(), reused: state.has_served.replace(true) })
     }
 
+    /// Whether no stream is open on it.
+    pub(super) fn is_unused(&self) -> bool {
+        self.state.open.get() == 0
+    }
+
     /// Whether it has been unused for this long.
     pub(super) fn is_stale(&self, now: Instant, idle: Duration) -> bool {
         if self.state.open.get() > 0 {

@@ -4,9 +4,11 @@
 
 use super::session::{Place, Session};
 use crate::config::model::PoolTimeout;
+use crate::figures::Opened;
 use crate::upstream::{
     Backend,
     error::{Error, ErrorKind},
+    opening,
     stream::Stream,
     transport::{Purpose, Speaks, Way},
 };
@@ -46,7 +48,7 @@ pub(in crate::upstream) struct Share {
 /// What a backend was reached by.
 #[derive(Debug)]
 pub(in crate::upstream) enum Reached {
-    Http1(Stream),
+    Http1(Stream, Opened),
     Http2(Place),
 }
 
@@ -92,8 +94,8 @@ impl Share {
                 Turn::Connect(connecting) => Some(connecting),
                 Turn::Alone => None,
             };
-            if let Some(stream) = self.connect(backend, until, timeout).await? {
-                return Ok(Reached::Http1(stream));
+            if let Some((stream, opened)) = self.connect(backend, until, timeout).await? {
+                return Ok(Reached::Http1(stream, opened));
             }
             if let Some(place) = self.place(backend) {
                 return Ok(Reached::Http2(place));
@@ -128,6 +130,11 @@ impl Share {
         self.sessions.borrow_mut().retain(|session| !session.is_over() && !session.is_stale(now, idle));
     }
 
+    /// Lets go of those that are not used, if another worker waits for a connection.
+    pub(in crate::upstream) fn yield_wanted(&self) {
+        self.sessions.borrow_mut().retain(|session| !(session.is_unused() && session.way.is_wanted()));
+    }
+
     /// Lets go of all sessions; streams under way come to their ends.
     pub(in crate::upstream) fn drain(&self) {
         self.sessions.borrow_mut().clear();
@@ -148,12 +155,15 @@ impl Share {
         if self.speaks_http1() {
             return Some(Turn::Alone);
         }
-        self.may_connect().then(|| Turn::Connect(Connecting::begin(self)))
+        self.may_connect(backend).then(|| Turn::Connect(Connecting::begin(self)))
     }
 
-    /// A session that has not said how much it takes is waited for.
-    fn may_connect(&self) -> bool {
-        !self.connecting.get() && self.has_room() && self.sessions.borrow().iter().all(|session| session.is_settled())
+    /// A session that has not said how much it takes is waited for; and where there is one, a place on it, if there may be
+    /// no further connection.
+    fn may_connect(&self, backend: &Backend) -> bool {
+        let sessions = self.sessions.borrow();
+        let may_be = sessions.is_empty() || !backend.is_connected_out();
+        may_be && !self.connecting.get() && self.has_room() && sessions.iter().all(|session| session.is_settled())
     }
 
     /// Whether there may be one more session.
@@ -167,14 +177,15 @@ impl Share {
         backend: &Backend,
         until: Instant,
         timeout: &PoolTimeout,
-    ) -> Result<Option<Stream>, Error> {
+    ) -> Result<Option<(Stream, Opened)>, Error> {
+        let opened = opening::open(backend, until.saturating_duration_since(Instant::now())).await?;
         let connecting = async {
             let (stream, speaks) = backend.transport.reach(backend, None, Purpose::Exchange).await?;
             self.speaks.set(Some(speaks));
             if speaks == Speaks::Http1 {
-                return Ok(Some(stream));
+                return Ok(Some((stream, opened)));
             }
-            let session = Session::open(stream, Way::to(backend), self, timeout.ping).await?;
+            let session = Session::open(stream, Way::to(backend, opened), self, timeout.ping).await?;
             // Where HTTP/1.1 was spoken, many may have connected at the same time.
             if self.has_room() {
                 self.sessions.borrow_mut().push(Rc::new(session));
