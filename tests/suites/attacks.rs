@@ -2,15 +2,17 @@
 //! that are not taken. The program runs as a process of its own, so that its memory can be told. The numbers are those of the
 //! acceptance list.
 
+use pointsman::config::model::ByteRate;
 use pointsman_tests::{
     certs::Certificate,
     cli::{Room, Running},
-    client::{Client, Heard, Hello, Raw, handshake_with},
+    client::{Client, Frames, Heard, Hello, PSEUDO, Raw, StreamEnd, handshake_with},
+    edge::{self, Edge},
     memory,
     origin::{Origin, Reply},
     story::{PATIENCE, arrives, eventually},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -127,6 +129,59 @@ async fn case_66_slow_heads_and_slow_bodies_are_ended_and_cost_little() {
         assert!(heard.is_empty() || heard.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&heard));
     }
     println!("2000 slow connections: {grown} MiB more");
+}
+
+/// A client's body of unknown length, a byte at a time, for so long or until it is answered; the answer's status.
+async fn trickled(edge: &Edge, fields: &[(&str, &str)], most: Duration) -> u16 {
+    let mut client = Frames::connect(edge.address()).await;
+    client.head(1, &[PSEUDO, fields].concat(), false).await;
+    let end = Instant::now() + most;
+    while Instant::now() < end {
+        client.data(1, b"x", false).await;
+        match timeout(Duration::from_millis(20), client.end_of(1, PATIENCE)).await {
+            Ok(StreamEnd::Answered(status)) => return status,
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {}
+        }
+    }
+    client.data(1, b"x", true).await;
+    match client.end_of(1, PATIENCE).await {
+        StreamEnd::Answered(status) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_66_a_body_that_comes_a_byte_at_a_time_is_ended() {
+    let origin = Origin::named("a");
+    let idle = Duration::from_secs(2);
+    let start = |rate: Option<u32>| {
+        let edge = edge::tls().listener(|listener| listener.timeout.least_rate = ByteRate(rate));
+        edge.pool("shop", &[&origin]).with(|pool| pool.timeout.idle = idle).start()
+    };
+    let (edge, lenient) = (start(Some(100_000)), start(None));
+    let over_h1 = async {
+        let mut client = Raw::tls(edge.address()).await;
+        client.say(b"POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100000\r\n\r\n").await;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            client.say(b"x").await;
+            match client.hear_interim(Duration::from_millis(20)).await {
+                Heard::Answer(answer) => return answer.status,
+                Heard::Silence => assert!(Instant::now() < end, "it goes on for ever"),
+                Heard::Closed => panic!("closed without a word"),
+            }
+        }
+    };
+    // By their nature streams of gRPC say little for long.
+    let grpc = [("content-type", "application/grpc")];
+    let statuses = tokio::join!(
+        over_h1,
+        trickled(&edge, &[], PATIENCE),
+        trickled(&edge, &grpc, 2 * idle),
+        trickled(&lenient, &[], 2 * idle)
+    );
+    assert_eq!(statuses, (408, 408, 200, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

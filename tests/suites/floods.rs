@@ -1,6 +1,7 @@
 //! Clients that send far too much of what costs them nothing: each is told to calm down and goes, and who shares the worker
 //! with it does not notice. The numbers are those of the acceptance list.
 
+use pointsman::config::model::ByteRate;
 use pointsman_tests::{
     client::{CANCEL, Client, ENHANCE_YOUR_CALM, Frames, PROTOCOL_ERROR, PSEUDO, StreamEnd, frame, head},
     edge::{self, Edge},
@@ -8,6 +9,7 @@ use pointsman_tests::{
     story::{PATIENCE, eventually},
 };
 use std::time::Duration;
+use tokio::time::timeout;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -224,6 +226,30 @@ async fn case_65_a_window_that_stays_closed_ends_the_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn case_65_a_window_that_opens_a_byte_at_a_time_ends_the_answer() {
+    let origin = Origin::new(|_| Reply::status(200, &"x".repeat(1_000_000)));
+    let edge = edge::tls().listener(|listener| {
+        listener.timeout.idle = Duration::from_millis(300);
+        listener.timeout.least_rate = ByteRate(Some(100_000));
+    });
+    let edge = edge.workers(1).pool("shop", &[&origin]).start();
+    let mut client = Frames::connect(edge.address()).await;
+    client.frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]).await;
+    client.head(1, GET, true).await;
+    assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(200));
+    let mut taken = 0;
+    loop {
+        client.frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes()).await;
+        if let Ok(end) = timeout(Duration::from_millis(10), client.end_of(1, PATIENCE)).await {
+            break assert_eq!(end, StreamEnd::Reset(CANCEL));
+        }
+        taken += 1;
+        assert!(taken < 10_000, "it goes on for ever");
+    }
+    eventually("the backend is let go", async || origin.open_requests() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_65_who_reads_nothing_is_cut() {
     let origin = Origin::new(|_| Reply::status(200, &"x".repeat(16 << 20)));
     let edge = edge::tls().listener(|listener| listener.timeout.idle = Duration::from_millis(300));
@@ -252,6 +278,6 @@ async fn a_hundred_streams_that_never_rest_do_not_starve_their_worker() {
     };
     tokio::select! {
         () = busy.keep_asking(GET, 100) => {}
-        served = tokio::time::timeout(PATIENCE, served) => served.expect("its turn comes"),
+        served = timeout(PATIENCE, served) => served.expect("its turn comes"),
     }
 }

@@ -265,6 +265,7 @@ impl Doors {
             sources: is_limited
                 .then(|| Sources::new(Most { connections, connections_per_source, requests_per_source })),
             request_id: config.request_id,
+            least_rate: config.timeout.least_rate,
             listener: config.name.as_str().into(),
             figures: self.figures.listener(&config.name),
             access_log: self.log.clone(),

@@ -6,9 +6,9 @@ use super::{
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, Ejection, GrpcService, HealthPath, HostPattern, Integer, IntegerOrOff, List,
-        ListenAddress, LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect,
-        ServerName, Settings, Size, Statuses, Switch, Text, Texts, Tiers, Time, Timeouts, Total,
+        BackendAddress, Backends, ByteRateOrOff, Ejection, GrpcService, HealthPath, HostPattern, Integer, IntegerOrOff,
+        List, ListenAddress, LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate,
+        Redirect, ServerName, Settings, Size, Statuses, Switch, Text, Texts, Tiers, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -109,14 +109,14 @@ table! {
             handshake: Time = "10s",
             /// From the first byte of a request's head to its last.
             head: Time = "10s",
-            /// Without a request, or without a byte of one.
+            /// Without a request, or with a client that takes nothing of its answer.
             idle: Time = "75s",
         }
     }
 }
 
 table! {
-    /// How many connections and requests there may be, and how large heads. A source is an IPv4 address or an IPv6 /64.
+    /// How many connections and requests there may be, how large heads, and how slow bodies. A source is an IPv4 address or an IPv6 /64.
     "limit" ListenLimit {
         required {}
         optional {
@@ -132,6 +132,9 @@ table! {
             headers: Integer<8, 512> = 128,
             /// A request's target: its path and query. A longer one is answered 414.
             target: Size = "8KiB",
+            /// What a client has to bring of a body that is waited for, or to take of an answer that waits, so that it
+            /// does not count as idle.
+            least_rate: ByteRateOrOff = "240B/s",
         }
     }
 }

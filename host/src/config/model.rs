@@ -13,8 +13,8 @@ mod route;
 pub use backend::{Backend, BackendTls, Lookup, Named, Protocol, Roots};
 pub use health::{Eject, Health, HealthCheck, HealthGet};
 pub use listen::{
-    CertificateSource, ClientRule, DEFAULT_MODE, Forwarded, HeadLimit, ListenTimeout, Listener, Network, SourceLimit,
-    Tls, Verify,
+    ByteRate, CertificateSource, ClientRule, DEFAULT_MODE, Forwarded, HeadLimit, ListenTimeout, Listener, Network,
+    SourceLimit, Tls, Verify,
 };
 pub use pool::{BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Pool, PoolLimit, PoolTimeout, Retry};
 pub use process::{AccessLog, AdminAddress, Faults, Plugins, Resolver, Server};

@@ -4,8 +4,8 @@ use super::*;
 use crate::net::{Address, NOBODY};
 use crate::problem::{Style, render};
 use model::{
-    AccessLog, AdminAddress, BalancerChoice, Fallback, Forwarded, HashKey, HeadLimit, HostMatch, Lookup, OnFault,
-    Resolver, SourceLimit, Verify,
+    AccessLog, AdminAddress, BalancerChoice, ByteRate, Fallback, Forwarded, HashKey, HeadLimit, HostMatch, Lookup,
+    OnFault, Resolver, SourceLimit, Verify,
 };
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -104,7 +104,7 @@ fn who_comes_in_and_where_that_is_told() {
           { cert = "a.pem", key = "a.key" },
           { cert = "b.pem", key = "b.key", client = { ca = "ca.pem", verify = "request" } },
         ]
-        limit = { connections = 9, connections_per_source = 3, requests_per_source = "600/m" }
+        limit = { connections = 9, connections_per_source = 3, requests_per_source = "600/m", least_rate = "1KiB/s" }
         request_id = true
         [[listen]]
         address = "0.0.0.0:80"
@@ -125,6 +125,10 @@ fn who_comes_in_and_where_that_is_told() {
     let limit = SourceLimit { connections: Some(9), connections_per_source: Some(3), requests_per_source };
     assert_eq!((tls.limit, tls.request_id, tls.redirect), (limit, true, None));
     assert_eq!((plain.limit, plain.request_id, plain.redirect), (SourceLimit::default(), false, Some(8443)));
+    let rates = [tls.timeout.least_rate, plain.timeout.least_rate];
+    assert_eq!(rates, [ByteRate(Some(1024)), ByteRate(Some(240))]);
+    assert_eq!(rates[0].within(Duration::from_millis(2500)), 2560);
+    assert_eq!(ByteRate(None).within(Duration::from_secs(60)), 1, "any byte will do");
     assert_eq!(config.metrics, Some("0.0.0.0:9464".parse().unwrap()));
     let Some(AccessLog::File { path, .. }) = &config.server.access_log else { panic!("a file") };
     assert_eq!(path, Path::new("/etc/pointsman/log/access.log"));

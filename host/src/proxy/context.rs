@@ -25,7 +25,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) worker: &'a Worker,
-    policy: &'a Policy,
+    pub(super) policy: &'a Policy,
     /// Where answers before the answer go.
     pub(super) interims: &'a Interims,
     /// When its head was there.

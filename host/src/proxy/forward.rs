@@ -1,13 +1,13 @@
 //! Picks a backend and has it answer; where that fails before anything was lost, picks another.
 
-use super::{Error, Kind, Worker, context::Context, hedge, replay::Replay, retry::Retries, room};
+use super::{Error, Kind, Worker, context::Context, grpc, hedge, replay::Replay, retry::Retries, room};
 use crate::{
     balance::{Balancer, Pick},
     figures::{Attempt, PoolCounts},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// What a backend answered.
@@ -236,6 +236,12 @@ impl Sender<'_> {
         }
     }
 
+    /// Bytes of the body that have to come in so long. A stream of gRPC is slow by its nature.
+    fn least(&self, head: &Head, time: Duration) -> usize {
+        let is_bound = matches!(self.replay, Replay::Tape(_)) && !grpc::is_grpc(&head.headers);
+        if is_bound { self.context.policy.least_rate.within(time) } else { 1 }
+    }
+
     async fn exchange(
         &self,
         connection: Connection,
@@ -245,6 +251,7 @@ impl Sender<'_> {
     ) -> Result<Response, ExchangeError> {
         let request =
             Outgoing { method: &head.method, target: &head.target, authority: &head.authority, headers: &head.headers };
+        let limits = Limits { least: self.least(head, limits.idle), ..limits };
         let says = |interim| self.context.says(interim);
         let answered = connection.exchange(request, self.replay.play(), ticket, limits, &says).await;
         answered.inspect_err(|lost| self.counts.failed(lost.error.failure()))

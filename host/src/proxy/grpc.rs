@@ -1,7 +1,7 @@
 //! Our own errors as gRPC clients read them: 200 with a `grpc-status`, in a head that is the whole answer. Which status
 //! stands for which of HTTP's is gRPC's own table (its `http-grpc-status-mapping`).
 
-use crate::net::{Body, Request, Response};
+use crate::net::{Body, Headers, Request, Response};
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 use std::fmt::Write;
 
@@ -9,9 +9,13 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Whether the client reads gRPC, which travels in HTTP/2 only.
-pub(super) fn is_grpc(request: &Request) -> bool {
-    request.version == Version::HTTP_2
-        && request.headers.get(&header::CONTENT_TYPE).is_some_and(|kind| is_grpc_type(kind.as_bytes()))
+pub(super) fn reads_grpc(request: &Request) -> bool {
+    request.version == Version::HTTP_2 && is_grpc(&request.headers)
+}
+
+/// Whether a message says that it is one of gRPC's.
+pub(super) fn is_grpc(headers: &Headers) -> bool {
+    headers.get(&header::CONTENT_TYPE).is_some_and(|kind| is_grpc_type(kind.as_bytes()))
 }
 
 /// `application/grpc`, alone or with what it carries: `application/grpc+proto`.

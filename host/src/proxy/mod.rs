@@ -60,7 +60,7 @@ pub async fn serve(
     let version = request.version;
     let is_head = request.method == Method::HEAD;
     let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
-    let is_grpc = grpc::is_grpc(&request);
+    let is_grpc = grpc::reads_grpc(&request);
     let context = Context::new(worker, policy, connection, Some(&request), interims);
     let answer = match worker.enter() {
         Some(inside) => answer(worker, policy, connection, request, &context, inside).await,

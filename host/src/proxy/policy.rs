@@ -1,7 +1,7 @@
 //! What holds for all requests of a listener.
 
 use crate::{
-    config::model::{Forwarded, Network},
+    config::model::{ByteRate, Forwarded, Network},
     figures::ListenerFigures,
     net::Head,
     sources::Sources,
@@ -20,6 +20,8 @@ pub struct Policy {
     pub redirect: Option<u16>,
     /// What sources have open and ask for; none: nobody counts.
     pub sources: Option<Arc<Sources>>,
+    /// What a client has to bring of a body that is waited for.
+    pub least_rate: ByteRate,
     /// Whether the backends get the request's id.
     pub request_id: bool,
     /// The listener's name.

@@ -36,6 +36,7 @@ impl<'a> Retries<'a> {
         let limits = Limits {
             head: now + pool.timeout.head,
             idle: pool.timeout.idle,
+            least: 1,
             end: pool.timeout.total.map(|total| now + total),
             tunnel: pool.timeout.tunnel,
             stall: None,

@@ -180,7 +180,10 @@ fn poll_limit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Body, BodyError, Interim, Interims, Request, Response, Side, h1::BadMessage};
+    use crate::{
+        config::model::ByteRate,
+        net::{Body, BodyError, Interim, Interims, Request, Response, Side, h1::BadMessage},
+    };
     use bytes::Bytes;
     use http::{HeaderMap, StatusCode, Version};
     use http_body::Frame;
@@ -194,6 +197,7 @@ mod tests {
         handshake: Duration::from_secs(1),
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
+        least_rate: ByteRate(Some(10)),
     };
 
     /// Tunnels after a drain.
@@ -270,6 +274,7 @@ mod tests {
                     sleep(Duration::from_secs(10)).await;
                     Body::full("ok")
                 }
+                "/large" => Body::full("x".repeat(200_000)),
                 "/echo" => request.body,
                 _ => Body::full("ok"),
             };
@@ -364,6 +369,36 @@ mod tests {
             client.send(&requests).await;
             client.served.await.unwrap();
             assert_eq!(seconds_since(start), 75);
+        });
+    }
+
+    #[test]
+    fn a_client_that_takes_a_byte_at_a_time_is_cut() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            let start = Instant::now();
+            client.send("GET /large HTTP/1.1\r\n\r\n").await;
+            while !client.served.is_finished() {
+                sleep(Duration::from_secs(1)).await;
+                client.stream.read_exact(&mut [0]).await.unwrap();
+                assert!(seconds_since(start) < 100, "it goes on for ever");
+            }
+            assert_eq!(seconds_since(start), 75);
+        });
+    }
+
+    #[test]
+    fn a_client_that_takes_little_and_enough_is_served() {
+        story(async {
+            let mut client = Client::new(Kind::Requests);
+            client.send("GET /large HTTP/1.1\r\n\r\n").await;
+            let mut taken = 0;
+            while taken < 80_000 {
+                sleep(Duration::from_secs(10)).await;
+                client.stream.read_exact(&mut [0; 200]).await.unwrap();
+                taken += 200;
+            }
+            assert!(!client.served.is_finished());
         });
     }
 

@@ -26,8 +26,8 @@ pub(super) struct Pulse {
     idle_since: Cell<Instant>,
     /// How far the next request's head is.
     head: Cell<NextHead>,
-    /// Since when the client takes no byte of what it asked for.
-    stuck_since: Cell<Option<Instant>>,
+    /// The client takes what it asked for too slowly, or not at all.
+    stuck: Cell<Option<Stuck>>,
     /// Since when no further request is taken.
     closing_since: Cell<Option<Instant>>,
     draining: Cell<bool>,
@@ -47,6 +47,14 @@ enum NextHead {
     Partial(Instant),
 }
 
+/// A client that something waits for.
+#[derive(Clone, Copy, Debug)]
+struct Stuck {
+    since: Instant,
+    /// Bytes that it took since.
+    taken: usize,
+}
+
 /// What happens at a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -62,7 +70,7 @@ impl Pulse {
             requests: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             head: Cell::new(NextHead::None),
-            stuck_since: Cell::new(None),
+            stuck: Cell::new(None),
             closing_since: Cell::new(None),
             draining: Cell::new(false),
             has_served: Cell::new(false),
@@ -87,13 +95,23 @@ impl Pulse {
         self.idle_since.set(Instant::now());
     }
 
-    /// A write went through, or had to wait for the client.
-    pub(super) fn wrote(&self, went_through: bool) {
-        if went_through {
-            self.stuck_since.set(None);
-        } else if self.stuck_since.get().is_none() {
-            self.stuck_since.set(Some(Instant::now()));
+    /// A write has to wait for the client.
+    pub(super) fn waits_for_client(&self) {
+        if self.stuck.get().is_none() {
+            self.stuck.set(Some(Stuck { since: Instant::now(), taken: 0 }));
         }
+    }
+
+    /// The client took so many bytes; others may wait.
+    pub(super) fn took(&self, bytes: usize) {
+        if let Some(Stuck { since, taken }) = self.stuck.get() {
+            self.stuck.set(Some(Stuck { since, taken: taken.saturating_add(bytes) }));
+        }
+    }
+
+    /// The client took all that there was.
+    pub(super) fn took_all(&self) {
+        self.stuck.set(None);
     }
 
     /// No further request is taken. May be told more than once.
@@ -143,8 +161,13 @@ impl Pulse {
     /// When the connection has to end if nothing happens until then, and how; none while a request is under way, for it
     /// has limits of its own.
     pub(super) fn deadline(&self, limits: &ListenTimeout) -> Option<(Instant, Verdict)> {
-        if let Some(since) = self.stuck_since.get() {
-            return Some((since + limits.idle, Verdict::Cut));
+        if let Some(mut stuck) = self.stuck.get() {
+            // A byte now and then is no progress.
+            if stuck.taken >= limits.least_rate.within(limits.idle) {
+                stuck = Stuck { since: Instant::now(), taken: 0 };
+                self.stuck.set(Some(stuck));
+            }
+            return Some((stuck.since + limits.idle, Verdict::Cut));
         }
         if self.requests.get() > 0 {
             return None;
@@ -201,12 +224,14 @@ impl Drop for UnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::model::ByteRate;
     use tokio::time::advance;
 
     const LIMITS: ListenTimeout = ListenTimeout {
         handshake: Duration::from_secs(1),
         head: Duration::from_secs(10),
         idle: Duration::from_secs(75),
+        least_rate: ByteRate(Some(10)),
     };
 
     /// Seconds from now to the deadline.
@@ -238,11 +263,28 @@ mod tests {
     async fn who_takes_nothing_is_cut_even_with_a_request_under_way() {
         let pulse = Pulse::new();
         let _request = UnderWay::begin(&pulse);
-        pulse.wrote(false);
+        pulse.waits_for_client();
         advance(Duration::from_secs(5)).await;
-        pulse.wrote(false);
+        pulse.waits_for_client();
         assert_eq!(left(&pulse), Some((70, Verdict::Cut)));
-        pulse.wrote(true);
+        pulse.took_all();
+        assert_eq!(left(&pulse), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_a_byte_now_and_then_takes_nothing() {
+        let pulse = Pulse::new();
+        let _request = UnderWay::begin(&pulse);
+        pulse.waits_for_client();
+        for second in 1..70 {
+            advance(Duration::from_secs(1)).await;
+            pulse.took(1);
+            assert_eq!(left(&pulse), Some((75 - second, Verdict::Cut)));
+        }
+        pulse.took(10 * 75);
+        assert_eq!(left(&pulse), Some((75, Verdict::Cut)), "slow, and slow enough");
+        pulse.took_all();
+        pulse.took(1);
         assert_eq!(left(&pulse), None);
     }
 

@@ -56,6 +56,17 @@ impl<S> Stream<S> {
     }
 }
 
+impl<S> Stream<S> {
+    fn wrote(&self, wrote: &Poll<io::Result<usize>>) {
+        match wrote {
+            Poll::Ready(Ok(bytes)) => self.pulse.took(*bytes),
+            // It is over.
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.pulse.waits_for_client(),
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> Stream<S> {
     /// Throws away what the client still sends, until it closes its side or has sent too much. Time is limited by the
     /// pulse.
@@ -100,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let wrote = Pin::new(&mut this.inner).poll_write(cx, bytes);
-        this.pulse.wrote(wrote.is_ready());
+        this.wrote(&wrote);
         wrote
     }
 
@@ -111,7 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let wrote = Pin::new(&mut this.inner).poll_write_vectored(cx, slices);
-        this.pulse.wrote(wrote.is_ready());
+        this.wrote(&wrote);
         wrote
     }
 
@@ -122,7 +133,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.inner).poll_flush(cx);
-        this.pulse.wrote(flushed.is_ready());
+        match &flushed {
+            Poll::Ready(_) => this.pulse.took_all(),
+            Poll::Pending => this.pulse.waits_for_client(),
+        }
         flushed
     }
 

@@ -31,6 +31,8 @@ pub struct Limits {
     pub head: Instant,
     /// Without a byte of a body in either direction.
     pub idle: Duration,
+    /// Bytes of a request's body that have to come in so long, before the answer begins; fewer are none.
+    pub least: usize,
     /// When the answer's last byte must be there. Not of a tunnel.
     pub end: Option<Instant>,
     /// Without a byte of a tunnel in either direction.

@@ -80,7 +80,7 @@ pub enum ErrorKind {
     #[error("request aborted: {0}")]
     RequestBody(#[source] BodyError),
     /// The client stopped sending its body.
-    #[error("the client sent no byte of its request for {0:?}")]
+    #[error("the client sent nothing of its request, or next to nothing, for {0:?}")]
     RequestTimeout(Duration),
 }
 

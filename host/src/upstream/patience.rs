@@ -7,6 +7,7 @@ use crate::{
 };
 use std::{
     future::Future,
+    mem,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -20,6 +21,10 @@ pub(super) struct Patience {
     for_head: Option<Duration>,
     /// When both bodies have been still for too long; none: something moved since this was set.
     still_until: Option<Instant>,
+    /// Bytes that came of the request's body since then.
+    came: usize,
+    /// The next piece had to come from the client first when this was asked last.
+    is_starved: bool,
     /// Hears of a stall; none: nobody has waited long enough.
     stall: Option<Told>,
 }
@@ -65,13 +70,19 @@ impl Patience {
             attempt.uploading();
         }
         let for_head = has_body.then(|| limits.head.saturating_duration_since(Instant::now()));
-        Patience { limits, for_head, still_until: None, stall: None }
+        Patience { limits, for_head, still_until: None, came: 0, is_starved: false, stall: None }
     }
 
-    /// The request was sent as far as it could be.
-    pub(super) fn sent(&mut self, moved: bool, sending: Sending, attempt: &mut Attempt) {
+    /// The request was sent as far as it could be, with so many bytes that came of its body.
+    pub(super) fn sent(&mut self, moved: bool, came: usize, sending: Sending, attempt: &mut Attempt) {
+        let was_starved = mem::replace(&mut self.is_starved, sending == Sending::Starved);
         if moved {
-            self.still_until = None;
+            self.came = self.came.saturating_add(came);
+            // A client that sends a byte now and then is as good as one that sends none.
+            let is_slow = was_starved && self.is_starved && self.for_head.is_some() && self.came < self.limits.least;
+            if !is_slow {
+                self.moved();
+            }
         }
         if self.for_head.is_none() {
             return;
@@ -98,6 +109,7 @@ impl Patience {
     /// Something of a body moved.
     pub(super) fn moved(&mut self) {
         self.still_until = None;
+        self.came = 0;
     }
 
     /// The head came.

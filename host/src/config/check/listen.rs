@@ -5,7 +5,8 @@ use crate::{
     config::{
         file,
         model::{
-            CertificateSource, ClientRule, DEFAULT_MODE, HeadLimit, ListenTimeout, Listener, Network, SourceLimit, Tls,
+            ByteRate, CertificateSource, ClientRule, DEFAULT_MODE, HeadLimit, ListenTimeout, Listener, Network,
+            SourceLimit, Tls,
         },
         read::{At, Reader},
         shapes::{List, OneOrMany},
@@ -43,12 +44,15 @@ pub(super) fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reade
             let headline = |address: &_| format!("two listeners have the address {address}");
             addresses.add(&at, &address.span, headline, reader);
         }
+        let timeout = listen.timeout.map(|at| listen_timeout(&at.it)).unwrap_or_default();
+        let least_rate = listen.limit.as_ref().and_then(|at| at.it.least_rate.as_ref());
+        let least_rate = least_rate.map_or(timeout.least_rate, |at| ByteRate(at.it.0));
         listeners.push(Listener {
             name: listen.name.map_or_else(|| at.to_string(), |name| name.it.0),
             address: at,
             mode: listen.mode.map_or(DEFAULT_MODE, |at| at.it.0),
             tls: listen.tls.map(|tls| self::tls(tls.it, base, reader)),
-            timeout: listen.timeout.map(|at| listen_timeout(&at.it)).unwrap_or_default(),
+            timeout: ListenTimeout { least_rate, ..timeout },
             head: listen.limit.as_ref().map(|at| head_limit(&at.it, reader)).unwrap_or_default(),
             proxy_protocol: proxy_protocol(listen.proxy_protocol, listen.trusted_proxies.as_ref(), reader),
             trusted_proxies: listen.trusted_proxies.map(|at| at.it).map_or_else(Vec::new, values),
@@ -95,6 +99,7 @@ fn listen_timeout(timeout: &file::ListenTimeout) -> ListenTimeout {
         handshake: time(&timeout.handshake).unwrap_or(default.handshake),
         head: time(&timeout.head).unwrap_or(default.head),
         idle: time(&timeout.idle).unwrap_or(default.idle),
+        ..default
     }
 }
 

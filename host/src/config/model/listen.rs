@@ -137,13 +137,32 @@ pub struct ListenTimeout {
     pub handshake: Duration,
     /// From the first byte of a request's head to its last.
     pub head: Duration,
-    /// Without a request, or without a byte of one.
+    /// Without a request, or with a client that takes nothing of its answer.
     pub idle: Duration,
+    /// What a client has to bring of a body that is waited for, and to take of an answer that waits.
+    pub least_rate: ByteRate,
+}
+
+/// Bytes a second; none: as few as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByteRate(pub Option<u32>);
+
+impl ByteRate {
+    /// Bytes in so long: one at the least.
+    pub fn within(self, time: Duration) -> usize {
+        let bytes = u128::from(self.0.unwrap_or(0)) * time.as_millis() / 1000;
+        usize::try_from(bytes).unwrap_or(usize::MAX).max(1)
+    }
 }
 
 impl Default for ListenTimeout {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), head: Duration::from_secs(10), idle: Duration::from_secs(75) }
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            least_rate: ByteRate(Some(240)),
+        }
     }
 }
 

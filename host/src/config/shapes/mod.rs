@@ -11,7 +11,7 @@ mod text;
 pub(super) use address::{BackendAddress, ListenAddress, Place};
 pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses, Tiers};
 pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
-pub(super) use number::{Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
+pub(super) use number::{ByteRateOrOff, Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
 pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect, ServerName};
 pub use text::{PLUGIN_NAME_MOST, is_plugin_name};
 pub(super) use text::{PluginName, Settings, Text, Texts};

@@ -158,6 +158,30 @@ impl Shape for Rate {
     }
 }
 
+/// Bytes a second, or as few as there are.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::config) struct ByteRateOrOff(pub(in crate::config) Option<u32>);
+
+impl Shape for ByteRateOrOff {
+    const EXPECTED: &'static str = r#"bytes a second such as "240B/s" or "1KiB/s", or "off""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let rate = |text: &str| {
+            let bytes = u32::try_from(units::size(text.strip_suffix("/s")?).ok()?).ok()?;
+            (bytes > 0).then_some(ByteRateOrOff(Some(bytes)))
+        };
+        match value.str() {
+            Some("off") => Some(ByteRateOrOff(None)),
+            _ => parsed(value, reader, |text| rate(text).ok_or_else(|| format!("expected {}", Self::EXPECTED))),
+        }
+    }
+
+    fn schema() -> Json {
+        let rate = json!({ "type": "string", "pattern": "^[0-9]+ ?(B|[kK]B|MB|GB|KiB|MiB|GiB)/s$" });
+        json!({ "anyOf": [rate, { "const": "off" }] })
+    }
+}
+
 /// A whole number in a range.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::config) struct Integer<const LEAST: u32, const MOST: u32>(pub(in crate::config) u32);

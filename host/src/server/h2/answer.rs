@@ -27,6 +27,8 @@ pub(super) struct Answer {
     ended: bool,
     /// Set from the first time on that the client's window was closed.
     limit: Option<Deadline>,
+    /// Bytes of the piece at hand that went since it was set last.
+    taken: usize,
 }
 
 impl Answer {
@@ -35,7 +37,7 @@ impl Answer {
         let Response { status, headers, body, .. } = response;
         let ended = body.is_end_stream();
         let stream = send_head(respond, status, fields(headers, status, &body), ended)?;
-        Some(Answer { body, stream, piece: Bytes::new(), is_last: ended, ended, limit: None })
+        Some(Answer { body, stream, piece: Bytes::new(), is_last: ended, ended, limit: None, taken: 0 })
     }
 
     /// Sends what can be sent; ready when there is no more to send.
@@ -58,6 +60,7 @@ impl Answer {
             } else {
                 let piece = self.piece.split_to(window.min(self.piece.len()));
                 seat.outlet.put(piece.len());
+                self.taken += piece.len();
                 self.ended = self.is_last && self.piece.is_empty();
                 if self.stream.send_data(piece, self.ended).is_err() {
                     return Poll::Ready(End::Broken);
@@ -92,15 +95,19 @@ impl Answer {
             self.break_off(Reason::CANCEL);
             return Poll::Ready(None);
         };
-        if let Some(limit) = &mut self.limit {
-            limit.set(Instant::now() + seat.patience);
+        // A window that opens a byte at a time is as good as shut.
+        if let Some(limit) = &mut self.limit
+            && (self.piece.is_empty() || self.taken >= seat.listen.least_rate.within(seat.listen.idle))
+        {
+            limit.set(Instant::now() + seat.listen.idle);
+            self.taken = 0;
         }
         Poll::Ready(window)
     }
 
     /// The time that a client has to open a window.
     fn poll_limit(&mut self, seat: &Seat, cx: &mut Context<'_>) -> Poll<()> {
-        self.limit.get_or_insert_with(|| Deadline::new(Instant::now() + seat.patience)).poll_reached(cx)
+        self.limit.get_or_insert_with(|| Deadline::new(Instant::now() + seat.listen.idle)).poll_reached(cx)
     }
 
     /// The client takes nothing: what else hangs on the body goes on.

@@ -7,7 +7,7 @@ use super::{
     tunnel::Client,
 };
 use crate::{
-    config::model::HeadLimit,
+    config::model::{HeadLimit, ListenTimeout},
     net::{Body, Interim, Interims, Request, Response, h1::BadMessage},
     server::{pulse::UnderWay, service::Service},
 };
@@ -28,8 +28,8 @@ pub(super) struct Seat {
     /// Of its bell.
     pub(super) number: usize,
     pub(super) outlet: Rc<Outlet>,
-    /// How long a client may leave an answer's window closed.
-    pub(super) patience: Duration,
+    /// How long a client may leave an answer's window closed, and how far it has to open it.
+    pub(super) listen: ListenTimeout,
     pub(super) limit: HeadLimit,
     /// How long a tunnel may go on after the begin of a drain.
     pub(super) tunnels: Duration,

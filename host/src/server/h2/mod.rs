@@ -19,7 +19,7 @@ use super::{
     service::Service,
     stream::Stream,
 };
-use crate::config::model::HeadLimit;
+use crate::config::model::{HeadLimit, ListenTimeout};
 use bells::Bells;
 use bytes::Bytes;
 use calm::Flood;
@@ -78,8 +78,8 @@ pub(super) struct Conversation<S, V> {
     outlet: Rc<Outlet>,
     service: Rc<V>,
     pulse: Rc<Pulse>,
-    /// How long a client may take nothing of an answer.
-    patience: Duration,
+    /// How long a client may take nothing of an answer, and what is nothing.
+    listen: ListenTimeout,
     limit: HeadLimit,
     /// How long a tunnel may go on after the begin of a drain.
     tunnels: Duration,
@@ -128,7 +128,7 @@ where
             outlet: Rc::new(Outlet::new()),
             service: Rc::new(service),
             pulse,
-            patience: limits.listen.idle,
+            listen: *limits.listen,
             limit: limits.limit,
             tunnels: limits.tunnels,
             is_sent_away: false,
@@ -216,8 +216,8 @@ where
             return;
         }
         let number = self.exchanges.take_seat();
-        let (outlet, patience, limit, tunnels) = (self.outlet.clone(), self.patience, self.limit, self.tunnels);
-        let seat = Seat { number, outlet, patience, limit, tunnels, under_way: UnderWay::begin(&self.pulse) };
+        let (outlet, listen, limit, tunnels) = (self.outlet.clone(), self.listen, self.limit, self.tunnels);
+        let seat = Seat { number, outlet, listen, limit, tunnels, under_way: UnderWay::begin(&self.pulse) };
         let exchange = exchange::serve(self.service.clone(), request, respond, seat);
         self.exchanges.seats[number] = Some(Box::pin(exchange));
         bells.ring_stream(number);

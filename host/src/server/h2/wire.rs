@@ -33,6 +33,8 @@ pub(super) struct Wire<S> {
     out: Vec<u8>,
     /// Bytes of it that went.
     sent: usize,
+    /// The library has more, which did not go out.
+    is_held: bool,
     coming: Scanner,
     going: Scanner,
     calm: Calm,
@@ -47,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             before,
             out: Vec::new(),
             sent: 0,
+            is_held: false,
             coming: Scanner::of_client(),
             going: Scanner::of_server(),
             calm: Calm::new(),
@@ -81,6 +84,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.went_out(n)?;
         }
         self.empty();
+        if self.is_held {
+            // The library was told to wait, and wakes for it.
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -109,7 +116,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let mut all = [IoSlice::new(&self.out[self.sent..]); SLICES_MOST + 1];
             let count = slices.len().min(SLICES_MOST);
             all[1..=count].copy_from_slice(&slices[..count]);
-            let n = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all[..=count]))?;
+            let written = Pin::new(&mut self.stream).poll_write_vectored(cx, &all[..=count]);
+            self.is_held = written.is_pending();
+            let n = ready!(written)?;
             if n > waiting {
                 self.empty();
                 return Poll::Ready(Ok(n - waiting));
@@ -196,13 +205,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for End<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::pulse::Pulse;
-    use std::{future::poll_fn, task::Waker};
+    use crate::{
+        config::model::ListenTimeout,
+        server::pulse::{Pulse, UnderWay},
+    };
+    use std::{cell::Cell, future::poll_fn, task::Waker};
 
-    /// Takes all that is written, up to so much at once, and remembers it by the write.
+    /// Takes what is written, up to so much at once and while it has room, and remembers it by the write.
     struct Taker {
         writes: Rc<RefCell<Vec<Vec<u8>>>>,
         at_once: usize,
+        room: Rc<Cell<usize>>,
+    }
+
+    impl Taker {
+        fn new(at_once: usize) -> Taker {
+            Taker { writes: Rc::default(), at_once, room: Rc::new(Cell::new(usize::MAX)) }
+        }
     }
 
     impl AsyncRead for Taker {
@@ -213,7 +232,11 @@ mod tests {
 
     impl AsyncWrite for Taker {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-            let taken = &bytes[..bytes.len().min(self.at_once)];
+            let taken = &bytes[..bytes.len().min(self.at_once).min(self.room.get())];
+            if taken.is_empty() {
+                return Poll::Pending;
+            }
+            self.room.set(self.room.get() - taken.len());
             self.writes.borrow_mut().push(taken.to_vec());
             Poll::Ready(Ok(taken.len()))
         }
@@ -238,9 +261,9 @@ mod tests {
 
     /// The writes that become of these, each of a head and a piece, and a flush.
     fn writes(said: &[(&[u8], &[u8])], at_once: usize) -> Vec<Vec<u8>> {
-        let writes = Rc::new(RefCell::new(Vec::new()));
-        let stream = Stream::new(Taker { writes: writes.clone(), at_once }, Pulse::new());
-        let mut wire = Wire::new(stream, Bytes::new());
+        let taker = Taker::new(at_once);
+        let writes = taker.writes.clone();
+        let mut wire = Wire::new(Stream::new(taker, Pulse::new()), Bytes::new());
         let cx = &mut Context::from_waker(Waker::noop());
         for &(mut head, mut piece) in said {
             while !head.is_empty() || !piece.is_empty() {
@@ -272,9 +295,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_the_library_holds_has_not_gone_out() {
+        let (taker, pulse, limits) = (Taker::new(usize::MAX), Pulse::new(), ListenTimeout::default());
+        let (room, piece) = (taker.room.clone(), vec![0; 20 << 10]);
+        room.set(piece.len());
+        let mut wire = Wire::new(Stream::new(taker, pulse.clone()), Bytes::new());
+        let _request = UnderWay::begin(&pulse);
+        let cx = &mut Context::from_waker(Waker::noop());
+        assert!(wire.poll_take(cx, &[IoSlice::new(&piece)]).is_ready());
+        assert!(wire.poll_take(cx, &[IoSlice::new(&piece)]).is_pending());
+        assert!(wire.poll_out(cx).is_pending());
+        assert!(pulse.deadline(&limits).is_some(), "it is the client that is waited for");
+        room.set(usize::MAX);
+        assert!(wire.poll_take(cx, &[IoSlice::new(&piece)]).is_ready());
+        assert!(wire.poll_out(cx).is_ready() && pulse.deadline(&limits).is_none());
+    }
+
+    #[tokio::test]
     async fn what_came_before_is_read_first() {
-        let taker = Taker { writes: Rc::default(), at_once: 0 };
-        let mut wire = Wire::new(Stream::new(taker, Pulse::new()), Bytes::from_static(b"PRI * "));
+        let mut wire = Wire::new(Stream::new(Taker::new(0), Pulse::new()), Bytes::from_static(b"PRI * "));
         let mut bytes = [0; 4];
         let mut read = async || {
             let mut buffer = ReadBuf::new(&mut bytes);

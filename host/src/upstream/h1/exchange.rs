@@ -100,7 +100,7 @@ impl Exchange {
         }
         self.upload.poll(cx, &mut self.link)?;
         let (moved, sending) = (self.upload.has_moved(), self.sending());
-        self.patience.sent(moved, sending, &mut self.attempt);
+        self.patience.sent(moved, self.upload.taken, sending, &mut self.attempt);
         Ok(())
     }
 

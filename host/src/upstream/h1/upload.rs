@@ -28,7 +28,7 @@ pub(super) struct Upload {
     /// Something went out or came in since [`Upload::has_moved`] was asked.
     moved: bool,
     /// Bytes of the body that were taken in this turn.
-    taken: usize,
+    pub(super) taken: usize,
     /// The next piece has to come from the client first.
     pub(super) starved: bool,
     /// A byte went out.

@@ -146,7 +146,7 @@ impl Exchange {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let (sending, moved) = stream.upload.poll(cx)?;
         stream.sending = sending;
-        self.patience.sent(moved, sending, &mut stream.attempt);
+        self.patience.sent(moved, stream.upload.taken, sending, &mut stream.attempt);
         Ok(())
     }
 

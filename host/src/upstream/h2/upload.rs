@@ -22,6 +22,8 @@ pub(super) struct Upload {
     piece: Bytes,
     stage: Stage,
     moved: bool,
+    /// Bytes of the body that were taken in this turn.
+    pub(super) taken: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +40,12 @@ impl Upload {
     /// The head went out; `ended` when the end of the message did with it.
     pub(super) fn new(stream: SendStream<Bytes>, body: Body, left: Option<u64>, ended: bool) -> Upload {
         let stage = if ended { Stage::Over } else { Stage::Open };
-        Upload { stream, body, left, piece: Bytes::new(), stage, moved: false }
+        Upload { stream, body, left, piece: Bytes::new(), stage, moved: false, taken: 0 }
     }
 
     /// Sends what can be sent; says how far that is, and whether something moved. An error is the client's.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<(Sending, bool), BodyError> {
-        self.moved = false;
+        (self.moved, self.taken) = (false, 0);
         let sending = loop {
             match self.stage {
                 Stage::Over => break Sending::Over,
@@ -102,6 +104,7 @@ impl Upload {
         self.moved = true;
         match frame.into_data() {
             Ok(data) => {
+                self.taken += data.len();
                 if let Some(left) = &mut self.left {
                     *left = left.checked_sub(data.len() as u64).ok_or_else(|| wrong("longer"))?;
                 }

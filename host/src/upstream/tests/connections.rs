@@ -206,7 +206,8 @@ async fn a_connection_to_an_old_address_is_not_used() {
             authority: &HeaderValue::from_static("shop.example"),
             headers: &crate::net::Headers::default(),
         };
-        let limits = Limits { head: now + PATIENCE, idle: PATIENCE, end: None, tunnel: PATIENCE, stall: None };
+        let limits =
+            Limits { head: now + PATIENCE, idle: PATIENCE, least: 1, end: None, tunnel: PATIENCE, stall: None };
         let attempt = Attempt::begin(backend.figures.clone(), now);
         connection.exchange(outgoing, Body::Empty, attempt, limits, &|_| {}).await.unwrap();
         assert_eq!((old.accepted(), new.accepted()), accepted);

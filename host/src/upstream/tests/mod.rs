@@ -145,6 +145,7 @@ struct Scene {
     /// How long the head may take.
     head: Duration,
     total: Option<Duration>,
+    least: usize,
 }
 
 /// A request of a test.
@@ -162,7 +163,7 @@ impl Scene {
 
     fn with(address: SocketAddr, timeout: model::PoolTimeout) -> Scene {
         let pool = pool("shop", &[address], model::Health::default(), timeout);
-        Scene { pool, connections: Connections::new(), head: PATIENCE, total: None }
+        Scene { pool, connections: Connections::new(), head: PATIENCE, least: 1, total: None }
     }
 
     /// Sends a request over a kept connection or a new one.
@@ -182,7 +183,14 @@ impl Scene {
         };
         let timeout = self.pool.timeout;
         let end = self.total.map(|total| now + total);
-        let limits = Limits { head: now + self.head, idle: timeout.idle, end, tunnel: timeout.tunnel, stall: None };
+        let limits = Limits {
+            head: now + self.head,
+            idle: timeout.idle,
+            least: self.least,
+            end,
+            tunnel: timeout.tunnel,
+            stall: None,
+        };
         within(connection.exchange(outgoing, ask.body, attempt, limits, &|_| {})).await
     }
 

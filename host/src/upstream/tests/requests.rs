@@ -267,6 +267,22 @@ async fn a_client_that_stops_sending_runs_out_of_time() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_a_byte_at_a_time_runs_out_of_time() {
+    let origin = Origin::answering("", Last::Stay).await;
+    let timeout = model::PoolTimeout { idle: Duration::from_millis(60), ..Default::default() };
+    let scene = Scene { least: 1000, ..Scene::with(origin.address, timeout) };
+    let (pieces, body) = streamed(None);
+    tokio::spawn(async move {
+        while pieces.send(data("x")).is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let error = scene.send(Ask { method: Method::POST, body, ..Ask::default() }).await.unwrap_err();
+    assert!(matches!(error.error.kind, ErrorKind::RequestTimeout(_)), "{error}");
+    assert_eq!(scene.failures(), 0);
+}
+
+#[tokio::test]
 async fn a_backend_that_stops_reading_runs_out_of_time() {
     let origin = Origin::new(|stream, _| async move {
         std::future::pending::<()>().await;
@@ -318,8 +334,14 @@ async fn latency_counts_from_the_end_of_the_upload() {
             authority: &HeaderValue::from_static("shop.example"),
             headers: &Headers::default(),
         };
-        let limits =
-            Limits { head: Instant::now() + PATIENCE, idle: PATIENCE, end: None, tunnel: PATIENCE, stall: None };
+        let limits = Limits {
+            head: Instant::now() + PATIENCE,
+            idle: PATIENCE,
+            least: 1,
+            end: None,
+            tunnel: PATIENCE,
+            stall: None,
+        };
         within(connection.exchange(outgoing, body, attempt, limits, &|_| {})).await.unwrap();
         let latency = Duration::from_micros(backend.figures.latency_us().into());
         assert_eq!(latency < long, from_its_end, "{latency:?}");
