@@ -1,4 +1,5 @@
-//! Answers before the answer (1xx): what a backend hints at while it makes the one that counts, and a client may make use of.
+//! Answers before the answer (1xx): what a backend hints at while it makes the one that counts, and a client may make
+//! use of.
 
 use super::Headers;
 use http::{StatusCode, Version};
@@ -23,8 +24,8 @@ pub struct Interim {
     pub headers: Headers,
 }
 
-/// Those of one request on their way to its client. Who makes the answer puts them here, and who sends it takes them after
-/// each look at the other; as long as there are none it costs nothing.
+/// Those of one request on their way to its client. Who makes the answer puts them here, and who sends it takes them
+/// after each look at the other; as long as there are none it costs nothing.
 #[derive(Debug)]
 pub struct Interims {
     waiting: RefCell<Vec<Interim>>,

@@ -32,8 +32,8 @@ type Identity = (u64, u64, i64, i64);
 impl SocketFile {
     /// Listens on this path, with this mode and room for so many that wait. A dead socket file is replaced.
     ///
-    /// # Errors
-    /// `AddrInUse` when somebody answers there, `AlreadyExists` when it is a file of another kind, or what the system says.
+    /// # Errors `AddrInUse` when somebody answers there, `AlreadyExists` when it is a file of another kind, or what the
+    /// system says.
     pub fn listen(path: &Path, mode: u32, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
         // Two starts at once must not each take the other's new socket for a dead one.
         let _guard = lock(path)?;

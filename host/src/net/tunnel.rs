@@ -1,5 +1,5 @@
-//! What a connection becomes once client and backend have agreed on another protocol: bytes both ways, about which the proxy
-//! knows nothing. Whoever speaks with the client brings the client's end, over whichever version of HTTP it came.
+//! What a connection becomes once client and backend have agreed on another protocol: bytes both ways, about which the
+//! proxy knows nothing. Whoever speaks with the client brings the client's end, over whichever version of HTTP it came.
 
 use super::{
     Socket,
@@ -43,8 +43,8 @@ pub struct Tunnel {
 
 impl Tunnel {
     /// Carries bytes both ways, until both sides have ended, one of them has broken off, nothing moved for too long, or
-    /// `told` is ready. The client's end is left to its owner, half closed if the backend has ended; where the backend broke
-    /// off it is aborted. Dropping this future closes the backend's connection.
+    /// `told` is ready. The client's end is left to its owner, half closed if the backend has ended; where the backend
+    /// broke off it is aborted. Dropping this future closes the backend's connection.
     pub async fn carry(mut self, client: &mut impl TunnelEnd, told: impl Future<Output = ()>) {
         let Err(cut) = duplex(client, &mut self.backend, self.idle, told).await else { return };
         tracing::debug!(protocol = ?self.protocol, "a tunnel was cut: {cut}");

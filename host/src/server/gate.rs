@@ -38,8 +38,8 @@ impl Gate {
     }
 }
 
-/// Connections that came before a gate is closed. The system is asked directly, for the runtime may not know yet of those
-/// that came last.
+/// Connections that came before a gate is closed. The system is asked directly, for the runtime may not know yet of
+/// those that came last.
 #[derive(Debug)]
 pub(super) struct Queue(Bound);
 

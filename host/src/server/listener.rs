@@ -208,7 +208,8 @@ impl Reception {
     }
 }
 
-/// Takes in all who wait. An accept that fails says nothing about those behind it: the client has left, or files are short.
+/// Takes in all who wait. An accept that fails says nothing about those behind it: the client has left, or files are
+/// short.
 async fn empty<T>(mut accept: impl FnMut() -> io::Result<T>, mut admit: impl FnMut(T), shed: impl Fn()) {
     let mut failures = 0;
     while failures < FAILURES_MOST {

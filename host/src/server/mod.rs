@@ -1,4 +1,5 @@
-//! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 stands on a library of frames.
+//! Workers, listeners, connections: from a socket to requests. HTTP/1.1 is our own, HTTP/2 stands on a library of
+//! frames.
 
 mod arrival;
 mod connection;

@@ -143,8 +143,8 @@ impl Pulse {
         }
     }
 
-    /// Whether the connection has to be told that the process drains. Not in the middle of a head: that request counts as
-    /// under way.
+    /// Whether the connection has to be told that the process drains. Not in the middle of a head: that request counts
+    /// as under way.
     pub(super) fn shall_finish(&self) -> bool {
         let is_mid_head = self.requests.get() == 0 && self.head.get() != NextHead::None;
         self.draining.get() && self.has_served.get() && self.closing_since.get().is_none() && !is_mid_head

@@ -1,5 +1,5 @@
-//! The live connections of one worker: how many there may be, and how they hear of a drain without each of them watching
-//! a lock that all workers share.
+//! The live connections of one worker: how many there may be, and how they hear of a drain without each of them
+//! watching a lock that all workers share.
 
 use super::pulse::Pulse;
 use std::{

@@ -17,7 +17,8 @@ pub(super) struct Session {
 
 /// Who answers requests.
 pub(super) trait Service: 'static {
-    /// Serves one request; what is to be said before its answer is put into `interims`. Dropping the future abandons it.
+    /// Serves one request; what is to be said before its answer is put into `interims`. Dropping the future abandons
+    /// it.
     fn serve(&self, request: Request, interims: &Interims) -> impl Future<Output = Response>;
 
     /// What a client gets whose message is none.

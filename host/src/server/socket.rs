@@ -35,8 +35,8 @@ pub(super) enum Bound {
 }
 
 impl Sockets {
-    /// Listens on the address of this listener. PM0201: it is taken, or is no address of this machine. PM0202: it is not
-    /// allowed.
+    /// Listens on the address of this listener. PM0201: it is taken, or is no address of this machine. PM0202: it is
+    /// not allowed.
     pub fn bind(listener: &Listener, workers: usize) -> Result<Sockets, Problem> {
         let bound = match &listener.address {
             Address::Tcp(address) => bind(*address, workers).map_err(|error| {

@@ -1,5 +1,5 @@
-//! Worker threads: each has a runtime, sockets, connections and plugin instances of its own, so nothing on a request's way
-//! is shared, locked, or handed to another thread.
+//! Worker threads: each has a runtime, sockets, connections and plugin instances of its own, so nothing on a request's
+//! way is shared, locked, or handed to another thread.
 
 use super::{
     Listener,
@@ -92,9 +92,9 @@ struct Plan {
 }
 
 impl Workers {
-    /// Starts `count` workers, for which the listeners' sockets were bound. When this returns all of them accept. They hold
-    /// on to `live` until they were told to drain and their last connection ended. An error means that the system gives
-    /// no threads, files or memory.
+    /// Starts `count` workers, for which the listeners' sockets were bound. When this returns all of them accept. They
+    /// hold on to `live` until they were told to drain and their last connection ended. An error means that the system
+    /// gives no threads, files or memory.
     pub fn start(
         listeners: Vec<Listener>,
         count: usize,

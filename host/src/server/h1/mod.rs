@@ -1,8 +1,8 @@
 //! Our own HTTP/1.1 towards clients, the mirror of the codec towards backends: strict where a library repairs what must
 //! be refused, and one task per connection without a channel in between.
 //!
-//! A [`head`] is read from the [`wire`], its body [`incoming`] while the service makes the [`answer`], which goes out on the
-//! same wire; behind an answer that switches protocols the wire is one end of a [`tunnel`].
+//! A [`head`] is read from the [`wire`], its body [`incoming`] while the service makes the [`answer`], which goes out
+//! on the same wire; behind an answer that switches protocols the wire is one end of a [`tunnel`].
 
 mod answer;
 mod head;

@@ -1,5 +1,5 @@
-//! The client's end of a tunnel: the connection behind the answer that opened it, beginning with what the client has sent
-//! already.
+//! The client's end of a tunnel: the connection behind the answer that opened it, beginning with what the client has
+//! sent already.
 
 use super::wire::Wire;
 use crate::net::Abort;

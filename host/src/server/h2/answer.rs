@@ -156,7 +156,8 @@ pub(super) fn poll_window(stream: &mut SendStream<Bytes>, wanted: usize, cx: &mu
     }
 }
 
-/// The headers as HTTP/2 has them. The length is the body's own: the one that the headers tell may be a filter's mistake.
+/// The headers as HTTP/2 has them. The length is the body's own: the one that the headers tell may be a filter's
+/// mistake.
 pub(super) fn fields(headers: Headers, status: StatusCode, body: &Body) -> HeaderMap {
     let has_body = !body.is_end_stream();
     let mut map = HeaderMap::with_capacity(headers.len() + 2);

@@ -1,5 +1,5 @@
-//! One waker per stream and one for the frames, so that what is ready is polled and nothing else, on the one task of the
-//! connection. What rings while that task runs wakes nobody: it looks again before it rests.
+//! One waker per stream and one for the frames, so that what is ready is polled and nothing else, on the one task of
+//! the connection. What rings while that task runs wakes nobody: it looks again before it rests.
 
 use std::{
     sync::{

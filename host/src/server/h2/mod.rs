@@ -1,7 +1,7 @@
 //! HTTP/2 towards clients, on the `h2` library: one future per connection, whatever it has under way. A request is an
-//! [`exchange`] with a seat and a bell of its own ([`bells`]), so that a wake polls one of them and not all; what they say
-//! goes through one [`wire`] in one write. Below the library each frame is counted, and [`calm`] says when a client has
-//! sent too many that bring nothing.
+//! [`exchange`] with a seat and a bell of its own ([`bells`]), so that a wake polls one of them and not all; what they
+//! say goes through one [`wire`] in one write. Below the library each frame is counted, and [`calm`] says when a client
+//! has sent too many that bring nothing.
 
 mod answer;
 mod bells;

@@ -1,5 +1,5 @@
-//! What the streams of a connection may put before the library in one turn. A client that opens all its windows and then
-//! takes nothing has no more than this waiting for it, however many streams it opens.
+//! What the streams of a connection may put before the library in one turn. A client that opens all its windows and
+//! then takes nothing has no more than this waiting for it, however many streams it opens.
 
 use super::bells::{Bells, STREAMS};
 use std::cell::{Cell, RefCell};

@@ -1,5 +1,5 @@
-//! The byte stream below the frames. What the streams of a connection have to say in one turn is gathered here and leaves in
-//! one write, and what comes and goes is counted by the frame.
+//! The byte stream below the frames. What the streams of a connection have to say in one turn is gathered here and
+//! leaves in one write, and what comes and goes is counted by the frame.
 
 use super::{
     calm::{Calm, Flood},
