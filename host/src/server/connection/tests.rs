@@ -205,7 +205,7 @@ fn a_client_that_takes_a_byte_at_a_time_is_cut() {
             client.stream.read_exact(&mut [0]).await.unwrap();
             assert!(seconds_since(start) < 100, "it goes on for ever");
         }
-        assert_eq!(seconds_since(start), 75);
+        assert!((75..=76).contains(&seconds_since(start)));
     });
 }
 

@@ -1,8 +1,8 @@
 //! How much of what costs us and brings nothing a client may send: frames that are no request, no answer taken and no
 //! piece of a body. Requests and bodies have limits of their own; an honest client meets none of these.
 //!
-//! Each allowance is a stock that fills up with time and with honest work. The clock is read by those alone who have used
-//! theirs up.
+//! Each allowance is a stock that fills up with time and with honest work. The clock is read by those alone who have
+//! used theirs up.
 
 use super::{
     STREAMS_MOST,
@@ -11,27 +11,27 @@ use super::{
 use std::fmt;
 use tokio::time::Instant;
 
-/// Streams that end before their answer by the client's doing: it resets them, or has us reset them. A browser that leaves a
-/// page gives up all that it has under way; it may do so twice in a row.
+/// Streams that end before their answer by the client's doing: it resets them, or has us reset them. A browser that
+/// leaves a page gives up all that it has under way; it may do so twice in a row.
 const RESETS_MOST: u32 = 2 * STREAMS_MOST;
-/// More of them in each second, as nghttp2 allows. Beside it, each stream that is answered to its end allows one more: who
-/// takes as many answers as it gives up costs no more than twice of what it asks for.
+/// More of them in each second, as nghttp2 allows. Beside it, each stream that is answered to its end allows one more:
+/// who takes as many answers as it gives up costs no more than twice of what it asks for.
 const RESETS_PER_SECOND: u32 = 33;
 
-/// Frames that carry nothing of a message: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones, empty DATA. Each costs well
-/// below a microsecond, so this many are a millisecond or two.
+/// Frames that carry nothing of a message: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, unknown ones, empty DATA. Each
+/// costs well below a microsecond, so this many are a millisecond or two.
 const OVERHEAD_MOST: u32 = 2048;
 /// More of them in each second: a client that keeps a connection alive sends one in some seconds, one that measures its
 /// round trip some tens in a second.
 const OVERHEAD_PER_SECOND: u32 = 128;
 /// What SETTINGS cost: they are said once, and changing the windows goes over all streams.
 const SETTINGS_COST: u32 = 32;
-/// What a stream, a piece of a body and a piece of an answer allow. Clients open two windows per piece that they take, and
-/// some say each stream's window and priority at its begin.
+/// What a stream, a piece of a body and a piece of an answer allow. Clients open two windows per piece that they take,
+/// and some say each stream's window and priority at its begin.
 const OVERHEAD_EARNED: u32 = 4;
 
-/// Streams that a client may open before it has heard how many there may be, and that we refuse without blaming it. Some
-/// programs open all that they want at once; nobody wants more.
+/// Streams that a client may open before it has heard how many there may be, and that we refuse without blaming it.
+/// Some programs open all that they want at once; nobody wants more.
 const EARLY_MOST: u32 = 2048;
 
 /// Codes of our resets that say: that was your mistake.
@@ -182,102 +182,4 @@ impl Allowance {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        super::frames::{self, Scanner},
-        *,
-    };
-    use std::time::Duration;
-    use tokio::time::advance;
-
-    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Frame {
-        let bytes = [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1], payload].concat();
-        let mut found = None;
-        Scanner::of_server().scan(&bytes, |frame| found = Some(frame));
-        found.unwrap()
-    }
-
-    fn reset(code: u8) -> Frame {
-        frame(frames::RST_STREAM, 0, &[0, 0, 0, code])
-    }
-
-    const PING: u8 = 6;
-    const CANCEL: u8 = 8;
-
-    #[tokio::test(start_paused = true)]
-    async fn resets_are_allowed_by_number_time_and_answers() {
-        let mut calm = Calm::new();
-        (0..RESETS_MOST).for_each(|_| calm.came(reset(CANCEL)));
-        assert_eq!(calm.flood(), None, "all streams given up twice");
-        (0..1000).for_each(|_| {
-            calm.answered();
-            calm.came(reset(CANCEL));
-        });
-        assert_eq!(calm.flood(), None, "as many answers as resets");
-        advance(Duration::from_secs(1)).await;
-        (0..RESETS_PER_SECOND).for_each(|_| calm.came(reset(CANCEL)));
-        assert_eq!(calm.flood(), None, "a second's");
-        calm.came(reset(CANCEL));
-        assert_eq!(calm.flood(), Some(Flood::Resets));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn our_resets_count_when_the_client_made_them_necessary() {
-        for (code, counts) in [(1, true), (3, true), (5, true), (7, true), (0, false), (2, false), (8, false)] {
-            let mut calm = Calm::new();
-            (0..=RESETS_MOST).for_each(|_| calm.went(reset(code)));
-            assert_eq!(calm.flood().is_some(), counts, "code {code}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn refusals_count_from_the_acknowledgement_of_our_settings_on() {
-        let (head, acknowledged) = (frame(HEADERS, 0, b"a"), frame(SETTINGS, 1, &[]));
-        let refused = |calm: &mut Calm, times: u32| (0..times).for_each(|_| calm.went(reset(REFUSED_STREAM as u8)));
-        let mut calm = Calm::new();
-        (0..800).for_each(|_| calm.came(head));
-        calm.came(acknowledged);
-        refused(&mut calm, 800);
-        assert_eq!(calm.flood(), None, "it had not heard how many there may be");
-        (0..RESETS_MOST).for_each(|_| calm.came(head));
-        refused(&mut calm, RESETS_MOST);
-        assert_eq!(calm.flood(), None, "its allowance is untouched");
-        refused(&mut calm, 1);
-        assert_eq!(calm.flood(), Some(Flood::Resets));
-        let mut calm = Calm::new();
-        (0..100_000).for_each(|_| calm.came(head));
-        refused(&mut calm, EARLY_MOST + RESETS_MOST);
-        assert_eq!(calm.flood(), None);
-        refused(&mut calm, 1);
-        assert_eq!(calm.flood(), Some(Flood::Resets), "who never acknowledges them is no exception");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn frames_that_carry_nothing_are_counted() {
-        for (name, one, most) in [
-            ("PING", frame(PING, 0, &[0; 8]), OVERHEAD_MOST),
-            ("SETTINGS", frame(frames::SETTINGS, 0, &[]), OVERHEAD_MOST / SETTINGS_COST),
-            ("its acknowledgement", frame(frames::SETTINGS, 1, &[]), OVERHEAD_MOST),
-            ("empty DATA", frame(frames::DATA, 0, &[]), OVERHEAD_MOST),
-            ("an unknown one", frame(99, 0, &[]), OVERHEAD_MOST),
-        ] {
-            let mut calm = Calm::new();
-            (0..most).for_each(|_| calm.came(one));
-            assert_eq!(calm.flood(), None, "{name}");
-            calm.came(one);
-            assert_eq!(calm.flood(), Some(Flood::Overhead), "{name}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_long_download_opens_its_windows_as_often_as_it_likes() {
-        const WINDOW_UPDATE: u8 = 8;
-        let mut calm = Calm::new();
-        for _ in 0..100_000 {
-            calm.went(frame(frames::DATA, 0, b"a piece"));
-            calm.came(frame(WINDOW_UPDATE, 0, &[0, 0, 1, 0]));
-            calm.came(frame(WINDOW_UPDATE, 0, &[0, 0, 1, 0]));
-        }
-        assert_eq!(calm.flood(), None);
-    }
-}
+mod tests;

@@ -116,6 +116,7 @@ impl Scanner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*};
 
     /// A preface, a head in two frames, a reset, a piece of a body, and an empty one.
     fn bytes() -> Vec<u8> {
@@ -161,6 +162,42 @@ mod tests {
             let mut scanner = Scanner::of_client();
             scanner.scan(&bytes[..end], |_| {});
             assert_eq!(scanner.is_between(), is_between, "after {end} bytes");
+        }
+    }
+
+    /// Frames of the kinds that are told apart, and of any other.
+    fn frames() -> impl Strategy<Value = Vec<(u8, u8, Vec<u8>)>> {
+        let kind = prop_oneof![3 => 0_u8..10, 1 => any::<u8>()];
+        let payload = prop_oneof![vec(any::<u8>(), 0..40), vec(any::<u8>(), 4), vec(any::<u8>(), 300)];
+        vec((kind, any::<u8>(), payload), 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn any_frames_are_found_however_they_are_cut(frames in frames(), cuts in vec(1_usize..60, 1..20)) {
+            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+            let (mut expected, mut in_block) = (Vec::new(), false);
+            for (kind, flags, payload) in &frames {
+                bytes.extend([0, (payload.len() >> 8) as u8, payload.len() as u8, *kind, *flags, 0, 0, 0, 1]);
+                bytes.extend(payload);
+                let code = <[u8; 4]>::try_from(&payload[..]).ok().filter(|_| *kind == RST_STREAM);
+                expected.push((*kind, *flags, payload.len(), code.map(u32::from_be_bytes)));
+                if [HEADERS, CONTINUATION].contains(kind) {
+                    in_block = flags & END_HEADERS == 0;
+                }
+            }
+            let (mut scanner, mut found) = (Scanner::of_client(), Vec::new());
+            let mut rest = &bytes[..];
+            for cut in cuts.iter().cycle() {
+                let (piece, behind) = rest.split_at(rest.len().min(*cut));
+                scanner.scan(piece, |frame| found.push((frame.kind, frame.flags, frame.length, frame.code)));
+                rest = behind;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(scanner.is_between(), !in_block);
         }
     }
 }
