@@ -40,6 +40,8 @@ pub enum Act {
     BreakOff(&'static str, Reason),
     /// Resets the stream without an answer.
     Reset(Reason),
+    /// Answers 200 with this, and has no use for the request's body: the stream is reset when the answer is whole.
+    Hasty(&'static str),
     /// Reads, and never answers.
     Silence,
 }
@@ -271,6 +273,10 @@ async fn act_on(
             // What was sent shall be read first.
             sleep(Duration::from_millis(50)).await;
             stream.send_reset(reason);
+        }
+        Act::Hasty(answer) => {
+            let mut stream = respond.send_response(head(200, &[]), false)?;
+            send(&mut stream, Bytes::from_static(answer.as_bytes()), true).await?;
         }
         Act::Reset(reason) => respond.send_reset(reason),
         Act::Silence => {

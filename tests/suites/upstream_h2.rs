@@ -282,6 +282,18 @@ async fn case_49_an_http2_answer_that_breaks_off_never_looks_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_whole_before_the_request_is_one_though_a_reset_follows() {
+    let origin = H2Origin::new(100, |_| Act::Hasty("enough")).await;
+    let edge = to(&[&origin]).start();
+    let client = Client::h2(edge.address()).await;
+    // More than the backend's window takes.
+    for _ in 0..20 {
+        let answer = client.another().send(client::body("/up", vec![b'x'; 3_000_000])).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "enough"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_39_a_client_that_breaks_off_ends_its_stream_to_the_backend_and_no_other() {
     let origin = H2Origin::new(100, |head| if head.uri.path() == "/up" { Act::Echo } else { Act::says("ok") }).await;
     let edge = to(&[&origin]).start();
