@@ -28,7 +28,7 @@ use crate::{
     problem::{Code, Problem},
     proxy::Overload,
     server::Workers,
-    state::{Applier, Plan},
+    state::{Applier, Numbered, Plan},
     telemetry::access_log::AccessLog,
     upstream::{Pool, health, names::Names},
     watch,
@@ -142,21 +142,22 @@ impl App {
     /// # Errors
     /// Everything that keeps it from starting, at once: addresses (PM02xx), certificates, and with `strict` plugins too.
     pub fn start(config: Config, options: Options) -> Result<App, Vec<Problem>> {
+        let config = config.allowing_expired(options.allow_expired);
         let count = config.server.workers;
         let figures = Arc::new(Figures::new(count));
         let log = open_access_log(config.server.access_log.as_ref())?;
         let mut doors = Doors::new(figures.clone(), log.clone());
-        let (staged, problems) = doors.stage(&config, options.allow_expired);
+        let (staged, problems) = doors.stage(&config);
         let staged = if problems.is_empty() { Ok(staged) } else { Err(problems) };
         let admin = admin::bind(&config.admin, config.metrics);
         let (staged, admin) = both(staged, admin)?;
-        let numbers = staged.numbers();
+        let numbered = staged.listeners();
         let mut listeners = Vec::new();
         doors.publish(staged, |listener| listeners.push(listener));
 
         let side = side_runtime().map_err(cannot_start)?;
         let Prepared { answers, pools, applier, loader, amiss } =
-            prepare(&config, &options, &numbers, &figures, &side)?;
+            prepare(&config, &options, &numbered, &figures, &side)?;
         if options.strict && !amiss.is_empty() {
             return Err(amiss);
         }
@@ -180,7 +181,8 @@ impl App {
             source: options.source.clone(),
             config,
             refused: Vec::new(),
-            certificates: Vec::new(),
+            wanted: None,
+            amiss: Vec::new(),
             allow_expired: options.allow_expired,
             applier,
             figures,
@@ -192,6 +194,7 @@ impl App {
             unnamed: Vec::new(),
             status: status.clone(),
             files,
+            changes: changes.downgrade(),
             side: side.handle().clone(),
         };
         conductor.begin();
@@ -277,7 +280,7 @@ struct Prepared {
 fn prepare(
     config: &Config,
     options: &Options,
-    numbers: &[usize],
+    listeners: &[Numbered],
     figures: &Figures,
     side: &tokio::runtime::Runtime,
 ) -> Result<Prepared, Vec<Problem>> {
@@ -285,7 +288,7 @@ fn prepare(
     let runtime = Runtime::new(&config.plugins, workers, &config.server.zone, options.cache.as_deref())
         .map_err(|problem| vec![problem])?;
     let answers = Answers::default().of(config, side.handle());
-    let plan = Arc::new(Plan::new(&answers.expand(config), numbers, figures)?);
+    let plan = Arc::new(Plan::new(&answers.expand(config), listeners, figures)?);
     let pools: Vec<_> = plan.pools.iter().map(|p| p.pool.clone()).collect();
     side.block_on(health::first_round(&pools, FIRST_ROUND_MOST));
     let mut applier = Applier::new(runtime.clone(), plan, side.handle().clone(), workers);

@@ -32,10 +32,16 @@ pub struct Most {
     pub requests_per_source: Option<(u32, Duration)>,
 }
 
-/// What the sources of one listener have open and ask for.
+/// The limits of one listener, and what its sources have open and ask for.
 #[derive(Debug)]
 pub struct Sources {
     most: Most,
+    table: Arc<Table>,
+}
+
+/// What the sources of one listener have open and ask for.
+#[derive(Debug)]
+struct Table {
     connections: AtomicU32,
     shards: Box<[Mutex<Shard>]>,
     epoch: Instant,
@@ -66,7 +72,7 @@ struct Source {
 /// A connection's place; dropping it gives it back.
 #[derive(Debug)]
 pub struct Place {
-    sources: Arc<Sources>,
+    table: Arc<Table>,
     /// None: its source is not counted.
     key: Option<Key>,
 }
@@ -74,31 +80,37 @@ pub struct Place {
 impl Sources {
     /// Nobody yet.
     pub fn new(most: Most) -> Arc<Sources> {
-        Arc::new(Sources {
-            most,
+        let table = Table {
             connections: AtomicU32::new(0),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             epoch: Instant::now(),
             refused_us: AtomicU64::new(0),
-        })
+        };
+        Arc::new(Sources { most, table: Arc::new(table) })
+    }
+
+    /// Other limits of the same sources, with all that they have open and have asked for.
+    pub fn with(&self, most: Most) -> Arc<Sources> {
+        Arc::new(Sources { most, table: self.table.clone() })
     }
 
     /// Takes in a connection, unless there are as many as there may be. With `counts`, it is one of its source's.
-    pub fn enter(self: &Arc<Self>, from: IpAddr, counts: bool) -> Option<Place> {
-        let before = self.connections.fetch_add(1, Relaxed);
-        let mut place = Place { sources: self.clone(), key: None };
+    pub fn enter(&self, from: IpAddr, counts: bool) -> Option<Place> {
+        let table = &self.table;
+        let before = table.connections.fetch_add(1, Relaxed);
+        let mut place = Place { table: table.clone(), key: None };
         if self.most.connections.is_some_and(|most| before >= most) {
-            self.refused("too many connections", None);
+            table.refused("too many connections", None);
             return None;
         }
         let Some(most) = self.most.connections_per_source.filter(|_| counts) else { return Some(place) };
         let key = Key::of(from);
-        let mut shard = self.shard(key);
+        let mut shard = table.shard(key);
         // A source that finds no room in the table is let in uncounted: better that than to shut others out.
-        let Some(source) = shard.source(key, self.now_us()) else { return Some(place) };
+        let Some(source) = shard.source(key, table.now_us()) else { return Some(place) };
         if source.connections >= most {
             drop(shard);
-            self.refused("too many connections of one source", Some(from));
+            table.refused("too many connections of one source", Some(from));
             return None;
         }
         source.connections += 1;
@@ -115,20 +127,23 @@ impl Sources {
         let period_us = micros(period);
         // The generic cell rate algorithm: one number a source, a whole period's requests at once, then evenly.
         let interval_us = (period_us / u64::from(most.max(1))).max(1);
-        let (now, key) = (self.now_us(), Key::of(from));
-        let mut shard = self.shard(key);
+        let (now, key) = (self.table.now_us(), Key::of(from));
+        let mut shard = self.table.shard(key);
         let Some(source) = shard.source(key, now) else { return Ok(()) };
-        let due = source.due_us.max(now) + interval_us;
+        // What was asked for under another limit weighs no more than a whole period of this one.
+        let due = source.due_us.clamp(now, now + period_us) + interval_us;
         let too_early = due.saturating_sub(now + period_us);
         if too_early == 0 {
             source.due_us = due;
             return Ok(());
         }
         drop(shard);
-        self.refused("too many requests of one source", Some(from));
+        self.table.refused("too many requests of one source", Some(from));
         Err(too_early.div_ceil(1_000_000))
     }
+}
 
+impl Table {
     fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
         let bits = match key {
             Key::V4(bits) => u64::from(bits),
@@ -188,10 +203,10 @@ impl Key {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sources.connections.fetch_sub(1, Relaxed);
+        self.table.connections.fetch_sub(1, Relaxed);
         let Some(key) = self.key else { return };
-        let now = self.sources.now_us();
-        let mut shard = self.sources.shard(key);
+        let now = self.table.now_us();
+        let mut shard = self.table.shard(key);
         let Some(source) = shard.sources.get_mut(&key) else { return };
         source.connections = source.connections.saturating_sub(1);
         if source.is_idle(now) {
@@ -214,7 +229,7 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     fn remembered(sources: &Sources) -> usize {
-        sources.shards.iter().map(|shard| shard.lock().unwrap().sources.len()).sum()
+        sources.table.shards.iter().map(|shard| shard.lock().unwrap().sources.len()).sum()
     }
 
     #[test]
@@ -229,7 +244,7 @@ mod tests {
         assert!(sources.enter(ONE, false).is_some(), "a proxy speaks for many");
         drop(places);
         assert!(sources.enter(ONE, true).is_some());
-        assert_eq!((sources.connections.load(Relaxed), remembered(&sources)), (0, 0), "nothing is left behind");
+        assert_eq!((sources.table.connections.load(Relaxed), remembered(&sources)), (0, 0), "nothing is left behind");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use rustls::{
 use std::{
     path::Path,
     sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
 };
 
 /// A chain and its key, as PEM texts.
@@ -33,6 +34,13 @@ impl Certificate {
         let mut params = params(names);
         params.not_before = rcgen::date_time_ymd(2019, 1, 1);
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        Certificate::signed(params)
+    }
+
+    /// For these names, for so long from now.
+    pub fn ending(names: &[&str], after: Duration) -> Certificate {
+        let mut params = params(names);
+        params.not_after = (SystemTime::now() + after).into();
         Certificate::signed(params)
     }
 

@@ -45,6 +45,7 @@ mod proxy_protocol;
 mod reload;
 mod retries;
 mod routes;
+mod rules;
 mod sources;
 mod splits;
 mod stock_plugins;

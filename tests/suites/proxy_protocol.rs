@@ -1,7 +1,7 @@
 //! The PROXY protocol on both sides: who is believed, what is passed on, and that no connection serves two clients.
 
 use pointsman::{
-    config::model::{BackendTls, Network},
+    config::model::{BackendTls, ClientRule, Network, Verify},
     net::proxy_protocol::{Ends, Version, head},
 };
 use pointsman_tests::{
@@ -59,6 +59,35 @@ async fn the_client_is_the_one_that_a_trusted_proxy_tells() {
         client.say(REQUEST).await;
         client.drain(PATIENCE).await;
         assert_eq!(origin.only().header("x-forwarded-for"), Some(told), "{}", head.escape_ascii());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_69_where_a_proxy_names_nobody_the_client_is_not_believed() {
+    let origin = Origin::named("a");
+    let edge = expecting(edge::plain(), "127.0.0.1").pool("shop", &[&origin]);
+    let mut asks = certs::shop();
+    let room = tempfile::tempdir().unwrap();
+    let ca = room.path().join("ca.pem");
+    std::fs::write(&ca, certs::authority_pem()).unwrap();
+    asks.clients.insert(0, ClientRule { ca, verify: Verify::Request, spot: None });
+    let edge = edge.listen("tls", Some(asks)).start();
+    let said = b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\nX-Forwarded-For: 192.0.2.66\r\n\
+        X-Forwarded-Proto: https\r\nX-Client-Cert-Subject: CN=root\r\nX-Request-Id: mine\r\n\r\n";
+    // The last one names a proxy that is trusted too, and tells whom it has looked at.
+    for (head, told, is_believed) in [
+        (head(Version::V1, None), "127.0.0.1", false),
+        (head(Version::V2, None), "127.0.0.1", false),
+        (head(Version::V2, ends("127.0.0.1:4711")), "192.0.2.66, 127.0.0.1", true),
+    ] {
+        origin.forget();
+        let mut client = Raw::plain(edge.address()).await;
+        client.say(&[head.as_slice(), said].concat()).await;
+        client.drain(PATIENCE).await;
+        let seen = origin.only();
+        assert_eq!(seen.header("x-forwarded-for"), Some(told), "{}", head.escape_ascii());
+        assert_eq!(seen.header("x-forwarded-proto"), Some(if is_believed { "https" } else { "http" }));
+        assert_eq!(seen.has("x-client-cert-subject"), is_believed);
     }
 }
 

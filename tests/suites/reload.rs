@@ -27,40 +27,40 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const RATE: u32 = 300;
 
 /// A configuration's file, and what is beside it.
-struct File {
-    home: tempfile::TempDir,
+pub(super) struct File {
+    pub(super) home: tempfile::TempDir,
 }
 
 impl File {
-    fn new(text: &str) -> File {
+    pub(super) fn new(text: &str) -> File {
         let file = File { home: tempfile::tempdir().unwrap() };
         file.write(text);
         file
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.home.path().join("pointsman.toml")
     }
 
     /// As editors and deployments do it: written beside, and renamed.
-    fn write(&self, text: &str) {
+    pub(super) fn write(&self, text: &str) {
         self.put("pointsman.toml", text);
     }
 
-    fn put(&self, name: &str, text: &str) {
+    pub(super) fn put(&self, name: &str, text: &str) {
         let beside = self.home.path().join("beside");
         std::fs::write(&beside, text).unwrap();
         std::fs::rename(beside, self.home.path().join(name)).unwrap();
     }
 
-    fn put_pair(&self, certificate: &Certificate) {
+    pub(super) fn put_pair(&self, certificate: &Certificate) {
         self.put("shop.pem", &certificate.chain);
         self.put("shop.key", &certificate.key);
     }
 }
 
 /// One plain listener, and a pool `shop` of these backends with more keys.
-fn shop(backends: &[SocketAddr], keys: &str) -> String {
+pub(super) fn shop(backends: &[SocketAddr], keys: &str) -> String {
     let mut text = String::from("[[listen]]\nname = \"plain\"\naddress = \"127.0.0.1:0\"\n[pool.shop]\nbackends = [");
     for backend in backends {
         write!(text, "\"{backend}\", ").unwrap();
@@ -74,7 +74,7 @@ fn reloads(edge: &Edge) -> u64 {
 }
 
 /// Waits until the file as it was written is in force.
-async fn is_in_force(edge: &Edge, reload: u64) {
+pub(super) async fn is_in_force(edge: &Edge, reload: u64) {
     eventually("the file is in force", async || reloads(edge) >= reload).await;
 }
 
@@ -303,6 +303,162 @@ async fn listeners_come_and_go_and_those_that_stay_are_not_touched() {
     assert_eq!(Client::plain(edge.listener("third")).await.get("/").await.status, StatusCode::NOT_FOUND);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_goes_answers_whoever_has_come() {
+    let (origin, gone) = (Origin::named("a"), Origin::named("gone"));
+    let with = |second: bool| {
+        let mut text = shop(&[origin.address()], "") + "[[route]]\nlisten = \"plain\"\npool = \"shop\"\n";
+        if second {
+            write!(text, "[[listen]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n[pool.gone]\n").unwrap();
+            write!(text, "backends = [\"{}\"]\n", gone.address()).unwrap();
+            write!(text, "[[route]]\nlisten = \"second\"\npool = \"gone\"\n").unwrap();
+        }
+        text
+    };
+    let file = File::new(&with(true));
+    let edge = edge::from_file(&file.path());
+    let second = edge.listener("second");
+    let mut clients = Vec::new();
+    for kept in [true, false, true, false] {
+        let mut client = Raw::plain(second).await;
+        if kept {
+            client.say(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+            assert_eq!(client.hear(PATIENCE).await.status(), Some(200));
+        }
+        client.say(b"GET / HTTP/1.1\r\nHost:").await;
+        clients.push(client);
+    }
+    let page = edge.admin().await.get("/metrics").await.text();
+    assert!(page.contains("listener_connections_open{listener=\"second\"} 4.0\n"), "all have come in: {page}");
+    file.write(&with(false));
+    is_in_force(&edge, 1).await;
+    eventually("it is closed", async || Raw::try_plain(second).await.is_err()).await;
+    for mut client in clients {
+        client.say(b" shop.test\r\n\r\n").await;
+        assert_eq!(client.hear(PATIENCE).await.answer().body, b"gone");
+        assert!(client.ends(PATIENCE).await);
+    }
+    // Nothing of it is left once they have gone.
+    let revision = edge.status().revision;
+    eventually("its routes are forgotten", async || edge.status().revision > 2 && edge.status().revision >= revision)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_59_a_certificate_that_went_bad_blocks_no_other_change() {
+    let [a, b, _] = origin::three();
+    let file = File { home: tempfile::tempdir().unwrap() };
+    let shown = Certificate::new(&["shop.test"]);
+    file.put_pair(&shown);
+    let tls = |to: &Origin, keys: &str| {
+        let tls = "tls = { cert = \"shop.pem\", key = \"shop.key\" }\n[pool.shop]";
+        shop(&[to.address()], keys).replace("[pool.shop]", tls)
+    };
+    file.write(&tls(&a, ""));
+    let edge = edge::from_file(&file.path());
+    let expired = Certificate::expired(&["shop.test"]);
+    file.put("shop.key", &expired.key);
+    file.put("shop.pem", &expired.chain);
+    eventually("it is told", async || edge.status().amiss.iter().any(|it| it.code == "PM0213")).await;
+    file.write(&tls(&b, ""));
+    is_in_force(&edge, 1).await;
+    let status = edge.status();
+    assert!(status.amiss.iter().any(|it| it.code == "PM0213"), "still told: {:?}", status.amiss);
+    assert!(status.configuration.unwrap().refusal.is_none());
+    assert!(leaf(&edge).await == shown.leaf);
+    assert_eq!(Client::tls(edge.address()).await.get("/").await.text(), "b");
+    // A new use of it is refused.
+    let more =
+        "[[listen]]\nname = \"more\"\naddress = \"127.0.0.1:0\"\ntls = { cert = \"shop.pem\", key = \"shop.key\" }\n";
+    file.write(&(tls(&b, "") + more));
+    eventually("it is refused", async || edge.status().configuration.unwrap().refusal.is_some()).await;
+    // And taken, when it is in order.
+    file.put_pair(&Certificate::new(&["shop.test"]));
+    is_in_force(&edge, 2).await;
+    eventually("nothing is amiss", async || edge.status().amiss.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_file_is_taken_when_its_certificate_comes() {
+    let origin = Origin::named("a");
+    let file = File::new(&shop(&[origin.address()], ""));
+    let edge = edge::from_file(&file.path());
+    let more =
+        "[[listen]]\nname = \"tls\"\naddress = \"127.0.0.1:0\"\ntls = { cert = \"shop.pem\", key = \"shop.key\" }\n";
+    file.write(&(shop(&[origin.address()], "") + more));
+    eventually("it is refused", async || edge.status().configuration.unwrap().refusal.is_some()).await;
+    file.put_pair(&Certificate::new(&["shop.test"]));
+    is_in_force(&edge, 1).await;
+    assert_eq!(Client::tls(edge.listener("tls")).await.get("/").await.text(), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_soon_is_warned_of_from_the_start_and_after_each_reload() {
+    let [a, b, _] = origin::three();
+    let file = File { home: tempfile::tempdir().unwrap() };
+    file.put_pair(&Certificate::ending(&["shop.test"], Duration::from_secs(3 * 24 * 3600 + 60)));
+    let tls = |to: &Origin| {
+        let tls = "tls = { cert = \"shop.pem\", key = \"shop.key\" }\n[pool.shop]";
+        shop(&[to.address()], "").replace("[pool.shop]", tls)
+    };
+    file.write(&tls(&a));
+    let edge = edge::from_file(&file.path());
+    let warned = || edge.status().amiss.iter().map(|it| it.code.clone()).collect::<Vec<_>>();
+    assert_eq!(warned(), ["PM0214"]);
+    file.write(&tls(&b));
+    assert_eq!(edge.reload().await.outcome, "applied");
+    assert_eq!(warned(), ["PM0214"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sources_have_open_counts_on_when_their_listener_changes() {
+    let origin = Origin::named("a");
+    let limits = "limit = { connections_per_source = 2, requests_per_source = \"4/h\" }";
+    let with =
+        |keys: &str| shop(&[origin.address()], "").replace("name = \"plain\"", &format!("name = \"plain\"\n{keys}"));
+    let file = File::new(&with(limits));
+    let edge = edge::from_file(&file.path());
+    let mut held = Client::plain(edge.address()).await;
+    for (idle, status) in [("50s", 200), ("60s", 200), ("70s", 200), ("80s", 200), ("90s", 429)] {
+        assert_eq!(held.get("/").await.status, status, "{idle}");
+        file.write(&with(&format!("{limits}\ntimeout = {{ idle = \"{idle}\" }}")));
+        assert_eq!(edge.reload().await.changes, ["listener plain: timeout changed"]);
+    }
+    let other = Client::plain(edge.address()).await;
+    eventually("both are in", async || {
+        let page = edge.admin().await.get("/metrics").await.text();
+        page.contains("listener_connections_open{listener=\"plain\"} 2.0\n")
+    })
+    .await;
+    assert!(Raw::plain(edge.address()).await.ends(PATIENCE).await, "a third is one too many");
+    // A greater limit lets it in, and knows of those that are open.
+    file.write(&with(&limits.replace("source = 2", "source = 3")));
+    assert_eq!(edge.reload().await.changes, ["listener plain: limit changed"]);
+    let mut third = Raw::plain(edge.address()).await;
+    third.say(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    assert_eq!(third.hear(PATIENCE).await.status(), Some(429));
+    assert!(Raw::plain(edge.address()).await.ends(PATIENCE).await);
+    drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_tunnels_may_go_on_is_what_the_file_says_when_they_are_told_to_end() {
+    let origin = Origin::new(|seen| if seen.has("upgrade") { echo("") } else { Reply::named("a") });
+    let second = "[[listen]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n";
+    let with = |more: &str| shop(&[origin.address()], "") + more;
+    let file = File::new(&with(&format!("{second}[server]\ntunnels = \"0s\"\n")));
+    let edge = edge::from_file(&file.path());
+    let mut socket = Raw::plain(edge.listener("second")).await;
+    let mut idle = Raw::plain(edge.listener("second")).await;
+    opened(&mut socket).await;
+    file.write(&with(&format!("{second}[server]\ntunnels = \"30s\"\n")));
+    assert_eq!(edge.reload().await.changes, ["server: tunnels changed"]);
+    file.write(&with("[server]\ntunnels = \"30s\"\n"));
+    assert_eq!(edge.reload().await.outcome, "applied");
+    assert!(idle.ends(PATIENCE).await, "connections of the second are told to end");
+    echoes(&mut socket, b"after").await;
+}
+
 async fn leaf(edge: &Edge) -> rustls::pki_types::CertificateDer<'static> {
     handshake(edge.address(), "shop.test", &[]).await.expect("a handshake").1.leaf
 }
@@ -326,8 +482,10 @@ async fn certificates_are_shown_when_their_files_change_and_half_a_pair_is_not()
     file.put("shop.pem", &second.chain);
     eventually("half a pair is told", async || edge.status().amiss.iter().any(|it| it.code == "PM0212")).await;
     assert!(leaf(&edge).await == first.leaf, "and the old pair is shown");
-    // Asked to read everything again, it refuses the whole; nothing else would have changed.
-    assert_eq!(edge.reload().await.outcome, "refused");
+    // Asked to read everything again, it says so too, and takes what else there is.
+    let reload = edge.reload().await;
+    let warned: Vec<_> = reload.warnings.iter().map(|warning| warning.code.as_str()).collect();
+    assert_eq!((reload.outcome.as_str(), warned), ("unchanged", vec!["PM0212"]));
     file.put("shop.key", &second.key);
     eventually("the whole pair is shown", async || leaf(&edge).await == second.leaf).await;
     eventually("nothing is amiss", async || edge.status().amiss.is_empty()).await;
@@ -398,10 +556,18 @@ async fn who_vouches_for_backends_is_read_again_with_the_configuration() {
     assert_eq!(edge.reload().await.outcome, "unchanged");
     let mut client = Client::plain(edge.address()).await;
     assert!(client.get("/").await.status.is_server_error());
+    // Followed, and read again with the configuration.
     file.put("ca.pem", &certs::authority_pem());
-    assert_eq!(edge.reload().await.changes, ["pool shop: other certificates"]);
     eventually("it is believed", async || client.get("/").await.status == StatusCode::OK).await;
     file.put("ca.pem", "none");
-    assert_eq!(edge.reload().await.outcome, "refused");
+    eventually("it is told", async || edge.status().amiss.iter().any(|it| it.code == "PM0211")).await;
+    let reload = edge.reload().await;
+    assert_eq!((reload.outcome.as_str(), reload.warnings.len()), ("unchanged", 1));
+    assert_eq!(client.get("/").await.text(), "a", "the one before is believed");
+    // Whoever asks for something else there is refused.
+    file.write(&shop(&[front.address()], &format!("tls = {{ ca = \"{}\", sni = \"127.0.0.1\" }}", ca.display())));
+    eventually("it is refused", async || edge.status().configuration.unwrap().refusal.is_some()).await;
+    file.put("ca.pem", &certs::authority_pem());
+    is_in_force(&edge, 1).await;
     assert_eq!(client.get("/").await.text(), "a");
 }

@@ -1,17 +1,18 @@
 //! All that changes while the process serves goes through here: one thread, one queue, one writer of the snapshot. What is
-//! refused leaves everything as it is; what is taken is taken whole.
+//! refused leaves everything as it is; what is taken is taken whole. A certificate's new file is the same: the configuration
+//! in force is taken once more.
 
 use super::{Source, checks::Checks, doors::Doors, names::Answers, status::StatusSource};
 use crate::{
     admin::api,
     config::{
         changeable, diff,
-        model::{CertificateSource, Config},
+        model::{CertificateSource, Config, Roots},
     },
     figures::Figures,
     plugin::loader::News,
     problem::{Code, Problem, Report, Style, render},
-    server::Opener,
+    server::{Opener, Porter},
     state::Applier,
     upstream::names::{Names, News as NameNews},
 };
@@ -26,6 +27,9 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
+/// How long a listener that is no more has its routes, unless its connections end sooner. What may still come is the rest of
+/// a head that had begun.
+const CLOSING_MOST: Duration = Duration::from_secs(30);
 /// A certificate that has fewer days left is warned of, once a day.
 const DAYS_TO_WARN: i64 = 14;
 
@@ -40,6 +44,8 @@ pub(super) enum Change {
     Certificates,
     /// A name of backends was looked up.
     Name(NameNews),
+    /// The last connection of a listener that is no more has ended, or no request comes on it.
+    Closed(usize),
 }
 
 /// Who wants the configuration read again.
@@ -53,6 +59,16 @@ pub(super) enum Asked {
     Call(oneshot::Sender<api::Reload>),
 }
 
+/// What came of taking a configuration in.
+struct Taken {
+    /// What is other, in words.
+    changes: Vec<String>,
+    /// What has to wait for the next start.
+    warnings: Vec<Problem>,
+    /// What is wrong with files, where what was read before goes on.
+    stale: Vec<Problem>,
+}
+
 /// Takes changes in, one after the other.
 #[derive(Debug)]
 pub(super) struct Conductor {
@@ -62,8 +78,10 @@ pub(super) struct Conductor {
     pub config: Config,
     /// Why the file as it is now is not in force; empty when it is.
     pub refused: Vec<Problem>,
-    /// What was told of certificates last.
-    pub certificates: Vec<Problem>,
+    /// What the refused file says, if that can be read: what it lacks may come.
+    pub wanted: Option<Config>,
+    /// What is amiss with certificates.
+    pub amiss: Vec<Problem>,
     pub allow_expired: bool,
     pub applier: Applier,
     pub figures: Arc<Figures>,
@@ -78,6 +96,8 @@ pub(super) struct Conductor {
     pub status: Arc<StatusSource>,
     /// Files that are to be followed.
     pub files: watch::Sender<Vec<PathBuf>>,
+    /// To itself.
+    pub changes: mpsc::WeakSender<Change>,
     pub side: Handle,
 }
 
@@ -100,7 +120,8 @@ impl Conductor {
                     // Who has left meanwhile finds it in the log and in `status`.
                     let _ = answer.send(self.reload(true));
                 }
-                Change::Certificates => self.renew_certificates(),
+                Change::Certificates => self.renew(),
+                Change::Closed(listener) => self.applier.closed(listener),
                 Change::Name(news) => self.learn(news),
             }
         }
@@ -115,6 +136,7 @@ impl Conductor {
         }
         self.names.follow(self.answers.followed(), self.config.server.resolver);
         self.tell_of_names(self.answers.problems());
+        self.tell_amiss(Vec::new());
         self.show();
     }
 
@@ -130,10 +152,17 @@ impl Conductor {
             };
         };
         let file = source.file.display().to_string();
-        let (outcome, changes, warnings) = match source.read().and_then(|config| self.take(config)) {
-            Ok((changes, warnings)) => {
+        self.wanted = None;
+        let taken = source.read().and_then(|config| {
+            let config = config.allowing_expired(self.allow_expired);
+            self.take(config.clone()).inspect_err(|_| self.wanted = Some(config))
+        });
+        let (outcome, changes, warnings) = match taken {
+            Ok(Taken { changes, mut warnings, stale }) => {
                 let was_refused = !std::mem::take(&mut self.refused).is_empty();
                 self.accepted(&file, &changes, &warnings, asked || was_refused);
+                warnings.extend(stale.iter().cloned());
+                self.tell_amiss(stale);
                 (if changes.is_empty() { "unchanged" } else { "applied" }, changes, warnings)
             }
             Err(problems) => {
@@ -141,6 +170,7 @@ impl Conductor {
                 ("refused", Vec::new(), Vec::new())
             }
         };
+        self.show();
         api::Reload {
             outcome: outcome.into(),
             file,
@@ -151,14 +181,14 @@ impl Conductor {
         }
     }
 
-    /// Puts another configuration in force; says what is other, and what has to wait for the next start. First everything
-    /// is made that can be refused, then nothing is.
-    fn take(&mut self, next: Config) -> Result<(Vec<String>, Vec<Problem>), Vec<Problem>> {
+    /// Puts another configuration in force; or the same, with what its files hold now. First everything is made that can be
+    /// refused, then nothing is.
+    fn take(&mut self, next: Config) -> Result<Taken, Vec<Problem>> {
         let mut diff = diff(&self.config, &next);
         let next = changeable(&self.config, next);
-        let (doors, mut problems) = self.doors.stage(&next, self.allow_expired);
+        let (doors, mut problems) = self.doors.stage(&next);
         let answers = self.answers.of(&next, &self.side);
-        let plan = match self.applier.plan().successor(&answers.expand(&next), &doors.numbers(), &self.figures) {
+        let plan = match self.applier.plan().successor(&answers.expand(&next), &doors.listeners(), &self.figures) {
             Ok(plan) => plan,
             Err(of_pools) => {
                 problems.extend(of_pools);
@@ -166,8 +196,10 @@ impl Conductor {
             }
         };
         let pools: Vec<_> = plan.pools.iter().map(|plan| plan.pool.clone()).collect();
-        let renewed = plan.renewed(self.applier.plan()).map(|name| format!("pool {name}: other certificates"));
-        let renewed: Vec<_> = renewed.collect();
+        let stale = doors.stale().iter().chain(&plan.stale).cloned().collect();
+        diff.changes.extend(doors.renewed().map(|name| format!("listener {name}: other certificates")));
+        let renewed = plan.renewed(self.applier.plan());
+        diff.changes.extend(renewed.map(|name| format!("pool {name}: other certificates")));
         let staged = match self.applier.stage(plan) {
             Ok(staged) if problems.is_empty() => staged,
             Ok(_) => return Err(problems),
@@ -176,31 +208,38 @@ impl Conductor {
                 return Err(problems);
             }
         };
-        let is_same = self.config == next && renewed.is_empty();
-        diff.changes.extend(doors.renewed().map(|name| format!("listener {name}: other certificates")));
-        diff.changes.extend(renewed);
-        if !is_same {
+        let is_same = self.config == next;
+        if !is_same || !diff.changes.is_empty() {
             if diff.changes.is_empty() {
                 diff.changes.push("other keys changed".into());
             }
             self.checks.first_round(&pools);
-            // Closed before its routes go: what comes in until then finds them.
-            self.doors.close_those_not_in(&doors);
+            // Routes and rules at once, for all connections; new listeners are opened after their routes are there.
             self.applier.publish(staged);
-        }
-        // Opened after its routes are there.
-        self.doors.publish(doors, |listener| {
-            let address = listener.sockets.address().to_string();
-            diff.warnings.extend(self.opener.open(listener).err().map(|error| not_by_all(&address, &error)));
-        });
-        if !is_same {
+            let closing = self.doors.publish(doors, |listener| {
+                let address = listener.sockets.address().to_string();
+                diff.warnings.extend(self.opener.open(listener).err().map(|error| not_by_all(&address, &error)));
+            });
+            closing.into_iter().for_each(|porter| self.forget_when_closed(porter));
             self.checks.follow(&pools);
             self.figures.forget_unused();
             self.config = next;
             self.answers = answers;
             self.names.follow(self.answers.followed(), self.config.server.resolver);
         }
-        Ok((diff.changes, diff.warnings))
+        Ok(Taken { changes: diff.changes, warnings: diff.warnings, stale })
+    }
+
+    /// What still comes on connections of a listener that is no more is served as before, for a while.
+    fn forget_when_closed(&self, porter: Arc<Porter>) {
+        let changes = self.changes.clone();
+        self.side.spawn(async move {
+            porter.closed(CLOSING_MOST).await;
+            if let Some(changes) = changes.upgrade() {
+                // An error: the process ends.
+                let _ = changes.send(Change::Closed(porter.entrance().index)).await;
+            }
+        });
     }
 
     fn accepted(&mut self, file: &str, changes: &[String], warnings: &[Problem], asked: bool) {
@@ -220,9 +259,7 @@ impl Conductor {
             shown.refusal = None;
             shown.warnings = warnings.iter().map(Report::from).collect();
         }
-        self.certificates.clear();
         self.tell_of_names(self.answers.problems());
-        self.show();
     }
 
     /// Other addresses are other members of pools; all else stays. What cannot be done now is tried again when the name is
@@ -252,7 +289,7 @@ impl Conductor {
     /// Has pools have the addresses that names stand for now; `before`: those that they have.
     fn move_members(&mut self, before: &Answers) -> Result<(), Vec<Problem>> {
         let (before, now) = (before.expand(&self.config), self.answers.expand(&self.config));
-        let plan = self.applier.plan().successor(&now, &self.doors.numbers(), &self.figures)?;
+        let plan = self.applier.plan().successor(&now, &self.doors.listeners(), &self.figures)?;
         let pools: Vec<_> = plan.pools.iter().map(|plan| plan.pool.clone()).collect();
         let staged = self.applier.stage(plan)?;
         self.checks.first_round(&pools);
@@ -273,20 +310,33 @@ impl Conductor {
             shown.refusal = Some(refusal(&problems));
         }
         self.refused = problems;
+        // Those that were made for it.
+        self.figures.forget_unused();
     }
 
-    /// Half a pair, or one that is no good, leaves the one before in force; when the other half comes, this is asked again.
-    fn renew_certificates(&mut self) {
-        let (renewed, problems) = self.doors.renew_certificates(&self.config, self.allow_expired);
-        for name in renewed {
-            tracing::info!("listener {name}: other certificates are shown from now on");
+    /// Takes in what files of certificates hold now. Half a pair, or one that is no good, leaves the one before in force;
+    /// when the other half comes, this is asked again. A file that was refused may be right now.
+    fn renew(&mut self) {
+        if !self.refused.is_empty() {
+            self.reload(false);
         }
-        let problems: Vec<_> = problems.into_iter().chain(self.expiring()).collect();
-        if problems != self.certificates {
-            problems.iter().for_each(Problem::log);
+        match self.take(self.config.clone()) {
+            Ok(taken) => {
+                taken.changes.iter().for_each(|change| tracing::info!("{change}, shown from now on"));
+                self.tell_amiss(taken.stale);
+            }
+            // The system gives no random bytes or threads.
+            Err(problems) => problems.iter().for_each(Problem::log),
         }
-        self.certificates = problems;
         self.show();
+    }
+
+    /// Tells what is wrong with files of certificates, and which of those in force end soon; what is no news is not told
+    /// again.
+    fn tell_amiss(&mut self, stale: Vec<Problem>) {
+        let amiss: Vec<_> = stale.into_iter().chain(self.expiring()).collect();
+        amiss.iter().filter(|problem| !self.amiss.contains(problem)).for_each(Problem::log);
+        self.amiss = amiss;
     }
 
     /// Certificates that end soon. The days are in the text, so that it is news each day.
@@ -310,9 +360,11 @@ impl Conductor {
         shown.listeners = self.doors.told();
         shown.addresses = self.doors.names_and_addresses();
         shown.drain = self.config.server.drain;
-        shown.amiss = self.certificates.iter().chain(&self.unnamed).map(Report::from).collect();
+        shown.amiss = self.amiss.iter().chain(&self.unnamed).map(Report::from).collect();
         drop(shown);
-        let files = files(&self.config);
+        let mut files: Vec<_> = std::iter::once(&self.config).chain(&self.wanted).flat_map(files).collect();
+        files.sort();
+        files.dedup();
         self.files.send_if_modified(|followed| {
             let other = *followed != files;
             *followed = files;
@@ -321,17 +373,23 @@ impl Conductor {
     }
 }
 
-/// Files whose content is in force beside the configuration's.
+/// Files that a configuration names for what is in them: certificates, keys, and those who vouch.
 fn files(config: &Config) -> Vec<PathBuf> {
-    let sources =
-        config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
-    let pairs = sources.filter_map(|source| match source {
-        CertificateSource::Files { cert, key, .. } => Some([cert.clone(), key.clone()]),
-        CertificateSource::Memory { .. } => None,
-    });
-    let mut files: Vec<PathBuf> = pairs.flatten().collect();
-    files.sort();
-    files.dedup();
+    let of_pair = |source: &CertificateSource| match source {
+        CertificateSource::Files { cert, key, .. } => vec![cert.clone(), key.clone()],
+        CertificateSource::Memory { .. } => Vec::new(),
+    };
+    let mut files = Vec::new();
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        files.extend(tls.certificates.iter().flat_map(of_pair));
+        files.extend(tls.clients.values().map(|rule| rule.ca.clone()));
+    }
+    for tls in config.pools.iter().filter_map(|pool| pool.tls.as_ref()) {
+        files.extend(tls.identity.iter().flat_map(of_pair));
+        if let Roots::File { path, .. } = &tls.roots {
+            files.push(path.clone());
+        }
+    }
     files
 }
 

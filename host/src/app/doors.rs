@@ -1,5 +1,6 @@
 //! The listeners that are open. A reload keeps those whose address stays: their sockets, and the connections on them, are
-//! not touched; what else is said of them goes for connections to come.
+//! not touched. How connections come in goes for those to come; what holds for requests (the policy) is handed to the
+//! snapshot, and so holds on all of them at once.
 
 use super::cannot_start;
 use crate::{
@@ -8,9 +9,9 @@ use crate::{
     figures::Figures,
     net::Address,
     problem::Problem,
-    proxy::{Policy, Rules},
     server::{Entrance, Listener, Porter, Sockets},
     sources::{Most, Sources},
+    state::{Numbered, Policy, Rules},
     telemetry::access_log::AccessLog,
     tls::{Acceptor, Store},
 };
@@ -43,6 +44,8 @@ struct Door {
 #[derive(Debug)]
 pub(super) struct Staged {
     doors: Vec<Next>,
+    /// What is wrong with files of certificates, where those that were read before are shown.
+    stale: Vec<Problem>,
     next: usize,
 }
 
@@ -53,6 +56,10 @@ struct Next {
     entrance: Option<Entrance>,
     /// Certificates to be shown, where there are others.
     certificates: Option<Arc<Store>>,
+    /// The files that were read before hold something else now.
+    renewed: bool,
+    /// Other certificates are asked for than its connections were asked for.
+    asks_anew: bool,
     /// Bound just now.
     sockets: Option<Sockets>,
 }
@@ -64,23 +71,27 @@ impl Doors {
     }
 
     /// Reads certificates and binds what is not open yet. What is wrong stands beside what is not: a door that cannot be
-    /// opened is left out.
-    pub(super) fn stage(&self, config: &Config, allow_expired: bool) -> (Staged, Vec<Problem>) {
-        let mut staged = Staged { doors: Vec::new(), next: self.next };
+    /// opened is left out. What an open one shows, and is to show, it goes on showing if something is wrong with its files.
+    pub(super) fn stage(&self, config: &Config) -> (Staged, Vec<Problem>) {
+        let mut staged = Staged { doors: Vec::new(), stale: Vec::new(), next: self.next };
         let mut problems = Vec::new();
         let shared = Shared::of(config);
         let mut left: Vec<&Door> = self.open.iter().collect();
-        for listener in &config.listeners {
-            let kept = left.iter().position(|door| is_same(&door.config, listener)).map(|at| left.remove(at));
+        let kept: Vec<_> = config.listeners.iter().map(|listener| take(&mut left, listener)).collect();
+        for (listener, kept) in config.listeners.iter().zip(kept) {
             let number = kept.map_or(staged.next, |door| door.porter.entrance().index);
             staged.next += usize::from(kept.is_none());
-            let store = listener.tls.as_ref().map(|tls| Store::load(tls, Path::new(""), allow_expired)).transpose();
+            let store = listener.tls.as_ref().map(|tls| certificates(tls, kept)).transpose();
             let bound = match kept {
                 Some(_) => Ok(None),
                 None => Sockets::bind(listener, config.server.workers).map(Some),
             };
             match (store, bound) {
                 (Ok(store), Ok(sockets)) => {
+                    let (store, stale) = store.unzip();
+                    let serving = format!("listener {} goes on with what was read before", listener.name);
+                    let stale = stale.into_iter().flatten().map(|problem| problem.serving(serving.as_str()));
+                    staged.stale.extend(stale);
                     match self.next(listener, number, kept, store.map(Arc::new), sockets, shared) {
                         Ok(next) => staged.doors.push(next),
                         Err(error) => problems.extend(error),
@@ -95,65 +106,35 @@ impl Doors {
         (staged, problems)
     }
 
-    /// Closes those that the next configuration does not have.
-    pub(super) fn close_those_not_in(&self, next: &Staged) {
-        let stays = |door: &&Door| next.doors.iter().any(|other| Arc::ptr_eq(&other.door.porter, &door.porter));
-        self.open.iter().filter(|door| !stays(door)).for_each(|door| door.porter.close());
-    }
-
-    /// Puts the next ones in force; `open` is given those that are new.
-    pub(super) fn publish(&mut self, staged: Staged, mut open: impl FnMut(Listener)) {
+    /// Puts the next ones in force; `open` is given those that are new. Those that the next configuration does not have are
+    /// closed, and returned.
+    pub(super) fn publish(&mut self, staged: Staged, mut open: impl FnMut(Listener)) -> Vec<Arc<Porter>> {
         self.next = staged.next;
-        self.open.clear();
-        for Next { door, entrance, certificates, sockets } in staged.doors {
+        let mut before: Vec<_> = std::mem::take(&mut self.open).into_iter().map(|door| door.porter).collect();
+        for Next { door, entrance, certificates, renewed: _, asks_anew, sockets } in staged.doors {
+            before.retain(|porter| !Arc::ptr_eq(porter, &door.porter));
             if let Some((acceptor, certificates)) = door.porter.entrance().tls.as_ref().zip(certificates) {
                 acceptor.show(certificates);
             }
             if let Some(entrance) = entrance {
                 door.porter.change(entrance);
             }
+            if asks_anew {
+                door.porter.renew();
+            }
             if let Some(sockets) = sockets {
                 open(Listener { sockets, porter: door.porter.clone() });
             }
             self.open.push(door);
         }
+        before.iter().for_each(|porter| porter.close());
+        before
     }
 
-    /// Reads all certificates anew. A listener goes on with what it shows where something is wrong with any of its own.
-    /// Says whose are others now, and what is wrong.
-    pub(super) fn renew_certificates(&self, config: &Config, allow_expired: bool) -> (Vec<String>, Vec<Problem>) {
-        let (mut renewed, mut problems) = (Vec::new(), Vec::new());
-        for door in &self.open {
-            let now = door.porter.entrance();
-            let Some((tls, shows)) = door.config.tls.as_ref().zip(now.tls.as_ref()) else { continue };
-            let renew = |store: Arc<Store>| {
-                if asks_clients(&door.config) {
-                    let tls = acceptor(Some(store))?;
-                    door.porter.change(self.entrance(&door.config, now.index, tls, Shared::of(config)));
-                } else {
-                    shows.show(store);
-                }
-                Ok(())
-            };
-            let wrong = match Store::load(tls, Path::new(""), allow_expired) {
-                Ok(store) if *shows.shown() == store => continue,
-                Ok(store) => renew(Arc::new(store)).err(),
-                Err(wrong) => Some(wrong),
-            };
-            match wrong {
-                None => renewed.push(door.config.name.clone()),
-                Some(wrong) => {
-                    let serving = format!("listener {} goes on with the certificates it has", door.config.name);
-                    problems.extend(wrong.into_iter().map(|problem| problem.serving(serving.as_str())));
-                }
-            }
-        }
-        (renewed, problems)
-    }
-
-    /// What routes know them by, in the order of the configuration.
-    pub(super) fn numbers(&self) -> Vec<usize> {
-        self.open.iter().map(|door| door.porter.entrance().index).collect()
+    /// What routes know them by, and what holds for their requests, in the order of the configuration.
+    pub(super) fn listeners(&self) -> Vec<Numbered> {
+        let entrances = self.open.iter().map(|door| door.porter.entrance());
+        entrances.map(|entrance| (entrance.index, entrance.policy.clone())).collect()
     }
 
     /// What people know them by, in the order of the configuration.
@@ -184,14 +165,26 @@ impl Doors {
 }
 
 impl Staged {
-    /// The listeners that will show other certificates than now.
+    /// The listeners whose files hold other certificates than they did.
     pub(super) fn renewed(&self) -> impl Iterator<Item = &str> {
-        self.doors.iter().filter(|next| next.certificates.is_some()).map(|next| next.door.config.name.as_str())
+        self.doors.iter().filter(|next| next.renewed).map(|next| next.door.config.name.as_str())
     }
 
-    /// What routes will know the listeners by, in the order of the configuration.
-    pub(super) fn numbers(&self) -> Vec<usize> {
-        self.doors.iter().map(|next| next.door.porter.entrance().index).collect()
+    /// What is wrong with files of certificates, where those that were read before are shown.
+    pub(super) fn stale(&self) -> &[Problem] {
+        &self.stale
+    }
+
+    /// What routes will know the listeners by, and what will hold for their requests, in the order of the configuration.
+    pub(super) fn listeners(&self) -> Vec<Numbered> {
+        let numbered = |next: &Next| match &next.entrance {
+            Some(entrance) => (entrance.index, entrance.policy.clone()),
+            None => {
+                let now = next.door.porter.entrance();
+                (now.index, now.policy.clone())
+            }
+        };
+        self.doors.iter().map(numbered).collect()
     }
 }
 
@@ -227,48 +220,59 @@ impl Doors {
         shared: Shared,
     ) -> Result<Next, Vec<Problem>> {
         let Some(door) = kept else {
-            let entrance = self.entrance(config, number, acceptor(store)?, shared);
+            let entrance = self.entrance(config, number, acceptor(store.clone())?, store, None, shared);
             let address = sockets.as_ref().map_or_else(|| config.address.clone(), |bound| bound.address().clone());
             let door = Door { config: config.clone(), porter: Porter::new(entrance), address };
-            return Ok(Next { door, entrance: None, certificates: None, sockets });
+            return Ok(Next { door, entrance: None, certificates: None, renewed: false, asks_anew: false, sockets });
         };
         let now = door.porter.entrance();
+        let shown = now.tls.as_ref().map(Acceptor::shown);
+        let (asked, asks) = (asks(shown.as_ref()), asks(store.as_ref()));
+        let others = shown != store;
         // The same acceptor where only certificates are others: it has the keys of the tickets that clients hold.
-        let same_rules = differ_in_certificates_alone(&door.config, config);
-        let other = match (&now.tls, &store) {
-            (Some(acceptor), Some(store)) => *acceptor.shown() != **store,
-            (None, None) => false,
-            _ => true,
-        };
-        let keeps = same_rules && (!other || !asks_clients(config));
+        let keeps = differ_in_certificates_alone(&door.config, config)
+            && shown.zip(store.as_ref()).is_none_or(|(shown, store)| shown.asks_as(store));
         let (tls, certificates) = match keeps {
-            true => (now.tls.clone(), store.filter(|_| other)),
-            false => (acceptor(store)?, None),
+            true => (now.tls.clone(), store.clone().filter(|_| others)),
+            false => (acceptor(store.clone())?, None),
         };
-        let is_same = keeps && door.config == *config && now.tunnels == shared.tunnels;
-        let is_same = is_same && now.policy.certificates == shared.certificates;
-        let entrance = (!is_same).then(|| self.entrance(config, number, tls, shared));
+        let is_same = keeps
+            // Which host asks for what hangs on the names in the certificates.
+            && !(others && asks)
+            && door.config == *config
+            && (now.policy.tunnels, now.policy.certificates) == (shared.tunnels, shared.certificates);
+        let entrance = (!is_same).then(|| self.entrance(config, number, tls, store, Some(&now.policy), shared));
+        let renewed = others && door.config.tls == config.tls;
         let door = Door { config: config.clone(), porter: door.porter.clone(), address: door.address.clone() };
-        Ok(Next { door, entrance, certificates, sockets: None })
+        let asks_anew = !keeps && (asked || asks);
+        Ok(Next { door, entrance, certificates, renewed, asks_anew, sockets: None })
     }
 
-    fn entrance(&self, config: &model::Listener, index: usize, tls: Option<Acceptor>, shared: Shared) -> Entrance {
-        let rules = tls.as_ref().and_then(Acceptor::rules).map(Rules::new);
-        let model::SourceLimit { connections, connections_per_source, requests_per_source } = config.limit;
-        let is_limited = config.limit != model::SourceLimit::default();
+    /// `before`: what held for its requests so far.
+    fn entrance(
+        &self,
+        config: &model::Listener,
+        index: usize,
+        tls: Option<Acceptor>,
+        store: Option<Arc<Store>>,
+        before: Option<&Policy>,
+        shared: Shared,
+    ) -> Entrance {
+        let asking = store.filter(|store| store.asks());
         let policy = Policy {
-            rules,
+            rules: asking.map(|store| Rules::new(move |host, tls| store.admits(host, tls))),
             certificates: shared.certificates,
             trusted: config.trusted_proxies.clone(),
+            proxy_protocol: config.proxy_protocol,
             forwarded: config.forwarded,
             redirect: config.redirect,
-            sources: is_limited
-                .then(|| Sources::new(Most { connections, connections_per_source, requests_per_source })),
+            sources: sources(config, before.and_then(|policy| policy.sources.as_deref())),
             request_id: config.request_id,
             least_rate: config.timeout.least_rate,
             listener: config.name.as_str().into(),
             figures: self.figures.listener(&config.name),
             access_log: self.log.clone(),
+            tunnels: shared.tunnels,
         };
         Entrance {
             index,
@@ -276,18 +280,37 @@ impl Doors {
             timeout: config.timeout,
             limit: config.head,
             proxy_protocol: config.proxy_protocol,
-            policy,
-            tunnels: shared.tunnels,
+            policy: Arc::new(policy),
         }
     }
+}
+
+/// Limits, if there are any; what sources have open and have asked for goes on counting.
+fn sources(config: &model::Listener, before: Option<&Sources>) -> Option<Arc<Sources>> {
+    let model::SourceLimit { connections, connections_per_source, requests_per_source } = config.limit;
+    let most = Most { connections, connections_per_source, requests_per_source };
+    let is_limited = config.limit != model::SourceLimit::default();
+    is_limited.then(|| before.map_or_else(|| Sources::new(most), |before| before.with(most)))
+}
+
+/// The open door that goes on as this listener, out of those that are left.
+fn take<'a>(left: &mut Vec<&'a Door>, listener: &model::Listener) -> Option<&'a Door> {
+    left.iter().position(|door| is_same(&door.config, listener)).map(|at| left.remove(at))
+}
+
+/// The certificates of a listener, and what is wrong where those that it shows already stay.
+fn certificates(tls: &model::Tls, kept: Option<&Door>) -> Result<(Store, Vec<Problem>), Vec<Problem>> {
+    let shown = kept.and_then(|door| door.porter.entrance().tls.as_ref().map(Acceptor::shown));
+    let before = kept.and_then(|door| door.config.tls.as_ref()).zip(shown.as_deref());
+    Store::renew(tls, Path::new(""), before)
 }
 
 fn acceptor(store: Option<Arc<Store>>) -> Result<Option<Acceptor>, Vec<Problem>> {
     store.map(Acceptor::new).transpose().map_err(|error| cannot_start(io::Error::other(error)))
 }
 
-fn asks_clients(config: &model::Listener) -> bool {
-    config.tls.as_ref().is_some_and(|tls| !tls.clients.is_empty())
+fn asks(store: Option<&Arc<Store>>) -> bool {
+    store.is_some_and(|store| store.asks())
 }
 
 fn differ_in_certificates_alone(one: &model::Listener, other: &model::Listener) -> bool {

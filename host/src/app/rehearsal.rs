@@ -11,7 +11,7 @@ use crate::{
     server::Sockets,
     tls::Certificate,
 };
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 /// What a start would find.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ impl Rehearsal {
     /// # Errors
     /// What keeps a plugin from being tried at all: the system gives no thread or memory.
     pub fn of(config: &Config, options: &Options) -> Result<Rehearsal, Vec<Problem>> {
+        let config = &config.clone().allowing_expired(options.allow_expired);
         let sources =
             config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates);
         let certificates =
@@ -52,8 +53,8 @@ impl Rehearsal {
         let metrics = config.metrics.map(|address| (address, admin::try_bind_metrics(address)));
 
         let side = side_runtime().map_err(cannot_start)?;
-        let numbers: Vec<usize> = (0..config.listeners.len()).collect();
-        let prepared = prepare(config, options, &numbers, &Figures::new(1), &side)?;
+        let listeners: Vec<_> = (0..config.listeners.len()).map(|number| (number, Arc::default())).collect();
+        let prepared = prepare(config, options, &listeners, &Figures::new(1), &side)?;
         let (pools, plugins) = status::told(&prepared.applier.cell().load(), &prepared.applier.board().entries());
         Ok(Rehearsal {
             certificates,

@@ -40,3 +40,14 @@ pub struct Config {
     /// The process itself.
     pub server: Server,
 }
+
+impl Config {
+    /// The same, where certificates that have expired are shown all the same, if `allow`.
+    #[must_use]
+    pub fn allowing_expired(mut self, allow: bool) -> Config {
+        let shown = self.listeners.iter_mut().filter_map(|listener| listener.tls.as_mut());
+        shown.for_each(|tls| tls.allow_expired = allow);
+        self.pools.iter_mut().filter_map(|pool| pool.tls.as_mut()).for_each(|tls| tls.allow_expired = allow);
+        self
+    }
+}

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     borrow::Cow,
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -41,6 +42,8 @@ pub struct Connection {
     pub peer_line: HeaderValue,
     /// Where the client connected to; [`NOBODY`] where nobody has to be told.
     pub local: SocketAddr,
+    /// Whether a head of the PROXY protocol named these two.
+    pub is_named: bool,
     /// None: plain HTTP.
     pub tls: Option<TlsFacts>,
 }
@@ -54,10 +57,28 @@ pub struct TlsFacts {
     pub alpn: Option<Box<str>>,
     /// Whether it took up an earlier session.
     pub resumed: bool,
-    /// The number of the rule about client certificates that it was done by; 0: none was asked for.
-    pub rule: usize,
+    /// What the client was asked to show; none: nothing.
+    pub asked: Option<Arc<Asked>>,
     /// The certificate that the client showed; it was verified.
     pub client: Option<Box<ClientCertificate>>,
+}
+
+/// What clients are asked to show: a certificate of one of these authorities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Nobody comes in without.
+    pub is_required: bool,
+    /// SHA-256 of each.
+    pub authorities: BTreeSet<[u8; 32]>,
+}
+
+impl Asked {
+    /// Whether who came by this handshake has done as much: was asked for the same, or has shown a certificate that is good
+    /// here too.
+    pub fn is_met_by(&self, tls: &TlsFacts) -> bool {
+        let Some(asked) = &tls.asked else { return false };
+        **asked == *self || (tls.client.is_some() && asked.authorities.is_subset(&self.authorities))
+    }
 }
 
 /// What a client's certificate says, as headers tell it.
@@ -94,17 +115,23 @@ impl Connection {
     /// A connection that was accepted.
     pub fn new(listener: usize, peer: SocketAddr, tls: Option<TlsFacts>) -> Connection {
         if peer == NOBODY {
-            return Connection { listener, peer, peer_line: HeaderValue::from_static("unknown"), local: NOBODY, tls };
+            let peer_line = HeaderValue::from_static("unknown");
+            return Connection { listener, peer, peer_line, local: NOBODY, is_named: false, tls };
         }
         let line = Bytes::from(peer.ip().to_canonical().to_string());
         // An address is always a legal value.
         let peer_line = HeaderValue::from_maybe_shared(line).unwrap_or(HeaderValue::from_static("unknown"));
-        Connection { listener, peer, peer_line, local: NOBODY, tls }
+        Connection { listener, peer, peer_line, local: NOBODY, is_named: false, tls }
     }
 
     /// The same, made to this address.
     pub fn to(self, local: SocketAddr) -> Connection {
         Connection { local, ..self }
+    }
+
+    /// The same, where a head of the PROXY protocol was to name its ends.
+    pub fn named(self, is_named: bool) -> Connection {
+        Connection { is_named, ..self }
     }
 
     /// How the client came.
@@ -196,5 +223,41 @@ impl Head {
             Part::Client => return Some(xxh64(self.client.to_string().as_bytes(), seed)),
         };
         Some(xxh64(bytes, seed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_showed_what_is_good_here_too_may_come_and_who_was_asked_for_less_may_not() {
+        let asked = |is_required, authorities: &[u8]| {
+            let authorities = authorities.iter().map(|byte| [*byte; 32]).collect();
+            Arc::new(Asked { is_required, authorities })
+        };
+        let nothing = HeaderValue::from_static("");
+        let shown = ClientCertificate { sha256: nothing, subject: None, names: None };
+        let came = |asked: Option<Arc<Asked>>, shows: bool| TlsFacts {
+            asked,
+            client: shows.then(|| Box::new(shown.clone())),
+            ..TlsFacts::default()
+        };
+        let here = asked(true, &[1, 2]);
+        for (by, is_good) in [
+            (came(None, false), false),
+            (came(Some(asked(true, &[1, 2])), true), true),
+            (came(Some(asked(true, &[1])), true), true),
+            (came(Some(asked(false, &[2])), true), true),
+            (came(Some(asked(true, &[1, 3])), true), false),
+            (came(Some(asked(false, &[1, 2])), false), false),
+        ] {
+            assert_eq!(here.is_met_by(&by), is_good, "{by:?}");
+        }
+        assert!(asked(false, &[1]).is_met_by(&came(Some(asked(false, &[1])), false)));
+        assert!(
+            !asked(false, &[1, 2]).is_met_by(&came(Some(asked(false, &[1])), false)),
+            "it might have shown another"
+        );
     }
 }

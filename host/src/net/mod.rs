@@ -21,7 +21,7 @@ pub use address::{Address, NOBODY};
 pub use body::{Body, BodyError, Side, Streaming};
 pub use deadline::Deadline;
 pub(crate) use either::stream_of_either;
-pub use head::{ClientCertificate, Connection, Head, Part, Scheme, TlsFacts};
+pub use head::{Asked, ClientCertificate, Connection, Head, Part, Scheme, TlsFacts};
 pub use headers::Headers;
 pub use interim::{Interim, Interims};
 pub use message::{Request, Response};

@@ -2,7 +2,7 @@
 //! when its answer has ended.
 
 use super::{
-    Policy, Worker,
+    Worker,
     access::Line,
     headers,
     request_id::{RequestId, X_REQUEST_ID},
@@ -11,6 +11,7 @@ use crate::{
     figures::ListenerCounts,
     net::{Connection, Interim, Interims, Request, Response},
     plugin::Generation,
+    state::Policy,
     telemetry::access_log::Entry,
     upstream::{Backend, Pool},
 };
@@ -148,7 +149,7 @@ impl Drop for Context<'_> {
 
 /// What a trusted proxy calls this request.
 fn given_id(policy: &Policy, connection: &Connection, request: &Request) -> Option<RequestId> {
-    if policy.trusted.is_empty() || !policy.trusts(connection.peer.ip()) {
+    if !policy.believes(connection) {
         return None;
     }
     request.headers.get(&X_REQUEST_ID).and_then(RequestId::given)

@@ -1,10 +1,10 @@
 //! Which headers pass on, in both directions: what belongs to one connection stays on it, what clients say about
 //! themselves is believed only from trusted proxies, and each message tells that it came through here.
 
-use super::Policy;
 use crate::{
     config::model::Forwarded,
     net::{Head, Headers, NOBODY, h1::has_token},
+    state::Policy,
 };
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Version, header};
@@ -23,7 +23,7 @@ pub(super) fn believe(head: &mut Head, policy: &Policy) {
     if head.headers.contains(&header::CONNECTION) {
         remove_connection_options(&mut head.headers);
     }
-    let peer_is_trusted = policy.trusts(head.connection.peer.ip());
+    let peer_is_trusted = policy.believes(&head.connection);
     if peer_is_trusted {
         head.client = client(head, policy);
     }

@@ -10,7 +10,6 @@ mod grpc;
 mod headers;
 mod hedge;
 mod overload;
-mod policy;
 mod redirect;
 mod replay;
 mod report;
@@ -24,7 +23,6 @@ mod worker;
 
 pub use error::{Error, Kind};
 pub use overload::Overload;
-pub use policy::{Policy, Rules};
 pub use report::sent_away;
 pub use view::View;
 pub use worker::Worker;
@@ -34,7 +32,7 @@ use crate::{
     filter::Verdict,
     net::{Body, Connection, Head, Interims, NOBODY, Request, Response, h1::BadMessage},
     plugin::Turn,
-    state::RouteEntry,
+    state::{Policy, RouteEntry},
 };
 use bytes::Bytes;
 use context::Context;
@@ -48,11 +46,11 @@ use std::{rc::Rc, sync::Arc};
 use tokio::time::Instant;
 
 /// Serves one request. Never fails: what goes wrong is a response too, and what has no body by HTTP's rules comes without
-/// one. What a backend says before its answer is put into `interims`. Dropping the future abandons the request, and the
-/// backend's connection with it.
+/// one. What a backend says before its answer is put into `interims`. `before`: what held when the connection came.
+/// Dropping the future abandons the request, and the backend's connection with it.
 pub async fn serve(
     worker: &Rc<Worker>,
-    policy: &Policy,
+    before: &Policy,
     connection: &Arc<Connection>,
     request: Request,
     interims: &Interims,
@@ -61,9 +59,13 @@ pub async fn serve(
     let is_head = request.method == Method::HEAD;
     let is_connect = version == Version::HTTP_2 && matches!(request.body, Body::Upgrade(_));
     let is_grpc = grpc::reads_grpc(&request);
+    // One snapshot for the whole request; it is let go of when this function returns, long before a body may end. What
+    // holds now holds on older connections too.
+    let view = worker.view_of(connection.listener);
+    let policy = view.policy(connection.listener).map_or(before, |policy| policy);
     let context = Context::new(worker, policy, connection, Some(&request), interims);
     let answer = match worker.enter() {
-        Some(inside) => answer(worker, policy, connection, request, &context, inside).await,
+        Some(inside) => answer(worker, &view, policy, connection, request, &context, inside).await,
         None => Err(Kind::Overloaded.into()),
     };
     let mut response = match answer.and_then(|response| upgrade::agreed(response, is_connect)) {
@@ -131,6 +133,7 @@ pub(crate) fn as_passed_on(response: &mut Response) {
 
 async fn answer(
     worker: &Rc<Worker>,
+    view: &View,
     policy: &Policy,
     connection: &Arc<Connection>,
     request: Request,
@@ -139,8 +142,6 @@ async fn answer(
 ) -> Result<Response, Error> {
     let now = context.began;
     let version = request.version;
-    // One snapshot for the whole request; it is let go of when this function returns, long before a body may end.
-    let view = worker.view();
     let (mut head, body) = framing::check(request, connection)?;
     let body = upgrade::check(&mut head, body, version, &mut worker.rng())?;
     headers::believe(&mut head, policy);
@@ -163,7 +164,7 @@ async fn answer(
         context.goes_to(assignment.pool.clone(), assignment.generation().map(|generation| &**generation))
     };
     let in_pool = |error| Error { pool: Some(pool.name.clone()), ..error };
-    if let Some(response) = run_filters(worker, &view, route, &mut head, now).map_err(in_pool)? {
+    if let Some(response) = run_filters(worker, view, route, &mut head, now).map_err(in_pool)? {
         return Ok(response);
     }
     // After the filters, so that none of them brings back what is stripped here.

@@ -1,9 +1,10 @@
 //! What fails is told to the log, once, where an error has become a response or has broken one off; and no more often
 //! than somebody can read.
 
-use super::{Error, Kind, Policy, Worker, forward::Answered, overload::Inside, request_id::RequestId};
+use super::{Error, Kind, Worker, forward::Answered, overload::Inside, request_id::RequestId};
 use crate::{
     net::{Body, BodyError, Connection, Response, Side, Streaming},
+    state::Policy,
     upstream::{Permit, Pool},
 };
 use bytes::Bytes;

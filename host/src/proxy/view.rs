@@ -3,7 +3,7 @@
 use crate::{
     balance::{self, Balancer},
     filter::Filter,
-    state::{Cell, RouteEntry, Snapshot},
+    state::{Cell, Policy, RouteEntry, Snapshot},
 };
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tokio::time::Instant;
@@ -15,22 +15,24 @@ pub struct View {
     balancers: Vec<Rc<RefCell<Balancer>>>,
     tells_clients: bool,
     filters: Vec<Rc<RefCell<Filter>>>,
+    /// By listener that closes: the last view that had it.
+    closing: Vec<(usize, Rc<View>)>,
 }
 
 impl View {
     /// The first view of a worker.
     pub(super) fn first(cell: &Cell, worker: usize, epoch: Instant) -> View {
-        View::of(cell.load(), None, worker, epoch)
+        View::new(cell.load(), None, worker, epoch)
     }
 
     /// The view of a newer snapshot. Where an assignment is unchanged, or only its pool is another, the balancer or filter
     /// goes along with its instance and its state; requests under way on the old view share it, and choose among the
     /// backends that there are now.
-    pub(super) fn next(&self, cell: &Cell, worker: usize, epoch: Instant) -> View {
-        View::of(cell.load(), Some(self), worker, epoch)
+    pub(super) fn next(self: &Rc<Self>, cell: &Cell, worker: usize, epoch: Instant) -> View {
+        View::new(cell.load(), Some(self), worker, epoch)
     }
 
-    fn of(snapshot: Arc<Snapshot>, before: Option<&View>, worker: usize, epoch: Instant) -> View {
+    fn new(snapshot: Arc<Snapshot>, before: Option<&Rc<View>>, worker: usize, epoch: Instant) -> View {
         let balancers = snapshot.pools.iter().map(|assignment| {
             let old = before.and_then(|before| before.balancer_like(assignment));
             old.unwrap_or_else(|| Rc::new(RefCell::new(Balancer::new(assignment.clone(), worker, epoch))))
@@ -41,7 +43,25 @@ impl View {
             old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
         });
         let tells_clients = snapshot.pools.iter().any(|assignment| assignment.pool.tells_client());
-        View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, snapshot }
+        let last = |number: &usize| {
+            let before = before?.of(*number);
+            before.policy(*number).is_some().then_some((*number, before))
+        };
+        let closing = snapshot.closing.iter().filter_map(last).collect();
+        View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, closing, snapshot }
+    }
+
+    /// The one that requests on connections of this listener see.
+    pub(super) fn of(self: &Rc<Self>, listener: usize) -> Rc<View> {
+        let last = self.closing.iter().find(|(closing, _)| *closing == listener);
+        last.map_or_else(|| self.clone(), |(_, view)| view.clone())
+    }
+
+    /// What holds for requests on connections of this listener; none: it is no more.
+    pub fn policy(&self, listener: usize) -> Option<&Arc<Policy>> {
+        let policies = &self.snapshot.policies;
+        let at = policies.binary_search_by_key(&listener, |(number, _)| *number).ok()?;
+        Some(&policies.get(at)?.1)
     }
 
     /// The balancer that goes on with this assignment: if one does, that of the pool of the same name.
@@ -64,8 +84,9 @@ impl View {
         &self.snapshot
     }
 
-    /// The route of this host (in lower case, without port) and path.
+    /// The route of this host (in lower case, without port) and path; none where the listener is no more.
     pub fn route(&self, listener: usize, host: &str, path: &str) -> Option<&RouteEntry> {
+        self.policy(listener)?;
         self.snapshot.routes.get(self.snapshot.table.find(listener, host, path)?)
     }
 

@@ -49,6 +49,11 @@ impl Worker {
         self.view.borrow().clone()
     }
 
+    /// The view of who comes by this listener.
+    pub fn view_of(&self, listener: usize) -> Rc<View> {
+        self.view().of(listener)
+    }
+
     /// Takes the snapshot in force; also called when no request comes, so that the old one can retire.
     pub fn adopt(&self) {
         let next = self.view.borrow().next(&self.cell, self.index, self.epoch);

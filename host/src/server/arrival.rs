@@ -18,6 +18,8 @@ pub(super) struct Arrival {
     pub peer: SocketAddr,
     /// Known where backends are told.
     pub local: SocketAddr,
+    /// Whether a trusted proxy named both.
+    pub is_named: bool,
     /// What is left of the time for the handshake.
     pub handshake: Duration,
 }
@@ -43,7 +45,7 @@ pub(super) async fn arrival(
 ) -> Result<Arrival, Refused> {
     let local = if worker.view().tells_clients() { socket.local() } else { NOBODY };
     let most = entrance.timeout.handshake;
-    let direct = Arrival { peer, local, handshake: most };
+    let direct = Arrival { peer, local, is_named: false, handshake: most };
     if !entrance.proxy_protocol {
         return Ok(direct);
     }
@@ -55,7 +57,7 @@ pub(super) async fn arrival(
     let told = timeout(most, Box::pin(proxy_protocol::read(socket))).await.map_err(|_| Refused::Timeout(most))??;
     let handshake = most.saturating_sub(begun.elapsed());
     Ok(match told {
-        Some(Ends { source, destination }) => Arrival { peer: source, local: destination, handshake },
+        Some(Ends { source, destination }) => Arrival { peer: source, local: destination, is_named: true, handshake },
         None => Arrival { handshake, ..direct },
     })
 }

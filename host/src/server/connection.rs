@@ -25,7 +25,6 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -44,13 +43,13 @@ pub(super) async fn run(
     _open: Open,
 ) {
     let (pulse, number) = (&place.pulse, worker.index());
-    let limits = Limits { listen: &entrance.timeout, limit: entrance.limit, tunnels: entrance.tunnels };
-    let Arrival { peer, local, handshake } = match arrival(&mut socket, peer, &entrance, &worker).await {
+    let limits = Limits { listen: &entrance.timeout, limit: entrance.limit };
+    let Arrival { peer, local, is_named, handshake } = match arrival(&mut socket, peer, &entrance, &worker).await {
         Ok(arrival) => arrival,
         Err(refused) => return tracing::debug!(%peer, %refused, "no connection"),
     };
     let session = |tls| {
-        let connection = Arc::new(Connection::new(entrance.index, peer, tls).to(local));
+        let connection = Arc::new(Connection::new(entrance.index, peer, tls).to(local).named(is_named));
         Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {
@@ -74,8 +73,6 @@ pub(super) async fn run(
 pub(super) struct Limits<'a> {
     pub(super) listen: &'a ListenTimeout,
     pub(super) limit: HeadLimit,
-    /// Tunnels, from the begin of a drain on.
-    pub(super) tunnels: Duration,
 }
 
 /// Without TLS there is nothing to agree with: who begins with the words of HTTP/2 knows that it is understood.

@@ -7,8 +7,9 @@ use crate::{
     drain::{Drain, Live},
     figures::ListenerCounts,
     net::{NOBODY, Socket, TlsFacts},
-    proxy::{Policy, Worker},
+    proxy::Worker,
     sources::Place,
+    state::Policy,
     tls,
 };
 use arc_swap::ArcSwap;
@@ -20,7 +21,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{task::spawn_local, time::sleep};
+use tokio::{sync::watch, task::spawn_local, time::sleep};
 
 /// After an accept that failed for want of files or memory: idle connections end meanwhile, and the loop does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -50,25 +51,25 @@ pub struct Entrance {
     pub limit: HeadLimit,
     /// Whether connections begin with a head of the PROXY protocol.
     pub proxy_protocol: bool,
-    /// What is believed of the headers, and passed on.
-    pub policy: Policy,
-    /// How long tunnels may go on once the process drains.
-    pub tunnels: Duration,
+    /// What holds for requests at the time; from then on it is for the snapshots to say.
+    pub policy: Arc<Policy>,
 }
 
 /// What the workers share of a listener, and `app` changes while they serve.
 #[derive(Debug)]
 pub struct Porter {
     entrance: ArcSwap<Entrance>,
+    /// Who is in has been asked for something else than who comes now.
+    renewed: watch::Sender<()>,
+    /// What is live: its sockets, and the connections.
     drain: Drain,
-    live: Live,
 }
 
 impl Porter {
     /// Open.
     pub fn new(entrance: Entrance) -> Arc<Porter> {
-        let (drain, live) = Drain::new();
-        Arc::new(Porter { entrance: ArcSwap::from_pointee(entrance), drain, live })
+        let (drain, _) = Drain::new();
+        Arc::new(Porter { entrance: ArcSwap::from_pointee(entrance), renewed: watch::Sender::new(()), drain })
     }
 
     /// How the next connection comes in.
@@ -81,9 +82,24 @@ impl Porter {
         self.entrance.store(Arc::new(entrance));
     }
 
+    /// Has those that are in come anew: their connections end when nothing is under way on them.
+    pub fn renew(&self) {
+        self.renewed.send_replace(());
+    }
+
     /// Takes in what waits and then no more; connections end when nothing is under way on them.
     pub fn close(&self) {
         self.drain.start();
+    }
+
+    /// Waits until it is closed and its connections have ended, this long at the most.
+    pub async fn closed(&self, most: Duration) {
+        self.drain.wait(most).await;
+    }
+
+    /// Something of it is live as long as this is.
+    pub(super) fn enter(&self) -> Live {
+        self.drain.enter()
     }
 }
 
@@ -103,8 +119,11 @@ impl Entrance {
 #[derive(Debug)]
 pub(super) struct Reception {
     pub porter: Arc<Porter>,
+    /// Of the listener.
+    pub own: Live,
     pub worker: Rc<Worker>,
     pub register: Rc<Register>,
+    /// Of the process.
     pub live: Live,
 }
 
@@ -114,11 +133,12 @@ pub(super) struct Open {
     entrance: Arc<Entrance>,
     worker: usize,
     _place: Option<Place>,
+    _own: Live,
 }
 
 impl Open {
     /// None: there are as many as there may be.
-    fn new(entrance: &Arc<Entrance>, worker: usize, peer: SocketAddr) -> Option<Open> {
+    fn new(entrance: &Arc<Entrance>, own: &Live, worker: usize, peer: SocketAddr) -> Option<Open> {
         let policy = &entrance.policy;
         let counts = policy.figures.of(worker);
         let place = match &policy.sources {
@@ -134,7 +154,7 @@ impl Open {
             None => None,
         };
         counts.accepted.up();
-        Some(Open { entrance: entrance.clone(), worker, _place: place })
+        Some(Open { entrance: entrance.clone(), worker, _place: place, _own: own.clone() })
     }
 
     fn counts(&self) -> &ListenerCounts {
@@ -152,7 +172,8 @@ impl Reception {
     /// Accepts until the listener or the process drains, and then what still waits. Dropping this future closes the
     /// socket; connections stay.
     pub(super) async fn run(self, gate: Gate) {
-        let (mut live, mut own) = (self.live.clone(), self.porter.live.clone());
+        let (mut live, mut own) = (self.live.clone(), self.own.clone());
+        let mut renewed = self.porter.renewed.subscribe();
         let mut draining = pin!(async {
             tokio::select! {
                 () = live.draining() => {}
@@ -164,6 +185,11 @@ impl Reception {
             let accepted = tokio::select! {
                 biased;
                 () = &mut draining => break,
+                // Never an error: the sender is the porter's, which is held here.
+                Ok(()) = renewed.changed() => {
+                    self.register.drain(self.porter.entrance().index);
+                    continue;
+                }
                 accepted = self.accept(&gate) => accepted,
             };
             match accepted {
@@ -202,7 +228,7 @@ impl Reception {
 
     fn admit(&self, connection: Socket, peer: SocketAddr) {
         let (entrance, worker) = (self.porter.entrance(), self.worker.clone());
-        let Some(open) = Open::new(&entrance, self.worker.index(), peer) else { return };
+        let Some(open) = Open::new(&entrance, &self.own, self.worker.index(), peer) else { return };
         let place = self.register.enter(entrance.index);
         spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone(), open));
     }

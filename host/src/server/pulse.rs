@@ -204,10 +204,11 @@ impl UnderWay {
         self.0.draining.get()
     }
 
-    /// Ready so long after a drain has begun. Only for who is polled when the connection's task is told of it.
-    pub(super) async fn drained(&self, after: Duration) {
+    /// Ready so long after a drain has begun; how long is asked then. Only for who is polled when the connection's task is
+    /// told of it.
+    pub(super) async fn drained(&self, after: impl FnOnce() -> Duration) {
         poll_fn(|_| if self.is_draining() { Poll::Ready(()) } else { Poll::Pending }).await;
-        sleep(after).await;
+        sleep(after()).await;
     }
 }
 

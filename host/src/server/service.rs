@@ -5,7 +5,7 @@ use crate::{
     net::{Connection, Interims, Request, Response, h1::BadMessage},
     proxy::{self, Worker},
 };
-use std::{fmt::Display, future::Future, rc::Rc, sync::Arc};
+use std::{fmt::Display, future::Future, rc::Rc, sync::Arc, time::Duration};
 
 /// What all requests of one connection share.
 #[derive(Debug)]
@@ -26,6 +26,9 @@ pub(super) trait Service: 'static {
 
     /// A client's connection was ended, for it did too much of this.
     fn sent_away(&self, why: &dyn Display);
+
+    /// How long tunnels may go on that are told to end now.
+    fn tunnels(&self) -> Duration;
 }
 
 impl Service for Session {
@@ -39,5 +42,10 @@ impl Service for Session {
 
     fn sent_away(&self, why: &dyn Display) {
         proxy::sent_away(&self.worker, &self.entrance.policy, &self.connection, why);
+    }
+
+    fn tunnels(&self) -> Duration {
+        let view = self.worker.view_of(self.connection.listener);
+        view.policy(self.connection.listener).map_or(self.entrance.policy.tunnels, |policy| policy.tunnels)
     }
 }

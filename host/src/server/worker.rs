@@ -37,7 +37,19 @@ const DOORS_MOST: usize = 16;
 const OPEN_MOST: Duration = Duration::from_secs(1);
 
 /// A listener's socket on one worker.
-type Door = (Bound, Arc<Porter>);
+struct Door {
+    socket: Bound,
+    porter: Arc<Porter>,
+    /// Of the listener, also on the way.
+    own: Live,
+}
+
+impl Door {
+    fn new(socket: Bound, porter: &Arc<Porter>) -> Door {
+        Door { socket, porter: porter.clone(), own: porter.enter() }
+    }
+}
+
 /// One that is opened later, and who wants to know how that went.
 type LateDoor = (Door, std::sync::mpsc::Sender<io::Result<()>>);
 
@@ -66,7 +78,7 @@ impl Opener {
         let (tell, told) = std::sync::mpsc::channel();
         for (doors, socket) in self.doors.iter().zip(listener.sockets.into_workers()) {
             // An error means that the worker ends, and takes no connection any more.
-            let _ = doors.blocking_send(((socket, listener.porter.clone()), tell.clone()));
+            let _ = doors.blocking_send((Door::new(socket, &listener.porter), tell.clone()));
         }
         drop(tell);
         let end = Instant::now() + OPEN_MOST;
@@ -106,7 +118,7 @@ impl Workers {
         let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for listener in listeners {
             for (of_worker, socket) in sockets.iter_mut().zip(listener.sockets.into_workers()) {
-                of_worker.push((socket, listener.porter.clone()));
+                of_worker.push(Door::new(socket, &listener.porter));
             }
         }
         let opener = Opener { doors: Vec::new() };
@@ -168,10 +180,10 @@ impl Plan {
         let worker = Worker::new(self.index, self.cell, self.overload, self.epoch, Rng::from_entropy());
         let register = Rc::new(Register::default());
         let (of_all, live) = (worker.clone(), self.live.clone());
-        let receive = move |(socket, porter): Door| -> io::Result<()> {
+        let receive = move |Door { socket, porter, own }: Door| -> io::Result<()> {
             let gate = Gate::open(socket)?;
             let (worker, register, live) = (of_all.clone(), register.clone(), live.clone());
-            spawn_local(Reception { porter, worker, register, live }.run(gate));
+            spawn_local(Reception { porter, own, worker, register, live }.run(gate));
             Ok(())
         };
         self.sockets.into_iter().try_for_each(&receive)?;
@@ -217,7 +229,6 @@ mod tests {
     use crate::{
         config::model,
         drain::Drain,
-        proxy::Policy,
         route::Table,
         server::{Entrance, Sockets},
         state::Snapshot,
@@ -239,8 +250,7 @@ mod tests {
                     timeout: config.timeout,
                     limit: config.head,
                     proxy_protocol: false,
-                    policy: Policy::default(),
-                    tunnels: Duration::ZERO,
+                    policy: Arc::default(),
                 }),
             })
             .collect();
@@ -251,6 +261,8 @@ mod tests {
             routes: [].into(),
             pools: vec![],
             filters: vec![],
+            policies: [].into(),
+            closing: vec![],
         };
         let workers = Workers::start(listeners, 2, &Cell::new(snapshot), None, Instant::now(), live).unwrap();
         (workers, addresses)

@@ -32,6 +32,8 @@ impl Applier {
             routes: plan.routes.clone(),
             pools: plan.pools.iter().map(|p| balance::Assignment::bare(p.pool.clone())).collect(),
             filters: plan.filters.iter().map(|f| filter::Assignment::bare(f.plugin.clone())).collect(),
+            policies: plan.policies.clone(),
+            closing: Vec::new(),
         };
         Applier { runtime, plan, board: Arc::default(), cell: Cell::new(bare), side, workers }
     }
@@ -156,13 +158,7 @@ impl Applier {
     /// The snapshot in force with this generation in its places; none when nothing uses it.
     fn next_snapshot(&self, generation: &Arc<Generation>) -> Result<Option<Snapshot>, Fault> {
         let now = self.cell.load();
-        let mut next = Snapshot {
-            revision: now.revision + 1,
-            table: now.table.clone(),
-            routes: now.routes.clone(),
-            pools: now.pools.clone(),
-            filters: now.filters.clone(),
-        };
+        let mut next = Snapshot { revision: now.revision + 1, ..Snapshot::clone(&now) };
         let mut used = false;
         match generation.kind() {
             Kind::Balancer => {

@@ -4,6 +4,7 @@ mod applier;
 mod board;
 mod cell;
 mod plan;
+mod policy;
 mod reload;
 mod snapshot;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 pub use applier::Applier;
 pub use board::{Board, Entry, State};
 pub use cell::Cell;
-pub use plan::Plan;
+pub use plan::{Numbered, Plan};
+pub use policy::{Policy, Rules};
 pub use reload::Staged;
-pub use snapshot::{FilterLink, RouteEntry, Snapshot};
+pub use snapshot::{FilterLink, Policies, RouteEntry, Snapshot};

@@ -1,6 +1,6 @@
 //! Who wants which plugin for what: the configuration as the applier needs it.
 
-use super::{FilterLink, RouteEntry};
+use super::{FilterLink, Policies, Policy, RouteEntry};
 use crate::{
     balance::Assignment,
     config::model::{self, BalancerChoice, Config},
@@ -19,9 +19,15 @@ pub struct Plan {
     pub pools: Vec<PoolPlan>,
     /// Each (plugin, settings) once.
     pub filters: Vec<FilterPlan>,
+    /// What is wrong with files of pools that go on with what was read of them before.
+    pub stale: Vec<Problem>,
     pub(super) table: Arc<Table>,
     pub(super) routes: Arc<[RouteEntry]>,
+    pub(super) policies: Policies,
 }
+
+/// What the connections of a listener call it, and what holds for requests on them.
+pub type Numbered = (usize, Arc<Policy>);
 
 /// A pool and what is wanted for it.
 #[derive(Debug)]
@@ -63,13 +69,12 @@ pub struct Wanted {
 }
 
 impl Plan {
-    /// Makes the pools and lays out routes and filters. `numbers`: what connections call the listeners, in the order of
-    /// the configuration.
+    /// Makes the pools and lays out routes and filters. `listeners` in the order of the configuration.
     ///
     /// # Errors
     /// Everything that is wrong with the files that pools need.
-    pub fn new(config: &Config, numbers: &[usize], figures: &Figures) -> Result<Plan, Vec<Problem>> {
-        Plan::with(config, numbers, |pool| Pool::new(pool, figures))
+    pub fn new(config: &Config, listeners: &[Numbered], figures: &Figures) -> Result<Plan, Vec<Problem>> {
+        Plan::with(config, listeners, |pool| Ok((Pool::new(pool, figures)?, Vec::new())))
     }
 
     /// The plan that takes this one's place. Pools of the same name and configuration stay the same; others of the same
@@ -77,28 +82,32 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Plan::new`].
-    pub fn successor(&self, config: &Config, numbers: &[usize], figures: &Figures) -> Result<Plan, Vec<Problem>> {
-        Plan::with(config, numbers, |pool| match self.pool(&pool.name) {
+    pub fn successor(&self, config: &Config, listeners: &[Numbered], figures: &Figures) -> Result<Plan, Vec<Problem>> {
+        Plan::with(config, listeners, |pool| match self.pool(&pool.name) {
             Some(before) => before.pool.successor(&before.config, pool, figures),
-            None => Pool::new(pool, figures),
+            None => Ok((Pool::new(pool, figures)?, Vec::new())),
         })
     }
 
     fn with(
         config: &Config,
-        numbers: &[usize],
-        make: impl Fn(&model::Pool) -> Result<Arc<Pool>, Vec<Problem>>,
+        listeners: &[Numbered],
+        make: impl Fn(&model::Pool) -> Result<(Arc<Pool>, Vec<Problem>), Vec<Problem>>,
     ) -> Result<Plan, Vec<Problem>> {
-        let (mut pools, mut problems) = (Vec::new(), Vec::new());
+        let (mut pools, mut stale, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for pool in &config.pools {
             match make(pool) {
-                Ok(made) => pools.push(PoolPlan {
-                    pool: made,
-                    config: pool.clone(),
-                    choice: pool.balancer.clone(),
-                    settings: pool.settings.as_str().into(),
-                    spot: pool.spot.clone(),
-                }),
+                Ok((made, wrong)) => {
+                    let serving = format!("pool {} goes on with what was read before", pool.name);
+                    stale.extend(wrong.into_iter().map(|problem| problem.serving(serving.as_str())));
+                    pools.push(PoolPlan {
+                        pool: made,
+                        config: pool.clone(),
+                        choice: pool.balancer.clone(),
+                        settings: pool.settings.as_str().into(),
+                        spot: pool.spot.clone(),
+                    });
+                }
                 Err(wrong) => problems.extend(wrong),
             }
         }
@@ -124,11 +133,13 @@ impl Plan {
         let routes = routes.collect();
         let numbered = |route: &model::Route| {
             // A listener without a number takes no connection, and neither does its route.
-            let number = |index: usize| numbers.get(index).copied().unwrap_or(usize::MAX);
+            let number = |index: usize| listeners.get(index).map_or(usize::MAX, |(number, _)| *number);
             model::Route { listener: route.listener.map(number), ..route.clone() }
         };
         let table = Table::new(&config.routes.iter().map(numbered).collect::<Vec<_>>());
-        Ok(Plan { pools, table: Arc::new(table), routes, filters })
+        let mut policies = listeners.to_vec();
+        policies.sort_unstable_by_key(|(number, _)| *number);
+        Ok(Plan { pools, table: Arc::new(table), routes, filters, stale, policies: policies.into() })
     }
 
     /// The names of pools that are configured as in `before`, and were made anew all the same, for the files that their TLS

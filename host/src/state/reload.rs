@@ -64,25 +64,41 @@ impl Applier {
         Ok(Staged { plan: Arc::new(plan), pools, filters, admitted })
     }
 
-    /// Puts a staged plan in force. Nothing may have been applied since it was staged.
+    /// Puts a staged plan in force. Nothing may have been applied since it was staged. Listeners that it has not are closing
+    /// until [`Applier::closed`].
     pub fn publish(&mut self, staged: Staged) {
         let Staged { plan, pools, filters, admitted } = staged;
         let pools = pools.into_iter().map(|place| match place {
             Place::Kept(assignment) | Place::Built(assignment) => assignment,
             Place::Moved(assignment, pool) => assignment.with(pool),
         });
+        let now = self.cell.load();
+        let before = now.policies.iter().map(|(number, _)| *number);
+        let goes = |number: &usize| plan.policies.iter().all(|(other, _)| other != number);
         self.cell.publish(Snapshot {
-            revision: self.cell.revision() + 1,
+            revision: now.revision + 1,
             table: plan.table.clone(),
             routes: plan.routes.clone(),
             pools: pools.collect(),
             filters,
+            policies: plan.policies.clone(),
+            closing: now.closing.iter().copied().chain(before.filter(goes)).collect(),
         });
         self.plan = plan;
         for generation in admitted {
             self.note_swap(generation.compiled().artifact(), generation.kind(), &generation);
         }
         self.note_use(None, |_| {});
+    }
+
+    /// No request comes any more on connections of this listener.
+    pub fn closed(&self, listener: usize) {
+        let now = self.cell.load();
+        if now.closing.contains(&listener) {
+            let mut next = Snapshot { revision: now.revision + 1, ..Snapshot::clone(&now) };
+            next.closing.retain(|closing| *closing != listener);
+            self.cell.publish(next);
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Stage {
         let mut config = config::parse(CONFIGURATION, Path::new("pointsman.toml")).unwrap();
         config.pools[0].balancer = balancer;
         let figures = Figures::default();
-        let plan = Arc::new(Plan::new(&config, &[0], &figures).unwrap());
+        let plan = Arc::new(Plan::new(&config, &[(0, Arc::default())], &figures).unwrap());
         let plugins = crate::plugin::Runtime::new(&Plugins::default(), 1, "", None).unwrap();
         let applier = Applier::new(plugins.clone(), plan, side.handle().clone(), 1);
         Stage { applier, plugins, figures, _side: side }
@@ -57,7 +57,7 @@ impl Stage {
     /// A reload with this configuration; what refused it.
     fn reload(&mut self, configuration: &str) -> Vec<Code> {
         let config = config::parse(configuration, Path::new("pointsman.toml")).unwrap();
-        let plan = self.applier.plan().successor(&config, &[0], &self.figures).unwrap();
+        let plan = self.applier.plan().successor(&config, &[(0, Arc::default())], &self.figures).unwrap();
         match self.applier.stage(plan) {
             Ok(staged) => {
                 self.applier.publish(staged);

@@ -1,7 +1,7 @@
 //! Handshakes with clients: TLS 1.2 and 1.3, `h2` before `http/1.1`, tickets instead of a session cache.
 
 use super::{Store, client, store::Shown};
-use crate::net::TlsFacts;
+use crate::net::{Asked, TlsFacts};
 use rustls::{
     HandshakeKind, ServerConfig,
     crypto::aws_lc_rs::{self, Ticketer},
@@ -64,43 +64,39 @@ impl Acceptor {
         self.shown.show(certificates);
     }
 
-    /// The number of the rule about clients that holds for a host; none: all hosts have the same.
-    pub fn rules(&self) -> Option<impl Fn(&str) -> usize + Send + Sync + 'static> {
-        let certificates = self.shown();
-        certificates.only_rule().is_none().then_some(move |host: &str| certificates.rule(Some(host)))
-    }
-
     /// Shakes hands within `most`. Dropping this future closes the connection.
     pub async fn accept<S>(&self, socket: S, most: Duration) -> Result<(Stream<S>, TlsFacts), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let handshake = timeout(most, self.shake(socket)).await;
-        let (stream, rule) = handshake.map_err(|_| HandshakeError::Timeout(most))??;
+        let (stream, asked) = handshake.map_err(|_| HandshakeError::Timeout(most))??;
         let (_, session) = stream.get_ref();
         let facts = TlsFacts {
             sni: session.server_name().map(Into::into),
             alpn: session.alpn_protocol().and_then(|name| std::str::from_utf8(name).ok()).map(Into::into),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
-            rule,
+            asked,
             client: session.peer_certificates().and_then(|chain| client::facts(chain.first()?)),
         };
         Ok((stream, facts))
     }
 
     /// The name in the hello says which rule holds, before the client is asked for anything.
-    async fn shake<S>(&self, socket: S) -> io::Result<(Stream<S>, usize)>
+    async fn shake<S>(&self, socket: S) -> io::Result<(Stream<S>, Option<Arc<Asked>>)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let config = |rule: usize| self.configs.get(rule).cloned().ok_or(io::ErrorKind::NotFound);
         let certificates = self.shown();
         if let Some(rule) = certificates.only_rule() {
-            return Ok((Box::new(TlsAcceptor::from(config(rule)?).accept(socket).await?), rule));
+            let stream = Box::new(TlsAcceptor::from(config(rule)?).accept(socket).await?);
+            return Ok((stream, certificates.asked(rule).cloned()));
         }
         let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), socket).await?;
         let rule = certificates.rule(start.client_hello().server_name());
-        Ok((Box::new(start.into_stream(config(rule)?).await?), rule))
+        let stream = Box::new(start.into_stream(config(rule)?).await?);
+        Ok((stream, certificates.asked(rule).cloned()))
     }
 }
 
@@ -146,7 +142,7 @@ mod tests {
     fn acceptor() -> (Acceptor, RootCertStore) {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["shop.example".to_owned()]).unwrap();
         let source = CertificateSource::Memory { cert: cert.pem(), key: signing_key.serialize_pem() };
-        let store = Store::load(&Tls::from(vec![source]), Path::new(""), false).unwrap();
+        let store = Store::load(&Tls::from(vec![source]), Path::new("")).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(cert.der().clone()).unwrap();
         (Acceptor::new(Arc::new(store)).unwrap(), roots)

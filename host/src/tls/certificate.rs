@@ -19,7 +19,7 @@ use std::{
 use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
 
 /// A usable certificate chain and its key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Certificate {
     /// The file it came from, as configured; a description when there is none.
     pub source: String,
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_relative_path_tells_where_it_starts() {
         let source = CertificateSource::Files { cert: "no.pem".into(), key: "no.key".into(), spot: None };
-        let problems = super::super::Store::load(&Tls::from(vec![source]), Path::new("/nowhere"), false);
+        let problems = super::super::Store::load(&Tls::from(vec![source]), Path::new("/nowhere"));
         assert_eq!(problems.expect_err("refused")[0].notes, ["relative to /nowhere"]);
     }
 }

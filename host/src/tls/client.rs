@@ -2,7 +2,7 @@
 
 use crate::{
     config::model::{ClientRule, Verify},
-    net::ClientCertificate,
+    net::{Asked, ClientCertificate},
     problem::{Code, Problem},
 };
 use http::HeaderValue;
@@ -13,7 +13,7 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use sha2::{Digest, Sha256};
-use std::{fmt::Write, path::Path, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write, path::Path, sync::Arc};
 use x509_parser::{extensions::GeneralName, prelude::X509Certificate};
 
 /// Bytes of a header that tells of a certificate; what is longer is left out, for half a name is another name.
@@ -23,8 +23,8 @@ const LINE_BYTES_MOST: usize = 4096;
 #[derive(Clone, Debug)]
 pub(super) struct Gatekeeper {
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    /// Whose certificates it lets in.
-    pub(super) roots: Arc<RootCertStore>,
+    /// What it asks for.
+    pub(super) asked: Arc<Asked>,
 }
 
 /// Who lets clients in by this rule; a relative path starts at `base`. PM0211: the authorities cannot be read or used.
@@ -37,22 +37,24 @@ pub(super) fn gatekeeper(rule: &ClientRule, base: &Path) -> Result<Gatekeeper, P
         }
     };
     let pem = std::fs::read(base.join(&rule.ca)).map_err(|error| unusable(&error.to_string()))?;
-    let mut roots = RootCertStore::empty();
+    let (mut roots, mut authorities) = (RootCertStore::empty(), BTreeSet::new());
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| unusable("malformed PEM").detail(error))?;
+        authorities.insert(Sha256::digest(&certificate).into());
         roots.add(certificate).map_err(|error| unusable("an authority is unusable").detail(error))?;
     }
     if roots.is_empty() {
         return Err(unusable("no certificate inside"));
     }
-    let (provider, roots) = (Arc::new(aws_lc_rs::default_provider()), Arc::new(roots));
-    let builder = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider);
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let builder = match rule.verify {
         Verify::Require => builder,
         Verify::Request => builder.allow_unauthenticated(),
     };
     let verifier = builder.build().map_err(|error| unusable("the authorities are unusable").detail(error))?;
-    Ok(Gatekeeper { verifier, roots })
+    let asked = Asked { is_required: rule.verify == Verify::Require, authorities };
+    Ok(Gatekeeper { verifier, asked: Arc::new(asked) })
 }
 
 /// What a certificate says that was verified.

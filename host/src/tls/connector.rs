@@ -40,9 +40,10 @@ impl PartialEq for Connector {
 impl Connector {
     /// Reads roots and the client's certificate; relative paths start at `base`. `protocols` are offered by ALPN, the first
     /// preferred. PM0211: a file cannot be read or used, or the system has no roots. PM0212: the key belongs to another
-    /// certificate. PM0213: the certificate has expired.
+    /// certificate. PM0213: the certificate has expired, and that is not allowed.
     pub fn load(tls: &BackendTls, base: &Path, protocols: &[&str]) -> Result<Connector, Vec<Problem>> {
-        let identity = tls.identity.as_ref().map(|source| Certificate::load(source, base, false)).transpose();
+        let identity =
+            tls.identity.as_ref().map(|source| Certificate::load(source, base, tls.allow_expired)).transpose();
         let roots = if tls.dangerous_skip_verification { Ok(RootCertStore::empty()) } else { roots(tls, base) };
         let (identity, roots) = match (identity, roots) {
             (Ok(identity), Ok(roots)) => (identity, roots),

@@ -4,7 +4,11 @@ use super::{
     Certificate,
     client::{self, Gatekeeper},
 };
-use crate::{config::model, problem::Problem};
+use crate::{
+    config::model,
+    net::{Asked, TlsFacts},
+    problem::Problem,
+};
 use arc_swap::ArcSwap;
 use rustls::{
     server::{ClientHello, ResolvesServerCert, danger::ClientCertVerifier},
@@ -46,20 +50,34 @@ pub struct Store {
 impl PartialEq for Store {
     fn eq(&self, other: &Store) -> bool {
         self.certificates.iter().map(|c| &c.key.cert).eq(other.certificates.iter().map(|c| &c.key.cert))
-            && self.gatekeepers.iter().map(|g| &g.roots.roots).eq(other.gatekeepers.iter().map(|g| &g.roots.roots))
+            && self.asks_as(other)
     }
 }
 
 impl Store {
     /// Reads and checks all certificates; relative paths start at `base`. Tells everything that is wrong: PM0211 (cannot
-    /// be read or used), PM0212 (key and certificate differ), PM0213 (expired, unless `allow_expired`).
-    pub fn load(tls: &model::Tls, base: &Path, allow_expired: bool) -> Result<Store, Vec<Problem>> {
-        let mut certificates = Vec::new();
-        let mut problems = Vec::new();
+    /// be read or used), PM0212 (key and certificate differ), PM0213 (expired, where that is not allowed).
+    pub fn load(tls: &model::Tls, base: &Path) -> Result<Store, Vec<Problem>> {
+        Store::renew(tls, base, None).map(|(store, _)| store)
+    }
+
+    /// As [`Store::load`], but what was read before, and is asked for again, stays as it was where something is wrong with
+    /// its files now. Says what that is.
+    pub fn renew(
+        tls: &model::Tls,
+        base: &Path,
+        before: Option<(&model::Tls, &Store)>,
+    ) -> Result<(Store, Vec<Problem>), Vec<Problem>> {
+        let (mut certificates, mut stale, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for source in &tls.certificates {
-            match Certificate::load(source, base, allow_expired) {
+            let kept = || before.and_then(|(tls, store)| store.certificate_of(tls, source));
+            match Certificate::load(source, base, tls.allow_expired).map_err(|problem| (problem, kept())) {
                 Ok(certificate) => certificates.push(certificate),
-                Err(problem) => problems.push(problem),
+                Err((problem, Some(kept))) => {
+                    stale.push(problem);
+                    certificates.push(kept.clone());
+                }
+                Err((problem, None)) => problems.push(problem),
             }
         }
         let mut store = Store::new(certificates);
@@ -70,9 +88,14 @@ impl Store {
             let number = match alike {
                 Some(index) => index + 1,
                 None => {
-                    match client::gatekeeper(rule, base) {
+                    let kept = || before.and_then(|(tls, store)| store.gatekeeper_of(tls, rule));
+                    match client::gatekeeper(rule, base).map_err(|problem| (problem, kept())) {
                         Ok(gatekeeper) => store.gatekeepers.push(gatekeeper),
-                        Err(problem) => problems.push(problem),
+                        Err((problem, Some(kept))) => {
+                            stale.push(problem);
+                            store.gatekeepers.push(kept.clone());
+                        }
+                        Err((problem, None)) => problems.push(problem),
                     }
                     known.push(rule);
                     known.len()
@@ -82,7 +105,18 @@ impl Store {
                 *of = number;
             }
         }
-        if problems.is_empty() { Ok(store) } else { Err(problems) }
+        if problems.is_empty() { Ok((store, stale)) } else { Err(problems) }
+    }
+
+    /// What was read of this source, if this store was made of `tls`.
+    fn certificate_of(&self, tls: &model::Tls, source: &model::CertificateSource) -> Option<&Certificate> {
+        self.certificates.get(tls.certificates.iter().position(|other| other == source)?)
+    }
+
+    /// Who was made of this rule, if this store was made of `tls`.
+    fn gatekeeper_of(&self, tls: &model::Tls, rule: &model::ClientRule) -> Option<&Gatekeeper> {
+        let (certificate, _) = tls.clients.iter().find(|(_, other)| *other == rule)?;
+        self.gatekeepers.get(self.rules.get(*certificate)?.checked_sub(1)?)
     }
 
     fn new(certificates: Vec<Certificate>) -> Store {
@@ -104,6 +138,27 @@ impl Store {
     /// The number of the rule about clients that ask for this name; 0: they are asked for nothing.
     pub fn rule(&self, name: Option<&str>) -> usize {
         self.rules.get(self.position(name)).copied().unwrap_or(0)
+    }
+
+    /// What a rule asks of clients; none: nothing.
+    pub(super) fn asked(&self, rule: usize) -> Option<&Arc<Asked>> {
+        Some(&self.gatekeepers.get(rule.checked_sub(1)?)?.asked)
+    }
+
+    /// Whether anybody is asked for anything.
+    pub fn asks(&self) -> bool {
+        !self.gatekeepers.is_empty()
+    }
+
+    /// Whether the rules of both ask for the same, in the same order.
+    pub fn asks_as(&self, other: &Store) -> bool {
+        self.gatekeepers.iter().map(|g| &g.asked).eq(other.gatekeepers.iter().map(|g| &g.asked))
+    }
+
+    /// Whether a request for this host may come on a connection that was made so; none: without TLS.
+    pub fn admits(&self, host: &str, tls: Option<&TlsFacts>) -> bool {
+        let asked = self.asked(self.rule(Some(host)));
+        asked.is_none_or(|asked| tls.is_some_and(|tls| asked.is_met_by(tls)))
     }
 
     /// The rule that all certificates share.
@@ -153,7 +208,7 @@ mod tests {
         let tls = Tls { clients: [(0, rule)].into(), ..Tls::from(vec![shown]) };
         let load = |authority: &str| {
             std::fs::write(room.path().join("ca.pem"), authority).unwrap();
-            Store::load(&tls, room.path(), false).unwrap()
+            Store::load(&tls, room.path()).unwrap()
         };
         let authority = || generate_simple_self_signed(vec!["staff".into()]).unwrap().cert.pem();
         let (one, other) = (authority(), authority());
@@ -174,7 +229,7 @@ mod tests {
             source(&["www.shop.example"]),
             source(&["www.shop.example"]),
         ];
-        let store = Store::load(&Tls::from(certificates), Path::new(""), false).unwrap();
+        let store = Store::load(&Tls::from(certificates), Path::new("")).unwrap();
         for (name, index) in [
             (None, 0),
             (Some("elsewhere.example"), 0),

@@ -72,7 +72,8 @@ impl Pool {
 
     /// The pool that takes the place of this one, which was made of `before`; the same one where nothing is other, in the
     /// files that its TLS needs neither. Backends that stay go on as they stand; those that are new, or have moved, are
-    /// warming. Until it [takes over](Pool::take_over) the limits of this one hold.
+    /// warming. Where the same files are asked for and something is wrong with them, it goes on with what was read before,
+    /// and says what that is. Until it [takes over](Pool::take_over) the limits of this one hold.
     ///
     /// # Errors
     /// As [`Pool::new`].
@@ -81,20 +82,23 @@ impl Pool {
         before: &model::Pool,
         config: &model::Pool,
         figures: &Figures,
-    ) -> Result<Arc<Pool>, Vec<Problem>> {
-        let transport = Transport::new(config)?;
-        let is_same = transport == *self.transport;
-        if is_same && before == config {
-            return Ok(self.clone());
-        }
+    ) -> Result<(Arc<Pool>, Vec<Problem>), Vec<Problem>> {
         // The same one has kept connections, and sessions to resume.
-        let transport = if is_same { self.transport.clone() } else { Arc::new(transport) };
+        let (transport, stale) = match Transport::new(config) {
+            Ok(fresh) if fresh == *self.transport => (self.transport.clone(), Vec::new()),
+            Ok(fresh) => (Arc::new(fresh), Vec::new()),
+            Err(wrong) if self.transport.is_of(before, config) => (self.transport.clone(), wrong),
+            Err(wrong) => return Err(wrong),
+        };
+        if Arc::ptr_eq(&transport, &self.transport) && before == config {
+            return Ok((self.clone(), stale));
+        }
         // Beyond all that this one will ever reach: who was told of it has not been told of the successor.
         let version = (self.version() | u64::from(u32::MAX)) + 1;
         // The same bounds know who is under way, and who waits.
         let pool = Pool::with(config, transport, self.bounds.clone(), figures, &self.backends, version);
         pool.settle_all();
-        Ok(pool)
+        Ok((pool, stale))
     }
 
     fn with(

@@ -77,6 +77,12 @@ impl Transport {
         Ok(Transport { tls, protocol: pool.protocol, proxy_protocol: pool.proxy_protocol })
     }
 
+    /// Whether one that was made for `before` is what the other configuration asks for too, by all that is written there.
+    pub(super) fn is_of(&self, before: &model::Pool, other: &model::Pool) -> bool {
+        let written = |pool: &model::Pool| (pool.tls.clone(), pool.protocol, pool.proxy_protocol);
+        written(before) == written(other)
+    }
+
     /// Whether a connection for this may be one that others use too.
     pub(super) fn may_share(&self, purpose: Purpose) -> bool {
         self.protocol != Protocol::Http1 && purpose == Purpose::Exchange

@@ -126,6 +126,7 @@ fn backend_tls(At { it, span }: At<Switch<file::BackendTls>>, base: &Path, reade
         roots: tls.ca.map_or(Roots::System, file),
         sni: tls.sni.map(|at| at.it.0),
         identity,
+        allow_expired: false,
         dangerous_skip_verification: tls.dangerous_skip_verification.is_some_and(|at| at.it),
         spot,
     })

@@ -13,6 +13,8 @@ pub struct BackendTls {
     pub sni: Option<String>,
     /// What is shown to a backend that asks who is there.
     pub identity: Option<CertificateSource>,
+    /// It is shown even if it has expired.
+    pub allow_expired: bool,
     /// Every certificate is believed.
     pub dangerous_skip_verification: bool,
     /// Where it is asked for.
@@ -21,7 +23,14 @@ pub struct BackendTls {
 
 impl Default for BackendTls {
     fn default() -> Self {
-        Self { roots: Roots::System, sni: None, identity: None, dangerous_skip_verification: false, spot: None }
+        Self {
+            roots: Roots::System,
+            sni: None,
+            identity: None,
+            allow_expired: false,
+            dangerous_skip_verification: false,
+            spot: None,
+        }
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Tls {
     pub certificates: Vec<CertificateSource>,
     /// By the index of the certificate: clients that are shown it are asked for one of theirs.
     pub clients: BTreeMap<usize, ClientRule>,
+    /// One that has expired is shown all the same.
+    pub allow_expired: bool,
 }
 
 /// Which certificates clients may show.
@@ -105,7 +107,7 @@ pub enum Verify {
 impl From<Vec<CertificateSource>> for Tls {
     /// Without asking clients for theirs.
     fn from(certificates: Vec<CertificateSource>) -> Tls {
-        Tls { certificates, clients: BTreeMap::new() }
+        Tls { certificates, clients: BTreeMap::new(), allow_expired: false }
     }
 }
 

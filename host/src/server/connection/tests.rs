@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
 use http_body::Frame;
+use std::time::Duration;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     task::{JoinHandle, LocalSet, spawn_local},
@@ -44,7 +45,7 @@ impl Client {
         let pulse = Pulse::new();
         let of_server = pulse.clone();
         let served = spawn_local(async move {
-            let limits = Limits { listen: &LIMITS, limit: HeadLimit::default(), tunnels: TUNNELS };
+            let limits = Limits { listen: &LIMITS, limit: HeadLimit::default() };
             match protocol {
                 Protocol::Any => serve_either(server, &of_server, limits, ByPath).await,
                 Protocol::Http2 => serve_http2(server, &of_server, limits, ByPath).await,
@@ -112,6 +113,10 @@ impl Service for ByPath {
     }
 
     fn sent_away(&self, _: &dyn Display) {}
+
+    fn tunnels(&self) -> Duration {
+        TUNNELS
+    }
 }
 
 /// Two bytes, a pause in which they are sent, and an error.

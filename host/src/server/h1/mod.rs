@@ -32,7 +32,6 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Poll,
-    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -90,7 +89,7 @@ where
             turn = 0;
             yield_now().await;
         }
-        if !serve(&wire, &pulse, service, head, limits.tunnels).await? {
+        if !serve(&wire, &pulse, service, head).await? {
             break;
         }
         wire.borrow_mut().rest();
@@ -105,7 +104,6 @@ async fn serve<S>(
     pulse: &Rc<Pulse>,
     service: &impl Service,
     head: Head,
-    tunnels: Duration,
 ) -> Result<bool, Broken>
 where
     S: AsyncRead + AsyncWrite + Abort + Unpin + 'static,
@@ -132,7 +130,7 @@ where
     let close = !keep || under_way.is_draining() || pulse.is_closing();
     let goes_on = match send(wire, response, asked, close).await? {
         Next::Tunnel(tunnel) => {
-            tunnel.carry(&mut Client(wire.clone()), under_way.drained(tunnels)).await;
+            tunnel.carry(&mut Client(wire.clone()), under_way.drained(|| service.tunnels())).await;
             false
         }
         Next::Request => true,

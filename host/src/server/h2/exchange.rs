@@ -19,7 +19,6 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Poll,
-    time::Duration,
 };
 
 /// Where a stream stands in its connection.
@@ -31,8 +30,6 @@ pub(super) struct Seat {
     /// How long a client may leave an answer's window closed, and how far it has to open it.
     pub(super) listen: ListenTimeout,
     pub(super) limit: HeadLimit,
-    /// How long a tunnel may go on after the begin of a drain.
-    pub(super) tunnels: Duration,
     /// Until this is dropped the request is under way.
     pub(super) under_way: UnderWay,
 }
@@ -79,7 +76,7 @@ pub(super) async fn serve(
     invitation.withdraw();
     let Some(response) = response else { return End::Broken };
     if let (Body::Tunnel(_), Some(incoming)) = (&response.body, carried) {
-        return carry(response, incoming, respond, seat).await;
+        return carry(&*service, response, incoming, respond, seat).await;
     }
     let Some(mut answer) = Answer::begin(&mut respond, response) else { return End::Broken };
     poll_fn(|cx| answer.poll(&seat, cx)).await
@@ -109,13 +106,19 @@ fn ours(request: http::Request<RecvStream>, invitation: &Rc<Invitation>) -> (Req
 }
 
 /// Sends the head of an answer that opens a tunnel, and carries it to its end.
-async fn carry(response: Response, incoming: RecvStream, mut respond: SendResponse<Bytes>, seat: Seat) -> End {
+async fn carry(
+    service: &impl Service,
+    response: Response,
+    incoming: RecvStream,
+    mut respond: SendResponse<Bytes>,
+    seat: Seat,
+) -> End {
     let Response { status, headers, body, .. } = response;
     let fields = fields(headers, status, &body);
     let Some(outgoing) = send_head(&mut respond, status, fields, false) else { return End::Broken };
     if let Body::Tunnel(tunnel) = body {
         let mut client = Client::new(incoming, outgoing, &seat);
-        tunnel.carry(&mut client, seat.under_way.drained(seat.tunnels)).await;
+        tunnel.carry(&mut client, seat.under_way.drained(|| service.tunnels())).await;
     }
     End::Answered
 }

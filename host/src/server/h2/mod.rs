@@ -81,8 +81,6 @@ pub(super) struct Conversation<S, V> {
     /// How long a client may take nothing of an answer, and what is nothing.
     listen: ListenTimeout,
     limit: HeadLimit,
-    /// How long a tunnel may go on after the begin of a drain.
-    tunnels: Duration,
     /// It did too much of something.
     is_sent_away: bool,
 }
@@ -130,7 +128,6 @@ where
             pulse,
             listen: *limits.listen,
             limit: limits.limit,
-            tunnels: limits.tunnels,
             is_sent_away: false,
         }
     }
@@ -216,8 +213,8 @@ where
             return;
         }
         let number = self.exchanges.take_seat();
-        let (outlet, listen, limit, tunnels) = (self.outlet.clone(), self.listen, self.limit, self.tunnels);
-        let seat = Seat { number, outlet, listen, limit, tunnels, under_way: UnderWay::begin(&self.pulse) };
+        let (outlet, listen, limit) = (self.outlet.clone(), self.listen, self.limit);
+        let seat = Seat { number, outlet, listen, limit, under_way: UnderWay::begin(&self.pulse) };
         let exchange = exchange::serve(self.service.clone(), request, respond, seat);
         self.exchanges.seats[number] = Some(Box::pin(exchange));
         bells.ring_stream(number);

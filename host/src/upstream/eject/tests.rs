@@ -37,7 +37,7 @@ impl Scene {
     fn reload(&mut self) {
         let mut config = self.config.clone();
         config.backends.reverse();
-        self.pool = self.pool.successor(&self.config, &config, &self.figures).unwrap();
+        self.pool = self.pool.successor(&self.config, &config, &self.figures).unwrap().0;
         self.watch = Watch::new(self.pool.clone(), config.eject.clone().unwrap(), Instant::now());
         self.config = config;
     }
