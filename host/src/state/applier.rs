@@ -26,6 +26,7 @@ pub struct Applier {
 impl Applier {
     /// A cell with every pool on its fallback, and its writer.
     pub fn new(runtime: Arc<Runtime>, plan: Arc<Plan>, side: Handle, workers: usize) -> Applier {
+        plan.pools.iter().for_each(|plan| plan.pool.take_over());
         let bare = Snapshot {
             revision: 1,
             table: plan.table.clone(),

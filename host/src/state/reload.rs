@@ -68,6 +68,11 @@ impl Applier {
     /// until [`Applier::closed`].
     pub fn publish(&mut self, staged: Staged) {
         let Staged { plan, pools, filters, admitted } = staged;
+        let fresh = plan
+            .pools
+            .iter()
+            .filter(|new| self.plan.pool(&new.pool.name).is_none_or(|old| !Arc::ptr_eq(&old.pool, &new.pool)));
+        fresh.for_each(|new| new.pool.take_over());
         let pools = pools.into_iter().map(|place| match place {
             Place::Kept(assignment) | Place::Built(assignment) => assignment,
             Place::Moved(assignment, pool) => assignment.with(pool),

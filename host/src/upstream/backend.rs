@@ -45,7 +45,8 @@ pub struct Backend {
     pub metadata: Arc<[(String, String)]>,
     /// Live figures; they outlive this record.
     pub figures: Arc<BackendFigures>,
-    weight: AtomicU32,
+    /// Goes over to the record that a reload makes, as the condition does.
+    weight: Arc<AtomicU32>,
     /// Where its pool has limits.
     bounds: Option<Arc<Bounds>>,
     /// The weight as configured.
@@ -90,9 +91,10 @@ impl Backend {
         let id = backend_id(pool, &config.name);
         let same = before.get(&id).filter(|other| other.address == config.address);
         // What an operator said holds until the file says something else.
-        let weight = same.filter(|other| other.configured == config.weight).map(|other| other.weight());
+        let weight = same.filter(|other| other.configured == config.weight).map(|other| other.weight.clone());
         let condition: Arc<Mutex<Condition>> = same.map_or_else(Arc::default, |same| same.condition.clone());
-        let standing = condition.lock().unwrap_or_else(PoisonError::into_inner).standing();
+        let alone = || condition.lock().unwrap_or_else(PoisonError::into_inner).standing();
+        let standing = same.map_or_else(alone, |same| same.standing());
         let figures = figures.of(id);
         if let Some(bounds) = &bounds {
             figures.is_waited_for(&bounds.queue);
@@ -104,7 +106,7 @@ impl Backend {
             address: config.address.clone(),
             host: config.host.as_str().into(),
             transport: transport.clone(),
-            weight: AtomicU32::new(weight.unwrap_or(config.weight)),
+            weight: weight.unwrap_or_else(|| Arc::new(AtomicU32::new(config.weight))),
             configured: config.weight,
             priority: config.priority,
             zone: config.zone.as_str().into(),

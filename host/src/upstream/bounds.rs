@@ -113,7 +113,7 @@ mod tests {
 
         fn reload(&mut self, limit: Option<PoolLimit>) {
             let config = model::Pool { limit, ..self.config.clone() };
-            self.pool = self.pool.successor(&self.config, &config, &self.figures).unwrap();
+            self.pool = self.pool.successor(&self.config, &config, &self.figures).unwrap().0;
             self.config = config;
             self.pool.take_over();
         }

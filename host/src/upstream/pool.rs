@@ -67,7 +67,7 @@ impl Pool {
     /// Everything that is wrong with the files that its TLS needs (PM021x).
     pub fn new(config: &model::Pool, figures: &Figures) -> Result<Arc<Pool>, Vec<Problem>> {
         let bounds = Arc::new(Bounds::new(figures.queue(&config.name), config.limit.as_ref()));
-        Ok(Pool::with(config, Arc::new(Transport::new(config)?), bounds, figures, &[], 1))
+        Ok(Pool::with(config, Arc::new(Transport::new(config)?), bounds, figures, None, 1))
     }
 
     /// The pool that takes the place of this one, which was made of `before`; the same one where nothing is other, in the
@@ -96,9 +96,7 @@ impl Pool {
         // Beyond all that this one will ever reach: who was told of it has not been told of the successor.
         let version = (self.version() | u64::from(u32::MAX)) + 1;
         // The same bounds know who is under way, and who waits.
-        let pool = Pool::with(config, transport, self.bounds.clone(), figures, &self.backends, version);
-        pool.settle_all();
-        Ok((pool, stale))
+        Ok((Pool::with(config, transport, self.bounds.clone(), figures, Some(self), version), stale))
     }
 
     fn with(
@@ -106,18 +104,15 @@ impl Pool {
         transport: Arc<Transport>,
         bounds: Arc<Bounds>,
         figures: &Figures,
-        before: &[Arc<Backend>],
+        before: Option<&Pool>,
         version: u64,
     ) -> Arc<Pool> {
-        let before = before.iter().map(|backend| (backend.id, backend)).collect();
+        let known = before.iter().flat_map(|pool| &pool.backends).map(|backend| (backend.id, backend)).collect();
         let backends = config.backends.iter().enumerate().map(|(index, backend)| {
             let bounds = config.limit.is_some().then(|| bounds.clone());
-            Arc::new(Backend::new(&config.name, index, backend, &transport, bounds, figures, &before))
+            Arc::new(Backend::new(&config.name, index, backend, &transport, bounds, figures, &known))
         });
         let backends: Vec<_> = backends.collect();
-        if let Some(stall) = config.eject.as_ref().and_then(|eject| eject.stall) {
-            backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
-        }
         Arc::new(Pool {
             budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
             retry: config.retry,
@@ -134,7 +129,7 @@ impl Pool {
             panic: config.panic,
             slow_start: config.slow_start,
             each_alone: config.panic.is_none() && backends.iter().all(|b| b.priority == backends[0].priority),
-            ward: Mutex::new(Ward::new(&backends)),
+            ward: Mutex::new(Ward::new(&backends, config.panic.is_some() && before.is_some_and(Pool::is_panic))),
             version: AtomicU64::new(version),
             transport,
             backends,
@@ -277,9 +272,12 @@ impl Pool {
         ward.tell(&self.name, backend);
     }
 
-    /// It serves from now on, in the place of its predecessor, which may have learnt more until now.
-    pub(super) fn take_over(&self) {
+    /// It serves from now on, in the place of its predecessor, which may have learnt more until now. What both share, and one
+    /// that was refused would too, is touched here first: limits, what counts as a slow answer, how all stand.
+    pub fn take_over(&self) {
         self.bounds.set(self.limit.as_ref());
+        let stall = self.eject.as_ref().and_then(|eject| eject.stall).unwrap_or(Duration::MAX);
+        self.backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         self.settle_all();
     }
 

@@ -30,13 +30,13 @@ struct Out {
 }
 
 impl Ward {
-    /// Who is out already was told of.
-    pub(super) fn new(backends: &[Arc<Backend>]) -> Ward {
+    /// Who is out already was told of, and so was a panic that goes on.
+    pub(super) fn new(backends: &[Arc<Backend>], is_panic: bool) -> Ward {
         let since = Instant::now();
         let out = |backend: &Arc<Backend>| backend.with_condition(|it| it.cause()).map(|cause| Out { since, cause });
         let out: Vec<_> = backends.iter().map(out).collect();
         let is_full = !out.is_empty() && out.iter().all(Option::is_some);
-        Ward { out, is_full, is_panic: false }
+        Ward { out, is_full, is_panic }
     }
 
     pub(super) fn is_panic(&self) -> bool {
@@ -132,7 +132,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_summary_counts_causes() {
         let out = |cause| Some(Out { since: Instant::now(), cause });
-        let mut ward = Ward { out: vec![out(Cause::Refused); 8], ..Ward::new(&[]) };
+        let mut ward = Ward { out: vec![out(Cause::Refused); 8], ..Ward::new(&[], false) };
         tokio::time::advance(Duration::from_secs(41)).await;
         ward.out.extend([out(Cause::Timeout), out(Cause::Timeout)]);
         assert_eq!(ward.summary(), "0 of 10 backends ready (8 refused, 2 timeouts; longest down 41 s)");

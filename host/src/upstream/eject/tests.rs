@@ -38,6 +38,7 @@ impl Scene {
         let mut config = self.config.clone();
         config.backends.reverse();
         self.pool = self.pool.successor(&self.config, &config, &self.figures).unwrap().0;
+        self.pool.take_over();
         self.watch = Watch::new(self.pool.clone(), config.eject.clone().unwrap(), Instant::now());
         self.config = config;
     }

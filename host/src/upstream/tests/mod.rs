@@ -3,6 +3,7 @@
 mod answers;
 mod connections;
 mod health;
+mod reload;
 mod requests;
 
 use super::{Connections, ExchangeError, Limits, Outgoing, Pool, Purpose};
