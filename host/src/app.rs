@@ -123,8 +123,8 @@ pub struct App {
     status: Arc<StatusSource>,
     /// Its last lines are written when it goes.
     _access_log: Option<Arc<AccessLog>>,
-    /// To the conductor, which ends when the last of these is gone.
-    changes: mpsc::Sender<Change>,
+    /// An operator wants the configuration read again. However often that is said at once, it is done once.
+    asked: Arc<Notify>,
     /// Last: what runs on it is told to end by the fields above.
     side: tokio::runtime::Runtime,
 }
@@ -214,7 +214,17 @@ impl App {
         }
         let conducts = thread::Builder::new().name("conductor".into()).spawn(move || conductor.run(hears));
         conducts.map_err(cannot_start)?;
-        Ok(App { drain, workers, admin, status, _access_log: log, changes, side })
+        let asked = Arc::new(Notify::new());
+        let asks = asked.clone();
+        side.spawn(async move {
+            loop {
+                asks.notified().await;
+                if changes.send(Change::Configuration(Asked::Signal)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(App { drain, workers, admin, status, _access_log: log, asked, side })
     }
 
     /// Names and bound addresses, in the order of the configuration.
@@ -222,11 +232,9 @@ impl App {
         self.status.shown().addresses.clone()
     }
 
-    /// Has configuration and certificates read again; the log and the status tell what came of it. Nothing happens when
-    /// many who ask wait already.
+    /// Has configuration and certificates read again; the log and the status tell what came of it.
     pub fn reload(&self) {
-        // An error: as many wait as may, and the next of them reads what is there by then.
-        let _ = self.changes.try_send(Change::Configuration(Asked::Signal));
+        self.asked.notify_one();
     }
 
     /// Where the admin API answers.

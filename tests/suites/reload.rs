@@ -12,12 +12,14 @@ use pointsman_tests::{
     load::{Load, Pace, Target},
     origin::{self, Gate, Origin, Reply},
     plugins::Plugins,
+    sockets::Place,
     story::{PATIENCE, eventually, within},
     tls_front::{Shows, TlsFront},
 };
 use std::{
     fmt::Write,
     net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     time::Duration,
 };
@@ -309,9 +311,9 @@ async fn a_listener_that_goes_answers_whoever_has_come() {
     let with = |second: bool| {
         let mut text = shop(&[origin.address()], "") + "[[route]]\nlisten = \"plain\"\npool = \"shop\"\n";
         if second {
-            write!(text, "[[listen]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n[pool.gone]\n").unwrap();
-            write!(text, "backends = [\"{}\"]\n", gone.address()).unwrap();
-            write!(text, "[[route]]\nlisten = \"second\"\npool = \"gone\"\n").unwrap();
+            writeln!(text, "[[listen]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\n[pool.gone]").unwrap();
+            writeln!(text, "backends = [\"{}\"]", gone.address()).unwrap();
+            writeln!(text, "[[route]]\nlisten = \"second\"\npool = \"gone\"").unwrap();
         }
         text
     };
@@ -432,7 +434,7 @@ async fn what_sources_have_open_counts_on_when_their_listener_changes() {
     .await;
     assert!(Raw::plain(edge.address()).await.ends(PATIENCE).await, "a third is one too many");
     // A greater limit lets it in, and knows of those that are open.
-    file.write(&with(&limits.replace("source = 2", "source = 3")));
+    file.write(&with(&(limits.replace("source = 2", "source = 3") + "\ntimeout = { idle = \"90s\" }")));
     assert_eq!(edge.reload().await.changes, ["listener plain: limit changed"]);
     let mut third = Raw::plain(edge.address()).await;
     third.say(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
@@ -457,6 +459,108 @@ async fn how_long_tunnels_may_go_on_is_what_the_file_says_when_they_are_told_to_
     assert_eq!(edge.reload().await.outcome, "applied");
     assert!(idle.ends(PATIENCE).await, "connections of the second are told to end");
     echoes(&mut socket, b"after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_are_counted_and_the_end_of_a_certificate_is_told() {
+    let origin = Origin::named("a");
+    let file = File { home: tempfile::tempdir().unwrap() };
+    let lasts = Duration::from_secs(30 * 24 * 3600);
+    file.put_pair(&Certificate::ending(&["shop.test"], lasts));
+    let with = |keys: &str| {
+        let tls = format!("tls = {{ cert = \"shop.pem\", key = \"shop.key\" }}\n{keys}\n[pool.shop]");
+        shop(&[origin.address()], "").replace("[pool.shop]", &tls)
+    };
+    file.write(&with(""));
+    let edge = edge::from_file(&file.path());
+    let page = async || edge.admin().await.get("/metrics").await.text();
+    let before = page().await;
+    for row in ["reloads_total{result=\"applied\"} 0\n", "reloads_total{result=\"refused\"} 0\n"] {
+        assert!(before.contains(row), "{before}");
+    }
+    let row = format!("certificate=\"{}\"}} ", file.home.path().join("shop.pem").display());
+    let ends: f64 = before.split(&row).nth(1).expect("a row").lines().next().unwrap().parse().unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!((ends - (now + lasts).as_secs_f64()).abs() < 3600.0, "{ends}");
+
+    file.write(&with("timeout = { idle = \"50s\" }"));
+    is_in_force(&edge, 1).await;
+    file.write("[[listen]");
+    eventually("it is refused", async || edge.status().configuration.unwrap().refusal.is_some()).await;
+    let after = page().await;
+    for row in ["reloads_total{result=\"applied\"} 1\n", "reloads_total{result=\"refused\"} 1\n"] {
+        assert!(after.contains(row), "{after}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_file_gets_the_mode_that_the_file_says() {
+    let origin = Origin::named("a");
+    let file = File { home: tempfile::tempdir().unwrap() };
+    let path = file.home.path().join("shop.sock");
+    let with = |mode: &str| {
+        let unix = format!("name = \"unix\"\naddress = \"unix:{}\"\nmode = \"{mode}\"", path.display());
+        shop(&[origin.address()], "").replace("name = \"plain\"\naddress = \"127.0.0.1:0\"", &unix)
+    };
+    file.write(&with("0666"));
+    let edge = edge::from_file(&file.path());
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o666);
+    let mut open = Client::unix(&path).await;
+    assert_eq!(open.get("/").await.text(), "a");
+    file.write(&with("0600"));
+    assert_eq!(edge.reload().await.outcome, "applied");
+    assert_eq!((mode(), open.get("/").await.text()), (0o600, "a".into()));
+    assert_eq!(Client::unix(&path).await.get("/").await.text(), "a");
+    edge.stop().await;
+    assert!(!path.exists(), "it is still known for ours");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_moves_between_one_address_and_all_of_them() {
+    let origin = Origin::named("a");
+    let place = Place::new();
+    let at = |address: &str| {
+        let there = format!("\"{address}:{}\"", place.address().port());
+        shop(&[origin.address()], "").replace("\"127.0.0.1:0\"", &there)
+    };
+    let file = File::new(&at("127.0.0.1"));
+    let edge = edge::from_file(&file.path());
+    for (number, address) in (1..).zip(["0.0.0.0", "127.0.0.1", "0.0.0.0"]) {
+        let mut before = Client::plain(place.address()).await;
+        assert_eq!(before.get("/").await.text(), "a");
+        file.write(&at(address));
+        let reload = edge.reload().await;
+        assert!(reload.refusal.is_none(), "{:?}", reload.refusal);
+        is_in_force(&edge, number).await;
+        assert_eq!(edge.status().listeners[0].address, format!("{address}:{}", place.address().port()));
+        assert_eq!(Client::plain(place.address()).await.get("/").await.text(), "a");
+        eventually("who came by the old one is let go", async || before.is_closed()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_said_holds_over_reloads_and_refusals() {
+    let [a, b, c] = origin::three();
+    let file = File::new(&shop(&[a.address(), b.address()], ""));
+    let edge = edge::from_file(&file.path());
+    let mut admin = edge.admin().await;
+    for (backend, order) in [(&a, "drain"), (&b, "weight/7")] {
+        let target = format!("/v1/pools/shop/backends/{}/{order}", backend.address());
+        assert_eq!(admin.send(client::request(Method::POST, &target)).await.unwrap().status, StatusCode::OK);
+    }
+    let stand = || {
+        let stood = edge.pool("shop").backends;
+        stood.into_iter().take(2).map(|it| (it.standing, it.weight, it.since_unix)).collect::<Vec<_>>()
+    };
+    let before = stand();
+    assert_eq!((before[0].0.as_str(), before[1].1), ("draining", 7));
+    file.write(&shop(&[a.address(), b.address()], "balancer = \"nobody\""));
+    assert_eq!(edge.reload().await.outcome, "refused");
+    assert_eq!(stand(), before);
+    file.write(&shop(&[a.address(), b.address(), c.address()], ""));
+    assert_eq!(edge.reload().await.outcome, "applied");
+    assert_eq!(stand(), before);
 }
 
 async fn leaf(edge: &Edge) -> rustls::pki_types::CertificateDer<'static> {

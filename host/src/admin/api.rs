@@ -64,6 +64,8 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// Whole days until it expires; negative when it has.
     pub days_left: i64,
+    /// When that is over, in seconds since 1970.
+    pub expires_unix: i64,
 }
 
 /// The file that a process serves, and what came of its latest state.
@@ -73,6 +75,8 @@ pub struct Configuration {
     pub file: String,
     /// How often another configuration was put in force since the start.
     pub reloads: u64,
+    /// How often one was refused.
+    pub refusals: u64,
     /// When that was last, or the start, in seconds since 1970.
     pub since_unix: u64,
     /// Why the file as it is now is not in force.

@@ -121,7 +121,10 @@ impl Conductor {
                     let _ = answer.send(self.reload(true));
                 }
                 Change::Certificates => self.renew(),
-                Change::Closed(listener) => self.applier.closed(listener),
+                Change::Closed(listener) => {
+                    self.applier.closed(listener);
+                    self.doors.closed(listener);
+                }
                 Change::Name(news) => self.learn(news),
             }
         }
@@ -307,6 +310,8 @@ impl Conductor {
             tracing::error!("{file} is refused as it is now; the configuration before goes on serving");
         }
         if let Some(shown) = &mut self.status.shown().configuration {
+            // Looked at again for something that came, it is the same refusal.
+            shown.refusals += u64::from(asked || self.refused != problems);
             shown.refusal = Some(refusal(&problems));
         }
         self.refused = problems;

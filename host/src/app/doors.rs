@@ -7,7 +7,7 @@ use crate::{
     admin::api,
     config::model::{self, Config},
     figures::Figures,
-    net::Address,
+    net::{Address, SocketFile},
     problem::Problem,
     server::{Entrance, Listener, Porter, Sockets},
     sources::{Most, Sources},
@@ -18,7 +18,7 @@ use crate::{
 use std::{
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
@@ -28,6 +28,8 @@ pub(super) struct Doors {
     figures: Arc<Figures>,
     log: Option<Arc<AccessLog>>,
     open: Vec<Door>,
+    /// Those that were told to close, by their numbers: they may have their addresses still.
+    closing: Vec<(usize, Address)>,
     /// The number of the next one.
     next: usize,
 }
@@ -38,6 +40,8 @@ struct Door {
     porter: Arc<Porter>,
     /// With the port that the system gave.
     address: Address,
+    /// It is the workers', and goes with the last of them.
+    file: Option<Weak<SocketFile>>,
 }
 
 /// Doors as another configuration wants them, with all that could be refused already made.
@@ -58,6 +62,8 @@ struct Next {
     certificates: Option<Arc<Store>>,
     /// The files that were read before hold something else now.
     renewed: bool,
+    /// Of its socket file, where it has another one.
+    mode: Option<u32>,
     /// Other certificates are asked for than its connections were asked for.
     asks_anew: bool,
     /// Bound just now.
@@ -67,7 +73,7 @@ struct Next {
 impl Doors {
     /// None is open yet.
     pub(super) fn new(figures: Arc<Figures>, log: Option<Arc<AccessLog>>) -> Doors {
-        Doors { figures, log, open: Vec::new(), next: 0 }
+        Doors { figures, log, open: Vec::new(), closing: Vec::new(), next: 0 }
     }
 
     /// Reads certificates and binds what is not open yet. What is wrong stands beside what is not: a door that cannot be
@@ -84,7 +90,14 @@ impl Doors {
             let store = listener.tls.as_ref().map(|tls| certificates(tls, kept)).transpose();
             let bound = match kept {
                 Some(_) => Ok(None),
-                None => Sockets::bind(listener, config.server.workers).map(Some),
+                None => {
+                    let going = left.iter().map(|door| &door.address).chain(self.closing.iter().map(|(_, at)| at));
+                    let bind = match going.into_iter().any(|at| overlap(at, &listener.address)) {
+                        true => Sockets::bind_beside,
+                        false => Sockets::bind,
+                    };
+                    bind(listener, config.server.workers).map(Some)
+                }
             };
             match (store, bound) {
                 (Ok(store), Ok(sockets)) => {
@@ -110,14 +123,19 @@ impl Doors {
     /// closed, and returned.
     pub(super) fn publish(&mut self, staged: Staged, mut open: impl FnMut(Listener)) -> Vec<Arc<Porter>> {
         self.next = staged.next;
-        let mut before: Vec<_> = std::mem::take(&mut self.open).into_iter().map(|door| door.porter).collect();
-        for Next { door, entrance, certificates, renewed: _, asks_anew, sockets } in staged.doors {
-            before.retain(|porter| !Arc::ptr_eq(porter, &door.porter));
+        let mut before = std::mem::take(&mut self.open);
+        for Next { door, entrance, certificates, renewed: _, mode, asks_anew, sockets } in staged.doors {
+            before.retain(|old| !Arc::ptr_eq(&old.porter, &door.porter));
             if let Some((acceptor, certificates)) = door.porter.entrance().tls.as_ref().zip(certificates) {
                 acceptor.show(certificates);
             }
             if let Some(entrance) = entrance {
                 door.porter.change(entrance);
+            }
+            if let Some((file, mode)) = door.file.as_ref().and_then(Weak::upgrade).zip(mode)
+                && let Err(error) = file.set_mode(mode)
+            {
+                tracing::warn!("listener {}: {} keeps the mode it has: {error}", door.config.name, door.address);
             }
             if asks_anew {
                 door.porter.renew();
@@ -127,8 +145,14 @@ impl Doors {
             }
             self.open.push(door);
         }
-        before.iter().for_each(|porter| porter.close());
-        before
+        before.iter().for_each(|door| door.porter.close());
+        self.closing.extend(before.iter().map(|door| (door.porter.entrance().index, door.address.clone())));
+        before.into_iter().map(|door| door.porter).collect()
+    }
+
+    /// Nothing is left of a listener that was closed.
+    pub(super) fn closed(&mut self, number: usize) {
+        self.closing.retain(|(closing, _)| *closing != number);
     }
 
     /// What routes know them by, and what holds for their requests, in the order of the configuration.
@@ -151,6 +175,7 @@ impl Doors {
                 source: certificate.source.clone(),
                 names: certificate.names.clone(),
                 days_left: certificate.days_left(now),
+                expires_unix: certificate.expires,
             });
             Some(told.collect())
         };
@@ -194,6 +219,13 @@ fn is_same(one: &model::Listener, other: &model::Listener) -> bool {
     one.address == other.address && (!is_any_port || one.name == other.name)
 }
 
+/// Whether two sockets would both get some of the connections.
+fn overlap(one: &Address, other: &Address) -> bool {
+    let (Some(one), Some(other)) = (one.tcp(), other.tcp()) else { return false };
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && (is_any || one.ip() == other.ip())
+}
+
 /// What an entrance is made of that does not stand with its listener.
 #[derive(Clone, Copy, Debug)]
 struct Shared {
@@ -222,8 +254,10 @@ impl Doors {
         let Some(door) = kept else {
             let entrance = self.entrance(config, number, acceptor(store.clone())?, store, None, shared);
             let address = sockets.as_ref().map_or_else(|| config.address.clone(), |bound| bound.address().clone());
-            let door = Door { config: config.clone(), porter: Porter::new(entrance), address };
-            return Ok(Next { door, entrance: None, certificates: None, renewed: false, asks_anew: false, sockets });
+            let file = sockets.as_ref().and_then(Sockets::file);
+            let door = Door { config: config.clone(), porter: Porter::new(entrance), address, file };
+            let (renewed, asks_anew) = (false, false);
+            return Ok(Next { door, entrance: None, certificates: None, renewed, mode: None, asks_anew, sockets });
         };
         let now = door.porter.entrance();
         let shown = now.tls.as_ref().map(Acceptor::shown);
@@ -243,9 +277,15 @@ impl Doors {
             && (now.policy.tunnels, now.policy.certificates) == (shared.tunnels, shared.certificates);
         let entrance = (!is_same).then(|| self.entrance(config, number, tls, store, Some(&now.policy), shared));
         let renewed = others && door.config.tls == config.tls;
-        let door = Door { config: config.clone(), porter: door.porter.clone(), address: door.address.clone() };
+        let mode = (door.config.mode != config.mode).then_some(config.mode);
+        let door = Door {
+            config: config.clone(),
+            porter: door.porter.clone(),
+            address: door.address.clone(),
+            file: door.file.clone(),
+        };
         let asks_anew = !keeps && (asked || asks);
-        Ok(Next { door, entrance, certificates, renewed, asks_anew, sockets: None })
+        Ok(Next { door, entrance, certificates, renewed, mode, asks_anew, sockets: None })
     }
 
     /// `before`: what held for its requests so far.

@@ -13,7 +13,7 @@ use crate::{
     },
     upstream::{Backend, Pool},
 };
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 /// Reads the numbers.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Source for Numbers {
             rows.count(&[], self.access_log.as_ref().map_or(0, |log| log.dropped()))
         })?;
         self.listeners(to)?;
+        certificates(&self.status.certificates(), to)?;
         let snapshot = self.status.snapshot();
         pools(&snapshot, to)?;
         backends(&snapshot, to)?;
@@ -47,6 +48,11 @@ fn process(status: &StatusSource, to: &mut Families<'_>) -> fmt::Result {
     to.gauge("uptime_seconds", "Since the process started", |rows| rows.level(&[], status.uptime().as_secs_f64()))?;
     to.gauge("revision", "Number of the snapshot in force; it grows with every change", |rows| {
         rows.level(&[], status.snapshot().revision as f64)
+    })?;
+    let (applied, refused) = status.reloads();
+    to.counter("reloads", "Configurations put in force, or refused, since the start", |rows| {
+        rows.count(&[("result", "applied")], applied)?;
+        rows.count(&[("result", "refused")], refused)
     })?;
     to.counter("log_lines_dropped", "Lines of the log that nobody read fast enough", |rows| {
         rows.count(&[], telemetry::lines_dropped())
@@ -106,6 +112,15 @@ impl Numbers {
             Ok(())
         })
     }
+}
+
+/// By listener, file, and when it ends.
+fn certificates(all: &BTreeMap<(String, String), i64>, to: &mut Families<'_>) -> fmt::Result {
+    to.gauge("certificate_expiry_timestamp_seconds", "When a certificate ends that clients are shown", |rows| {
+        all.iter().try_for_each(|((listener, file), expires)| {
+            rows.level(&[("listener", listener), ("certificate", file)], *expires as f64)
+        })
+    })
 }
 
 fn pools(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {

@@ -20,6 +20,7 @@ use crate::{
     upstream::Backend,
 };
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
@@ -132,6 +133,24 @@ impl StatusSource {
     /// The names of the listeners, in the order of the configuration.
     pub(super) fn listeners(&self) -> Vec<String> {
         self.shown().listeners.iter().map(|listener| listener.name.clone()).collect()
+    }
+
+    /// How often another configuration was put in force, and how often one was refused.
+    pub(super) fn reloads(&self) -> (u64, u64) {
+        self.shown().configuration.as_ref().map_or((0, 0), |shown| (shown.reloads, shown.refusals))
+    }
+
+    /// When certificates end, by listener and file; of several in one file the one that ends first.
+    pub(super) fn certificates(&self) -> BTreeMap<(String, String), i64> {
+        let mut all = BTreeMap::new();
+        for listener in &self.shown().listeners {
+            for certificate in &listener.certificates {
+                let ends = all.entry((listener.name.clone(), certificate.source.clone()));
+                let first = ends.or_insert(certificate.expires_unix);
+                *first = certificate.expires_unix.min(*first);
+            }
+        }
+        all
     }
 
     /// The generation that was admitted last of each plugin.

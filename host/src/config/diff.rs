@@ -65,8 +65,10 @@ fn listeners(now: &[Listener], next: &[Listener]) -> Vec<String> {
         match by(now, listener) {
             None => lines.push(format!("listener {} added", listener.name)),
             Some(before) if before != *listener => {
-                let named =
-                    differing!(before, listener; address, tls, timeout, proxy_protocol, trusted_proxies, forwarded);
+                let named = differing!(
+                    before, listener; address, mode, tls, timeout, limit, proxy_protocol, trusted_proxies, forwarded,
+                    redirect, request_id
+                );
                 lines.push(format!("listener {}: {} changed", listener.name, listed(&named)));
             }
             Some(_) => {}

@@ -9,6 +9,7 @@ use std::{
         net::UnixListener,
     },
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
@@ -23,7 +24,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    identity: Identity,
+    identity: Mutex<Identity>,
 }
 
 /// Device, inode, and when it last changed, for the number of an inode that is gone is used again.
@@ -50,16 +51,32 @@ impl SocketFile {
         socket.bind(&SockAddr::unix(path)?)?;
         // Before it listens: nobody gets in while the mode is still the default one.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        let file = SocketFile { path: path.to_owned(), identity: identity_of(path)? };
+        let file = SocketFile { path: path.to_owned(), identity: Mutex::new(identity_of(path)?) };
         socket.listen(backlog)?;
         socket.set_nonblocking(true)?;
         Ok((socket.into(), file))
+    }
+
+    /// Gives it another mode, if it is still there.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let _guard = lock(&self.path)?;
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if identity_of(&self.path)? == *identity {
+            fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))?;
+            // That was a change.
+            *identity = identity_of(&self.path)?;
+        }
+        Ok(())
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let (path, identity) = (std::mem::take(&mut self.path), self.identity);
+        let identity = *self.identity.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let path = std::mem::take(&mut self.path);
         // Nobody is there to be told; the next start replaces a dead socket.
         let _ = match try_lock(&path) {
             // This may be a worker's thread, whose connections wait for nobody.

@@ -13,7 +13,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 /// Connections that wait in a socket's queue to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
@@ -38,8 +38,17 @@ impl Sockets {
     /// Listens on the address of this listener. PM0201: it is taken, or is no address of this machine. PM0202: it is
     /// not allowed.
     pub fn bind(listener: &Listener, workers: usize) -> Result<Sockets, Problem> {
+        Sockets::bind_on(listener, workers, Ground::Free)
+    }
+
+    /// The same, where a listener of ours that goes has some of the address still.
+    pub fn bind_beside(listener: &Listener, workers: usize) -> Result<Sockets, Problem> {
+        Sockets::bind_on(listener, workers, Ground::Ours)
+    }
+
+    fn bind_on(listener: &Listener, workers: usize, ground: Ground) -> Result<Sockets, Problem> {
         let bound = match &listener.address {
-            Address::Tcp(address) => bind(*address, workers).map_err(|error| {
+            Address::Tcp(address) => bind(*address, workers, ground).map_err(|error| {
                 let holder = (error.kind() == ErrorKind::AddrInUse).then(|| holder::of(address.port()));
                 problem(*address, &error, holder.flatten())
             }),
@@ -50,6 +59,14 @@ impl Sockets {
         bound.map_err(|problem| match &listener.spot {
             Some(spot) => problem.at(spot.clone(), "this listener"),
             None => problem,
+        })
+    }
+
+    /// The socket file, if it is one.
+    pub fn file(&self) -> Option<Weak<SocketFile>> {
+        self.by_worker.iter().find_map(|bound| match bound {
+            Bound::Tcp(_) => None,
+            Bound::Unix(_, file) => Some(Arc::downgrade(file)),
         })
     }
 
@@ -64,10 +81,20 @@ impl Sockets {
     }
 }
 
-fn bind(address: SocketAddr, workers: usize) -> io::Result<Sockets> {
+/// Who may be on an address already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ground {
+    /// Nobody.
+    Free,
+    /// We ourselves.
+    Ours,
+}
+
+fn bind(address: SocketAddr, workers: usize, ground: Ground) -> io::Result<Sockets> {
     // The first socket binds alone, for SO_REUSEPORT would hide that the port is taken by someone who has it set too.
     // Once bound it lets the others in, so the port is never free in between.
     let first = open(address)?;
+    first.set_reuse_port(ground == Ground::Ours)?;
     first.bind(&address.into())?;
     first.set_reuse_port(true)?;
     let address = first.local_addr()?.as_socket().unwrap_or(address);
@@ -180,6 +207,18 @@ mod tests {
         let start = format!("cannot listen on {}: address in use by ", first.address());
         assert!(problem.headline.starts_with(&start), "{}", problem.headline);
         drop(first);
+    }
+
+    #[test]
+    fn where_one_of_ours_goes_another_may_come_already() {
+        for (one, other) in [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")] {
+            let before = Sockets::bind(&listener(format!("{one}:0").parse().unwrap()), 2).unwrap();
+            let port = before.address().tcp().unwrap().port();
+            let next = listener(format!("{other}:{port}").parse().unwrap());
+            assert_eq!(Sockets::bind(&next, 2).unwrap_err().code, Code::ADDRESS_TAKEN, "it is not to go");
+            let bound = Sockets::bind_beside(&next, 2).unwrap();
+            assert_eq!(bound.address(), &next.address);
+        }
     }
 
     #[test]

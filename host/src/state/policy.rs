@@ -61,7 +61,9 @@ impl Policy {
 
 /// Whether a request for a host may come on a connection that was made so; none: without TLS.
 #[derive(Clone)]
-pub struct Rules(Arc<dyn Fn(&str, Option<&TlsFacts>) -> bool + Send + Sync>);
+pub struct Rules(Arc<MayCome>);
+
+type MayCome = dyn Fn(&str, Option<&TlsFacts>) -> bool + Send + Sync;
 
 impl Rules {
     /// As this says.
