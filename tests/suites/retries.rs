@@ -2,19 +2,26 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use pointsman::config::model::Protocol;
 use pointsman_tests::{
     certs,
     client::{self, Client, Raw},
     edge::{self, Edge},
+    h2_origin::{Act, H2Origin},
     load::{Load, Pace, Target},
     origin::{Gate, Origin, Reply, Seen, Step},
     story::{PATIENCE, eventually},
 };
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
 /// Reads each request to its end and closes without an answer.
 fn rude() -> Origin {
@@ -24,6 +31,11 @@ fn rude() -> Origin {
 /// Reads each request to its end and never answers.
 fn hanging() -> Origin {
     Origin::new(|_| Reply::silence())
+}
+
+/// Reads each request to its end and answers with what is no HTTP.
+fn garbling() -> Origin {
+    Origin::new(|_| Reply::bytes("SSH-2.0-OpenSSH_9.9\r\n"))
 }
 
 /// No health check comes in between.
@@ -99,12 +111,14 @@ async fn case_54_a_body_beyond_the_replay_buffer_reaches_one_backend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_retries_as_configured_each_at_another_backend() {
-    let origins = [(); 4].map(|()| rude());
-    let [a, b, c, d] = &origins;
-    for most in [0, 2, 3] {
+    // The head of the answer is too large wherever it is asked for.
+    let boasting = || Origin::new(|_| Reply::status(200, "").with("x-long", &"x".repeat(256 << 10)));
+    for (most, ill) in [(0, rude as fn() -> Origin), (2, rude), (3, rude), (0, garbling), (2, garbling), (2, boasting)]
+    {
+        let origins = [(); 4].map(|()| ill());
+        let [a, b, c, d] = &origins;
         let edge = unchecked(edge::plain().workers(1).pool("shop", &[a, b, c, d]));
         let edge = edge.with(|pool| pool.retry.most = most).start();
-        origins.iter().for_each(Origin::forget);
         assert_eq!(Client::plain(edge.address()).await.get("/").await.status, StatusCode::BAD_GATEWAY);
         let mut asked = origins.each_ref().map(Origin::requests);
         asked.sort_unstable();
@@ -145,6 +159,98 @@ async fn a_pool_in_trouble_is_not_met_by_twice_the_load() {
     let pool = edge.pool("shop");
     assert!(pool.retries <= most, "{} of {most}", pool.retries);
     assert_eq!((pool.retries + pool.retries_refused, asked(&[&a, &b])), (REQUESTS, REQUESTS + pool.retries));
+}
+
+/// Speaks HTTP/2 until it is asked something, and then nonsense.
+async fn garbling_h2() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(garble(stream));
+        }
+    });
+    address
+}
+
+async fn garble(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.read_exact(&mut [0; 24]).await?;
+    stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await?;
+    loop {
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).await?;
+        let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]);
+        stream.read_exact(&mut vec![0; length as usize]).await?;
+        if frame[3] == 1 {
+            // A head on this stream, of which no line can be unpacked.
+            stream.write_all(&[b"\0\0\x04\x01\x05", &frame[5..], b"\xff\xff\xff\xff"].concat()).await?;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_54_one_of_three_that_talks_garbage_fails_no_request_that_may_be_repeated() {
+    let garbling = garbling();
+    let (b, c) = (Origin::named("b"), Origin::named("c"));
+    let edge = edge::plain().pool("shop", &[&garbling, &b, &c]);
+    let time = Duration::from_millis(500);
+    let edge = edge.with(|pool| pool.eject.as_mut().expect("the default").time = time).start();
+    let load = Load::start(Target::plain(edge.address()), Pace::PerSecond(300));
+    eventually("it is out for the second time", async || edge.pool("shop").backends[0].why.ends_with("out for 1s"))
+        .await;
+    load.stop().await.assert_all_answered();
+    let pool = edge.pool("shop");
+    assert!(pool.retries > 0 && pool.backends[0].failures > 0);
+    assert_eq!(pool.retries_refused, 0, "{} retries", pool.retries);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_54_what_may_not_be_done_twice_is_not_repeated_for_garbage() {
+    let (h1, h2) = (garbling(), garbling_h2().await);
+    let good_h2 = H2Origin::new(100, |_| Act::says("well")).await;
+    let good_h1 = Origin::named("well");
+    let over_h1 = edge::plain().workers(1).pool("shop", &[&h1, &good_h1]);
+    let over_h2 = edge::plain().workers(1).pool("shop", &[&h2, &good_h2]).with(|pool| pool.protocol = Protocol::Http2);
+    for edge in [over_h1, over_h2] {
+        let edge = unchecked(edge).with(|pool| pool.eject = None).start();
+        let ask = async |method| {
+            let answer = Client::plain(edge.address()).await.send(client::request(method, "/")).await.unwrap();
+            answer.status.as_u16()
+        };
+        let mut statuses = [ask(Method::POST).await, ask(Method::POST).await];
+        statuses.sort_unstable();
+        assert_eq!((statuses, edge.pool("shop").retries), ([200, 502], 0));
+        for method in [Method::GET, Method::DELETE] {
+            assert_eq!([ask(method.clone()).await, ask(method).await], [200, 200]);
+        }
+        assert!(edge.pool("shop").retries > 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_54_a_client_that_was_told_something_is_told_by_nobody_else() {
+    const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n";
+    for (says, version, status) in [
+        (HINT, "1.1", 502),
+        // Nothing of these reaches the client.
+        (HINT, "1.0", 200),
+        ("HTTP/1.1 100 Continue\r\n\r\n", "1.1", 200),
+        ("HTTP/1.1 200 OK\r\nX-Cut: of", "1.1", 200),
+    ] {
+        let cut = Origin::new(move |_| Reply::bytes(says).then(Step::Close));
+        let well = Origin::named("well");
+        let edge = unchecked(edge::plain().workers(1).pool("shop", &[&cut, &well])).start();
+        meet(&edge, &cut, async |edge| {
+            well.forget();
+            let mut client = Raw::plain(edge.address()).await;
+            client.say(format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).await;
+            let heard = String::from_utf8(client.drain(PATIENCE).await).unwrap();
+            let expected = if cut.requests() > 0 { status } else { 200 };
+            assert!(heard.contains(&format!("HTTP/1.1 {expected} ")), "{says:?} {version}: {heard}");
+            assert_eq!(well.requests() == 0, expected == 502);
+        })
+        .await;
+    }
 }
 
 /// With the budget and the ejection that hold with no key written, but for how long one is out.

@@ -31,6 +31,7 @@ pub struct Interims {
     waiting: RefCell<Vec<Interim>>,
     /// Bytes that may still be said.
     room: Cell<usize>,
+    are_any: Cell<bool>,
 }
 
 impl Interim {
@@ -50,15 +51,22 @@ impl Interim {
 impl Interims {
     /// For a client that understands them, or does not.
     pub fn new(are_understood: bool) -> Interims {
-        Interims { waiting: RefCell::default(), room: Cell::new(if are_understood { BYTES_MOST } else { 0 }) }
+        let room = if are_understood { BYTES_MOST } else { 0 };
+        Interims { waiting: RefCell::default(), room: Cell::new(room), are_any: Cell::new(false) }
     }
 
     /// One more for the client, if there is room.
     pub fn put(&self, interim: Interim) {
         if let Some(left) = self.room.get().checked_sub(interim.bytes()) {
             self.room.set(left);
+            self.are_any.set(true);
             self.waiting.borrow_mut().push(interim);
         }
+    }
+
+    /// Whether the client was told something, or is about to be.
+    pub fn are_any(&self) -> bool {
+        self.are_any.get()
     }
 
     /// From now on nothing is put here.
@@ -86,6 +94,8 @@ mod tests {
     #[test]
     fn little_is_said_before_an_answer_and_in_order() {
         let interims = Interims::new(true);
+        interims.put(hint(BYTES_MOST));
+        assert!(!interims.are_any(), "it was left out");
         interims.put(hint(10));
         interims.put(hint(BYTES_MOST));
         interims.put(hint(20));
@@ -94,7 +104,10 @@ mod tests {
         assert!(interims.take().len() <= BYTES_MOST / BYTES_LEAST);
         interims.close();
         interims.put(hint(0));
-        assert_eq!(interims.take(), []);
+        assert_eq!((interims.take(), interims.are_any()), (vec![], true));
+        let old = Interims::new(false);
+        old.put(hint(0));
+        assert!(!old.are_any());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(super) async fn forward(
             }
             Err(lost) => lost,
         };
-        let pause = if replay.is_whole() { retries.goes_on(&lost, counts, &mut worker.rng()) } else { None };
+        let pause = if sender.may_repeat() { retries.goes_on(&lost, counts, &mut worker.rng()) } else { None };
         let Some(pause) = pause else { return Err(failed(lost.error, &by)) };
         tracing::debug!(backend = %by.name, error = %lost.error, ?pause, "the request goes to another backend");
         if !pause.is_zero() {
@@ -188,6 +188,12 @@ impl Sender<'_> {
         self.replay.has_body()
     }
 
+    /// As far as the request goes: all of it is still here, and the client was told nothing that another answer might not
+    /// keep.
+    fn may_repeat(&self) -> bool {
+        self.replay.is_whole() && !self.context.interims.are_any()
+    }
+
     /// One attempt.
     pub(super) async fn send(&self, start: Start, head: &Head) -> Result<(Response, Arc<Backend>), Lost> {
         let Start { backend, ticket } = start;
@@ -220,7 +226,7 @@ impl Sender<'_> {
             Ok(response) => return Ok(response),
             Err(lost) => lost,
         };
-        if !self.retries.may_reconnect(&lost) || !self.replay.is_whole() {
+        if !self.retries.may_reconnect(&lost) || !self.may_repeat() {
             return Err(lost);
         }
         let now = Instant::now();

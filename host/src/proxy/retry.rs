@@ -1,6 +1,5 @@
 //! Whether a request that was lost goes out once more, and when. Sent again is what no backend can have seen, and what may
-//! be done twice and was not answered with a single byte; each request a few times at the most, all of a pool's together
-//! within its budget.
+//! be done twice; each request a few times at the most, all of a pool's together within its budget.
 
 use crate::{
     config::model::{self, PoolTimeout},
@@ -75,9 +74,9 @@ impl<'a> Retries<'a> {
     /// Whether a kept connection that was lost is replaced by a new one to the same backend. It says nothing about the
     /// backend, so the first time that costs no retry: a backend that is dying loses both.
     pub(super) fn may_reconnect(&self, lost: &ExchangeError) -> bool {
-        // One that stands and is silent did not die of age.
+        // One that stands and is silent did not die of age, nor one on which something came.
         let died = matches!(lost.error.kind, ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::GoneAway);
-        died && lost.reused && self.sent == 0 && self.may_repeat(lost, Instant::now())
+        died && lost.reused && !lost.answered && self.sent == 0 && self.may_repeat(lost, Instant::now())
     }
 
     /// Whether another backend is asked after this, and after which pause. Pays for it: see [`Retries::went_on`].
@@ -121,8 +120,7 @@ impl<'a> Retries<'a> {
             Retry::Idempotent => self.is_idempotent,
             Retry::No => false,
         };
-        // Who said a word has seen the request, and the client may have been told.
-        may && !lost.answered && now < self.until()
+        may && now < self.until()
     }
 }
 
@@ -141,7 +139,7 @@ fn pause(retry: &model::Retry, number: u32, rng: &mut Rng) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::model::Backend, figures::Figures, upstream::Error};
+    use crate::{config::model::Backend, figures::Figures, net::h1::BadMessage, upstream::Error};
     use std::{io, net::SocketAddr, sync::Arc};
     use tokio::time::advance;
 
@@ -175,7 +173,26 @@ mod tests {
             assert_eq!(goes_on(method.clone(), &closed()), again, "{method}, sent");
             assert!(goes_on(method.clone(), &lost(ErrorKind::Closed, false)), "{method}, unsent");
             assert!(goes_on(method.clone(), &refused()), "{method}, refused");
-            assert!(!goes_on(method.clone(), &ExchangeError { answered: true, ..closed() }), "{method}, answered");
+            for bad in [|| ErrorKind::BadAnswer(BadMessage::NotHttp), || ErrorKind::BadStream(String::new())] {
+                let bad = |sent| ExchangeError { answered: true, ..lost(bad(), sent) };
+                assert_eq!(goes_on(method.clone(), &bad(true)), again, "{method}, answered with garbage");
+                assert!(goes_on(method.clone(), &bad(false)), "{method}, greeted with garbage");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_may_have_died_of_age_is_replaced() {
+        let pool = pool(|_| {});
+        let aged = || ExchangeError { reused: true, ..closed() };
+        for (lost, again) in [
+            (aged(), true),
+            (ExchangeError { reused: false, ..aged() }, false),
+            (ExchangeError { answered: true, ..aged() }, false),
+            (ExchangeError { reused: true, ..lost(ErrorKind::HeadTimeout, true) }, false),
+        ] {
+            let retries = Retries::new(&pool, &Method::GET, Instant::now());
+            assert_eq!(retries.may_reconnect(&lost), again, "{lost:?}");
         }
     }
 

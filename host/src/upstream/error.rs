@@ -114,15 +114,23 @@ impl Error {
             | ErrorKind::NoPlace(_)
             | ErrorKind::NoConnection(_)
             | ErrorKind::TooManyWait => Retry::Unsent,
-            ErrorKind::StreamReset(_) => Retry::Idempotent,
-            ErrorKind::Closed | ErrorKind::Broken(_) if !self.sent => Retry::Unsent,
-            // After a timeout there may be time for another attempt, where each has its own.
-            ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::HeadTimeout | ErrorKind::Stalled => Retry::Idempotent,
-            // The answer would be bad again, or there is nobody left to answer.
-            ErrorKind::NoUpgrade
-            | ErrorKind::SendTimeout(_)
+            ErrorKind::Closed | ErrorKind::Broken(_) | ErrorKind::BadAnswer(_) | ErrorKind::BadStream(_)
+                if !self.sent =>
+            {
+                Retry::Unsent
+            }
+            // What one backend answers badly another may answer well; after a timeout there may be time for another attempt,
+            // where each has its own.
+            ErrorKind::Closed
+            | ErrorKind::Broken(_)
             | ErrorKind::BadAnswer(_)
             | ErrorKind::BadStream(_)
+            | ErrorKind::StreamReset(_)
+            | ErrorKind::HeadTimeout
+            | ErrorKind::Stalled => Retry::Idempotent,
+            // It would be so again, or there is nobody left to answer.
+            ErrorKind::NoUpgrade
+            | ErrorKind::SendTimeout(_)
             | ErrorKind::RequestBody(_)
             | ErrorKind::RequestTimeout(_) => Retry::No,
         }
@@ -235,7 +243,7 @@ impl ExchangeError {
 
     /// Whether it forbids more than the other one: of two losses of one request, that one decides what may follow.
     pub fn is_worse_than(&self, other: &ExchangeError) -> bool {
-        let weight = |lost: &ExchangeError| (lost.error.retry(), lost.answered, lost.error.sent);
+        let weight = |lost: &ExchangeError| (lost.error.retry(), lost.error.sent);
         weight(self) > weight(other)
     }
 
@@ -290,14 +298,14 @@ mod tests {
 
     #[test]
     fn of_two_losses_the_one_that_forbids_more_decides() {
-        let lost = |kind, sent, answered| ExchangeError { error: Error::new(kind, sent), answered, reused: false };
-        let refused = || lost(ErrorKind::Connect(Errno::CONNREFUSED.into()), false, false);
-        let closed = |answered| lost(ErrorKind::Closed, true, answered);
-        let bad = || lost(ErrorKind::BadAnswer(BadMessage::TooManyInterims), true, true);
-        let ascending = [refused(), closed(false), closed(true), bad()];
+        let lost = |kind, sent| ExchangeError { error: Error::new(kind, sent), answered: false, reused: false };
+        let refused = || lost(ErrorKind::Connect(Errno::CONNREFUSED.into()), false);
+        let bad = |sent| lost(ErrorKind::BadAnswer(BadMessage::NotHttp), sent);
+        let ascending = [refused(), bad(true), lost(ErrorKind::SendTimeout(Duration::ZERO), true)];
         for (at, worse) in ascending.iter().enumerate() {
             assert!(ascending[..at].iter().all(|less| worse.is_worse_than(less) && !less.is_worse_than(worse)), "{at}");
         }
-        assert!(refused().or_worse(closed(false)).error.sent && closed(false).or_worse(refused()).error.sent);
+        assert!(refused().or_worse(bad(true)).error.sent && bad(true).or_worse(refused()).error.sent);
+        assert!(!bad(false).is_worse_than(&refused()), "nobody saw anything of it");
     }
 }
