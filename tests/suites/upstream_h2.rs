@@ -263,6 +263,21 @@ async fn a_refused_stream_goes_elsewhere_and_a_reset_one_only_when_it_may_be_rep
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_one_backend_a_stream_that_it_refused_is_offered_again() {
+    let asked = AtomicUsize::new(0);
+    let moody = H2Origin::new(100, move |_| match asked.fetch_add(1, Relaxed) {
+        1 => Act::says("well"),
+        _ => Act::Reset(Reason::REFUSED_STREAM),
+    })
+    .await;
+    let edge = to(&[&moody]).start();
+    let mut client = Client::h2(edge.address()).await;
+    assert_eq!(client.send(client::request(Method::POST, "/")).await.unwrap().text(), "well");
+    assert!(client.send(client::request(Method::POST, "/")).await.unwrap().status.is_server_error());
+    assert_eq!((moody.asked().len(), edge.pool("shop").retries), (4, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn case_49_an_http2_answer_that_breaks_off_never_looks_whole() {
     for act in [
         Act::BreakOff("part", Reason::INTERNAL_ERROR),

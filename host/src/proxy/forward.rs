@@ -5,7 +5,7 @@ use crate::{
     balance::{Balancer, Pick},
     figures::{Attempt, PoolCounts},
     net::{Body, Head, Response},
-    upstream::{self, Backend, Connection, ExchangeError, Limits, Outgoing, Permit, Pool},
+    upstream::{self, Backend, Connection, ErrorKind, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
 use std::{cell::RefCell, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
@@ -129,7 +129,8 @@ struct Trail {
     tried: Vec<Arc<Backend>>,
     /// What the client is told of when nobody is left.
     told: Option<(upstream::Error, Arc<Backend>)>,
-    /// The last backend may have seen it: a retry was paid for, and is not lost for want of another backend.
+    /// The last backend may have seen it, or had no room just then: a retry was paid for, and is not lost for want of
+    /// another backend.
     may_return: bool,
 }
 
@@ -137,7 +138,8 @@ impl Trail {
     fn lost(&mut self, error: upstream::Error, by: Arc<Backend>) {
         self.attempts += 1;
         self.tried.push(by.clone());
-        self.may_return = error.sent;
+        // Who has no connection left, or a line that long, is not asked to add to it.
+        self.may_return = error.sent || matches!(error.kind, ErrorKind::StreamRefused);
         // That a request was sent weighs more than that nobody else could be reached.
         self.told = self.told.take().filter(|(before, _)| before.sent).or(Some((error, by)));
     }
