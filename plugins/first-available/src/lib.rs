@@ -1,7 +1,7 @@
 //! First available: packs requests onto the first backends that have room, so that the last ones stay empty and may be
-//! switched off. Order is by priority, then by name.
+//! switched off. Order is by priority, then by name. Slow start makes a room smaller.
 
-use pointsman_sdk::prelude::*;
+use pointsman_sdk::{SlowStart, prelude::*};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -15,6 +15,7 @@ struct FirstAvailable {
     room: u32,
     /// In the order of use, each with how many requests it may have.
     order: Vec<(Position, u64)>,
+    slow: SlowStart,
 }
 
 impl Balancer for FirstAvailable {
@@ -23,7 +24,7 @@ impl Balancer for FirstAvailable {
     fn new(settings: Settings, _: &Place) -> Result<Self, String> {
         match settings.room {
             0 => Err("room must be 1 or more: how many requests a backend may have under way".into()),
-            room => Ok(FirstAvailable { room, order: Vec::new() }),
+            room => Ok(FirstAvailable { room, order: Vec::new(), slow: SlowStart::default() }),
         }
     }
 
@@ -35,10 +36,15 @@ impl Balancer for FirstAvailable {
         });
         let room = |backend: &Backend| u64::from(self.room) * u64::from(backend.weight);
         self.order = order.into_iter().map(|(backend, position)| (position, room(backend))).collect();
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let has_room = |&&(position, room): &&(Position, u64)| u64::from(figures::in_flight(position)) < room;
+        let has_room = |&&(position, room): &&(Position, u64)| {
+            // One at the least: who gets nothing never warms up.
+            let room = (room.saturating_mul(self.slow.permille(position).into()) / 1000).max(1);
+            u64::from(figures::in_flight(position)) < room
+        };
         match self.order.iter().find(has_room) {
             Some(&(position, _)) => turn.untried(position, pool),
             // All are full: the fallback spreads what is too much.
@@ -66,6 +72,19 @@ mod tests {
         assert_eq!(bench(&[1, 1, 1], &[10, 0, 0]).pick(), Decision::Choose(1));
         assert_eq!(bench(&[2, 1, 1], &[19, 0, 0]).pick(), Decision::Choose(0), "twice the weight, twice the room");
         assert_eq!(bench(&[0, 1], &[0, 0]).pick(), Decision::Choose(1));
+    }
+
+    #[test]
+    fn who_starts_slowly_has_a_part_of_its_room_and_one_at_the_least() {
+        for (permille, room) in [(300, 3), (10, 1)] {
+            let mut bench = bench(&[1, 1], &[0, 0]);
+            testing::host(|host| host.figures[0].slow_start_permille = permille);
+            bench.update(2, Standing::Ready);
+            testing::host(|host| host.figures[0].in_flight = room - 1);
+            assert_eq!(bench.pick(), Decision::Choose(0));
+            testing::host(|host| host.figures[0].in_flight = room);
+            assert_eq!(bench.pick(), Decision::Choose(1));
+        }
     }
 
     #[test]

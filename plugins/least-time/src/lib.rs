@@ -3,8 +3,11 @@
 //!
 //! Averages of equal servers are never equal, and who always takes the least of them starves the rest. So all that are
 //! nearly as good as the best are taken as equals, and share by weight.
+//!
+//! A backend in slow start takes part as often as its part of its weight says, and what it has under way weighs as much
+//! more: so one that is quick because nobody asks it is not the best every time.
 
-use pointsman_sdk::prelude::*;
+use pointsman_sdk::{SlowStart, prelude::*};
 
 /// How much worse than the best is still as good: by a quarter.
 const NEARLY: f64 = 1.25;
@@ -12,28 +15,53 @@ const NEARLY: f64 = 1.25;
 struct LeastTime {
     /// Of the ready backends, by position.
     weights: Vec<f64>,
+    slow: SlowStart,
 }
 
 impl Balancer for LeastTime {
     type Settings = NoSettings;
 
     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(LeastTime { weights: Vec::new() })
+        Ok(LeastTime { weights: Vec::new(), slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.weights = pool.ready().iter().map(|backend| f64::from(backend.weight)).collect();
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         let tried = if turn.attempt > 0 { request::tried() } else { Vec::new() };
-        let costs = costs(&self.weights, &figures::all_latency_us(), &figures::all_in_flight(), &tried);
-        match drawn(&self.weights, &costs, turn.draw(0)) {
+        let (latencies, mut under_way) = (figures::all_latency_us(), figures::all_in_flight());
+        let resting = self.resting(turn, &mut under_way);
+        let best = |without: &[Position]| {
+            drawn(&self.weights, &costs(&self.weights, &latencies, &under_way, without), turn.draw(0))
+        };
+        // Who should not take part serves all the same where there is nobody else.
+        match best(&[&tried[..], &resting].concat()).or_else(|| best(&tried)) {
             Some(position) => Decision::Choose(position),
             None if turn.attempt == 0 => Decision::Pass,
             // Everyone was tried.
             None => turn.untried(0, pool),
         }
+    }
+}
+
+impl LeastTime {
+    /// Those in slow start that do not take part this time; what the others of them have under way weighs more.
+    fn resting(&mut self, turn: &Turn, under_way: &mut [u32]) -> Vec<Position> {
+        let mut resting = Vec::new();
+        if self.slow.is_over() {
+            return resting;
+        }
+        for (at, load) in (0..).zip(under_way) {
+            if !self.slow.admits(at, turn.draw(u64::from(at) + 1)) {
+                resting.push(at);
+            }
+            let scaled = u64::from(*load) * 1000 / u64::from(self.slow.permille(at).max(1));
+            *load = u32::try_from(scaled).unwrap_or(u32::MAX);
+        }
+        resting
     }
 }
 
@@ -52,7 +80,7 @@ fn costs(weights: &[f64], latencies: &[u32], under_way: &[u32], tried: &[Positio
             return f64::INFINITY;
         }
         let latency = if latencies[at] > 0 { f64::from(latencies[at]) } else { usual };
-        latency * f64::from(under_way[at] + 1) / weight
+        latency * (f64::from(under_way[at]) + 1.0) / weight
     };
     (0..weights.len()).map(cost).collect()
 }
@@ -114,6 +142,22 @@ mod tests {
         assert!(bench.spread(9_000)[2].abs_diff(3_000) < 300);
         known(&[(1_000, 0), (1_000, 0), (0, 4)]);
         assert_eq!(bench.spread(1_000)[2], 0, "it has enough until it answered");
+    }
+
+    #[test]
+    fn who_starts_slowly_takes_part_now_and_then_and_weighs_more() {
+        let mut bench = Bench::<LeastTime>::new(&[1; 3]);
+        testing::host(|host| host.figures[0].slow_start_permille = 200);
+        bench.update(3, Standing::Ready);
+        known(&[(1_000, 0), (1_000, 0), (1_000, 0)]);
+        let spread = bench.spread(30_000);
+        assert!(spread[0].abs_diff(2_000) < 300, "a fifth of its share while all are alike: {spread:?}");
+        known(&[(100, 0), (1_000, 9), (1_000, 9)]);
+        let spread = bench.spread(10_000);
+        assert!(spread[0].abs_diff(2_000) < 300, "the best by far, it does not take all: {spread:?}");
+        known(&[(1_000, 1), (1_000, 3), (1_000, 3)]);
+        assert_eq!(bench.spread(1_000)[0], 0, "one of its requests is as much as five");
+        assert_eq!(bench.retry(&[1, 2]), Decision::Choose(0), "there is nobody else");
     }
 
     #[test]

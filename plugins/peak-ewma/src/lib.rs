@@ -1,25 +1,27 @@
 //! Peak EWMA: two backends are drawn in proportion to weight, and the one whose requests are likely to be answered sooner
-//! serves: its latency, that jumps up at once and comes down slowly, times the requests that would be under way.
+//! serves: its latency, that jumps up at once and comes down slowly, times the requests that would be under way. Slow start makes a weight smaller.
 
-use pointsman_sdk::{Weighted, prelude::*};
+use pointsman_sdk::{SlowStart, Weighted, prelude::*};
 
 struct PeakEwma {
     drawn: Weighted,
+    slow: SlowStart,
 }
 
 impl Balancer for PeakEwma {
     type Settings = NoSettings;
 
     fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(PeakEwma { drawn: Weighted::default() })
+        Ok(PeakEwma { drawn: Weighted::default(), slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.drawn = Weighted::over(pool);
+        self.slow = SlowStart::over(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let draw = |nth| self.drawn.draw(turn.draw(nth));
+        let mut draw = |nth| self.drawn.draw_in(turn, nth, &mut self.slow);
         let (Some(one), Some(mut other)) = (draw(0), draw(1)) else { return Decision::Pass };
         if one == other {
             other = draw(2).unwrap_or(one);
@@ -84,6 +86,17 @@ mod tests {
         let spread = bench.spread(40_000);
         assert!(spread[0] > spread[1] && spread[1] > 5_000 && spread[2] == 0, "{spread:?}");
         assert_eq!(Bench::<PeakEwma>::new(&[0]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn who_starts_slowly_is_drawn_by_a_smaller_weight_however_quick() {
+        let mut bench = Bench::<PeakEwma>::new(&[1; 3]);
+        testing::host(|host| host.figures[0].slow_start_permille = 100);
+        bench.update(3, Standing::Ready);
+        known(&[(0, 0), (1_000, 0), (1_000, 0)]);
+        // Free, it serves wherever it is drawn: in two draws, and a third where these were one.
+        let spread = bench.spread(42_000);
+        assert!((4_300..5_300).contains(&spread[0]), "{spread:?}");
     }
 
     #[test]

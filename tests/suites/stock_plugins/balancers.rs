@@ -9,6 +9,7 @@ use serde::Deserialize;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -23,6 +24,9 @@ pub(super) struct Case {
     /// Requests under way, by position.
     #[serde(default)]
     in_flight: Vec<u32>,
+    /// Positions that have just begun a slow start, and count with a tenth of their weight.
+    #[serde(default)]
+    starting: Vec<usize>,
     #[serde(default = "one")]
     workers: usize,
     /// Where each request has been before.
@@ -43,6 +47,9 @@ pub(super) struct Case {
     /// or words against the settings.
     refused: Option<String>,
 }
+
+/// A slow start that has not come far when the case is over.
+const LONG: Duration = Duration::from_secs(100_000);
 
 fn one() -> usize {
     1
@@ -94,6 +101,9 @@ impl Pool {
         let mut ready = Vec::new();
         for (at, &weight) in (1_u16..).zip(&case.weights) {
             let figures = Arc::new(BackendFigures::default());
+            if case.starting.contains(&ready.len()) {
+                figures.start_slowly(LONG, Instant::now());
+            }
             let busy = case.in_flight.get(ready.len()).copied().unwrap_or(0);
             under_way.extend((0..busy).map(|_| Attempt::begin(figures.clone(), Instant::now())));
             ready.push(Member {
