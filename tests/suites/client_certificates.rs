@@ -5,12 +5,14 @@ use http::{Method, StatusCode};
 use pointsman::config::model::{ClientRule, OnFault, Tls, Verify};
 use pointsman_tests::{
     certs::{self, Certificate},
-    client::{Client, Heard, Hello, Raw, request},
+    client::{Client, Heard, Hello, Raw, handshake_with, request},
     edge::{self, Edge},
     origin::Origin,
     story::PATIENCE,
 };
+use rustls::version::{TLS12, TLS13};
 use std::path::Path;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A rule that lets in whom the stories' authority has signed.
 fn rule(directory: &Path, verify: Verify) -> ClientRule {
@@ -123,6 +125,41 @@ async fn case_72_a_host_that_asks_for_certificates_is_not_reached_by_another_nam
     assert_eq!(get(&edge, &hello("staff.test"), "staff.test", "").await, Heard::Closed, "no certificate");
     for host in ["staff.test", "open.test"] {
         assert_eq!(get(&edge, &hello("staff.test").showing(&ann), host, "").await.status(), Some(200), "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_72_nor_by_one_more_label() {
+    let origin = Origin::named("a");
+    let directory = tempfile::tempdir().unwrap();
+    let shown = [&["open.test"][..], &["*.staff.test"]].map(Certificate::new);
+    let mut tls = Tls::from(shown.iter().map(Certificate::source).collect::<Vec<_>>());
+    tls.clients.insert(1, rule(directory.path(), Verify::Require));
+    let edge = edge::plain().listen("tls", Some(tls)).pool("shop", &[&origin]).start();
+    let deeper = "a.b.staff.test";
+    assert_eq!(get(&edge, &Hello::insecure(deeper), deeper, "").await, Heard::Closed, "no certificate");
+    assert_eq!(get(&edge, &hello("open.test"), deeper, "").await.status(), Some(421));
+    assert_eq!(origin.requests(), 0);
+    let ann = Hello::insecure(deeper).showing(&Certificate::client("ann.test"));
+    assert_eq!(get(&edge, &ann, deeper, "").await.status(), Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_72_who_is_asked_for_a_certificate_shows_it_in_every_handshake() {
+    let origin = Origin::named("a");
+    let edge = two_doors(&origin);
+    let ann = Certificate::client("ann.test");
+    for version in [&TLS12, &TLS13] {
+        let hello = |name: &str| Hello::custom(name, &["http/1.1"], &[version], None).showing(&ann);
+        for (hello, resumes) in [(hello("open.test"), true), (hello("staff.test"), false)] {
+            for is_again in [false, true] {
+                let (mut stream, agreed) = handshake_with(edge.listener("tls"), &hello).await.unwrap();
+                // With the answer the tickets have come.
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+                assert!(stream.read(&mut [0; 512]).await.unwrap() > 0);
+                assert_eq!(agreed.resumed, is_again && resumes, "{version:?}");
+            }
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Handshakes with clients: TLS 1.2 and 1.3, `h2` before `http/1.1`, tickets instead of a session cache.
+//! Handshakes with clients: TLS 1.2 and 1.3, `h2` before `http/1.1`, tickets instead of a session cache,
+//! and neither where clients are asked for certificates.
 
 use super::{Store, client, store::Shown};
 use crate::net::{Asked, TlsFacts};
@@ -59,7 +60,7 @@ impl Acceptor {
     }
 
     /// Shows other certificates from the next handshake on, with the same rules about clients. Tickets stay good: they
-    /// hold sessions, and no certificates.
+    /// hold sessions of clients that were asked for nothing.
     pub fn show(&self, certificates: Arc<Store>) {
         self.shown.show(certificates);
     }
@@ -103,6 +104,7 @@ impl Acceptor {
 fn configure(shown: &Arc<Shown>, verifier: Option<Arc<dyn ClientCertVerifier>>) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let may_resume = verifier.is_none();
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
@@ -110,9 +112,12 @@ fn configure(shown: &Arc<Shown>, verifier: Option<Arc<dyn ClientCertVerifier>>) 
     let mut config = builder.with_cert_resolver(shown.clone());
     // Old clients offer nothing but `http/1.0`, and a handshake without common ground fails.
     config.alpn_protocols = [&b"h2"[..], b"http/1.1", b"http/1.0"].map(<[u8]>::to_vec).into();
-    // Keys of its own: a session is taken up again only where the same is asked of the client.
-    config.ticketer = Ticketer::new()?;
-    config.send_tls13_tickets = TICKETS;
+    // A ticket brings back a certificate that was verified once, whatever has become of it: who is asked for one shows it
+    // in each handshake. Without a ticketer nobody's ticket is taken here either.
+    config.send_tls13_tickets = if may_resume { TICKETS } else { 0 };
+    if may_resume {
+        config.ticketer = Ticketer::new()?;
+    }
     // Tickets hold the whole session; a cache would be a lock that all workers share.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)

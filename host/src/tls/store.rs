@@ -38,8 +38,12 @@ impl Shown {
 #[derive(Debug)]
 pub struct Store {
     certificates: Vec<Certificate>,
-    /// By name, wildcards as written. Indices into `certificates`; of equals, the first in the file.
+    /// By whole name. Indices into `certificates`; of equals, the first in the file.
     by_name: HashMap<String, usize>,
+    /// Wildcards by suffix, such as `.example.com`. As above.
+    wildcards: HashMap<String, usize>,
+    /// Bytes of the longest suffix: nothing longer needs to be looked up.
+    longest: usize,
     /// By certificate: the number of the rule about its clients; 0: they are asked for nothing.
     rules: Vec<usize>,
     /// By the number of the rule less one.
@@ -120,14 +124,17 @@ impl Store {
     }
 
     fn new(certificates: Vec<Certificate>) -> Store {
-        let mut by_name = HashMap::new();
+        let (mut by_name, mut wildcards) = (HashMap::new(), HashMap::new());
         for (index, certificate) in certificates.iter().enumerate() {
             for name in &certificate.names {
-                by_name.entry(name.clone()).or_insert(index);
+                let suffix = name.strip_prefix('*').filter(|suffix| suffix.starts_with('.'));
+                let names = if suffix.is_some() { &mut wildcards } else { &mut by_name };
+                names.entry(suffix.unwrap_or(name).to_owned()).or_insert(index);
             }
         }
+        let longest = wildcards.keys().map(String::len).max().unwrap_or(0);
         let rules = vec![0; certificates.len()];
-        Store { certificates, by_name, rules, gatekeepers: Vec::new() }
+        Store { certificates, by_name, wildcards, longest, rules, gatekeepers: Vec::new() }
     }
 
     /// Who verifies clients, by the number of the rule less one.
@@ -135,9 +142,15 @@ impl Store {
         self.gatekeepers.iter().map(|gatekeeper| gatekeeper.verifier.clone())
     }
 
-    /// The number of the rule about clients that ask for this name; 0: they are asked for nothing.
+    /// The number of the rule about clients that ask for this name; 0: they are asked for nothing. A wildcard's certificate
+    /// is good for one label, but a wildcard's route leads to all names below it, so its rule holds for them all. Where
+    /// nothing above a name asks for anything, what is shown decides.
     pub fn rule(&self, name: Option<&str>) -> usize {
-        self.rules.get(self.position(name)).copied().unwrap_or(0)
+        let of = |certificate: usize| self.rules.get(certificate).copied().unwrap_or(0);
+        match name.and_then(|name| self.nearest(name)).map_or(0, of) {
+            0 => of(self.position(name)),
+            rule => rule,
+        }
     }
 
     /// What a rule asks of clients; none: nothing.
@@ -179,10 +192,17 @@ impl Store {
 
     fn position(&self, name: Option<&str>) -> usize {
         let named = name.and_then(|name| {
-            let wildcard = || self.by_name.get(&format!("*{}", &name[name.find('.')?..]));
+            let wildcard = || self.wildcards.get(&name[name.find('.')?..]);
             self.by_name.get(name).or_else(wildcard)
         });
         named.copied().unwrap_or(0)
+    }
+
+    /// The exact name, else the wildcard above it that says most.
+    fn nearest(&self, name: &str) -> Option<usize> {
+        let suffixes = name.match_indices('.').map(|(dot, _)| &name[dot..]);
+        let mut known = suffixes.filter(|suffix| suffix.len() <= self.longest);
+        self.by_name.get(name).or_else(|| known.find_map(|suffix| self.wildcards.get(suffix))).copied()
     }
 }
 
