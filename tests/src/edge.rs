@@ -123,11 +123,24 @@ impl Drop for Program {
 /// # Panics
 /// When it refuses.
 pub fn from_file(file: &Path) -> Edge {
+    of_file(file, true)
+}
+
+/// As [`from_file`], but the file is read again only when that is asked for: so a story that asks is the one that is told
+/// what changed.
+///
+/// # Panics
+/// As there.
+pub fn from_unwatched_file(file: &Path) -> Edge {
+    of_file(file, false)
+}
+
+fn of_file(file: &Path, watch: bool) -> Edge {
     let room = tempfile::tempdir().unwrap();
     let admin = model::AdminAddress::Unix(room.path().join("admin.sock"));
     let source = Source { file: file.to_owned(), admin: Some(admin) };
     let config = source.read().unwrap_or_else(|problems| panic!("refused: {problems:#?}"));
-    let options = Options { source: Some(source), ..Builder::new().options };
+    let options = Options { source: Some(source), watch, ..Builder::new().options };
     let app = aside(|| App::start(config, options)).unwrap_or_else(|problems| panic!("refused: {problems:#?}"));
     Edge { app: Some(app), _room: room }
 }

@@ -160,9 +160,11 @@ async fn case_66_a_body_that_comes_a_byte_at_a_time_is_ended() {
         edge.pool("shop", &[&origin]).with(|pool| pool.timeout.idle = idle).start()
     };
     let (edge, lenient) = (start(Some(100_000)), start(None));
+    // What it says it is changes nothing there.
     let over_h1 = async {
         let mut client = Raw::tls(edge.address()).await;
-        client.say(b"POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100000\r\n\r\n").await;
+        client.say(b"POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Type: application/grpc\r\n").await;
+        client.say(b"Content-Length: 100000\r\n\r\n").await;
         let end = Instant::now() + PATIENCE;
         loop {
             client.say(b"x").await;
@@ -173,15 +175,16 @@ async fn case_66_a_body_that_comes_a_byte_at_a_time_is_ended() {
             }
         }
     };
-    // By their nature streams of gRPC say little for long.
-    let grpc = [("content-type", "application/grpc")];
+    // By their nature streams of gRPC and of Connect say little for long.
+    let [grpc, connect] = ["application/grpc", "application/connect+proto"].map(|kind| [("content-type", kind)]);
     let statuses = tokio::join!(
         over_h1,
         trickled(&edge, &[], PATIENCE),
         trickled(&edge, &grpc, 2 * idle),
+        trickled(&edge, &connect, 2 * idle),
         trickled(&lenient, &[], 2 * idle)
     );
-    assert_eq!(statuses, (408, 408, 200, 200));
+    assert_eq!(statuses, (408, 408, 200, 200, 200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -254,7 +254,7 @@ async fn who_waits_to_be_asked_for_its_body_is_asked() {
         Origin::new(|seen| Reply::bytes([b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", &seen.body[..]].concat()));
     let edge = edge::tls().pool("shop", &[&origin]).start();
     let mut client = Frames::connect(edge.address()).await;
-    client.head(1, &[PSEUDO, &[("expect", "100-continue"), ("content-length", "3")]].concat(), false).await;
+    client.head(1, &[PSEUDO, &[("expect", "100-Continue"), ("content-length", "3")]].concat(), false).await;
     assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(100));
     client.data(1, b"abc", true).await;
     assert_eq!(client.end_of(1, PATIENCE).await, StreamEnd::Answered(200));

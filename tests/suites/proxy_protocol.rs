@@ -1,5 +1,6 @@
 //! The PROXY protocol on both sides: who is believed, what is passed on, and that no connection serves two clients.
 
+use super::reload::{File, shop};
 use pointsman::{
     config::model::{BackendTls, ClientRule, Network, Verify},
     net::proxy_protocol::{Ends, Version, head},
@@ -205,6 +206,21 @@ async fn backends_are_told_whose_connection_it_is_and_it_is_nobody_elses() {
         // Checks are our own.
         assert!(reader.heads.lock().unwrap().iter().any(Option::is_none));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_came_before_a_pool_tells_its_backends_is_told_with_both_ends() {
+    let origin = Origin::named("a");
+    let reader = Reader::before(origin.address()).await;
+    let file = File::new(&shop(&[origin.address()], ""));
+    let edge = edge::from_unwatched_file(&file.path());
+    let mut kept = Client::plain(edge.address()).await;
+    assert_eq!(kept.get("/").await.text(), "a");
+    file.write(&shop(&[reader.address], "proxy_protocol = \"v2\""));
+    assert_eq!(edge.reload().await.outcome, "applied");
+    assert_eq!(kept.get("/").await.text(), "a");
+    let told = reader.told();
+    assert!(matches!(told[..], [ends] if ends.destination == edge.address()), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -84,7 +84,7 @@ async fn case_72_nor_over_http_2() {
     let file = files(&origin);
     let with = |client: &str| shop(&[origin.address()], "") + &listener("tls", &two_names(client));
     file.write(&with(""));
-    let edge = edge::from_file(&file.path());
+    let edge = edge::from_unwatched_file(&file.path());
     let hello = Hello::new("staff.test", &["h2"]);
     let mut stranger = Client::h2_with(edge.listener("tls"), &hello).await.host("staff.test");
     assert_eq!(stranger.get("/").await.status, StatusCode::OK);

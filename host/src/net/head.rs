@@ -40,7 +40,7 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The peer's address, as headers tell it; `unknown` where it has none.
     pub peer_line: HeaderValue,
-    /// Where the client connected to; [`NOBODY`] where nobody has to be told.
+    /// Where the client connected to; [`NOBODY`] where that has no address.
     pub local: SocketAddr,
     /// Whether a head of the PROXY protocol named these two.
     pub is_named: bool,

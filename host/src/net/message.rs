@@ -1,7 +1,7 @@
 //! Whole messages on their way through.
 
 use super::{Body, Headers};
-use http::{Method, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, StatusCode, Uri, Version};
 
 /// A request as a client sent it.
 #[derive(Debug)]
@@ -36,4 +36,9 @@ impl Response {
     pub fn new(status: StatusCode, body: Body) -> Response {
         Response { status, version: Version::HTTP_11, headers: Headers::default(), body }
     }
+}
+
+/// Whether a client that says this with `expect` waits to be asked for its body.
+pub fn waits_for_continue<'a>(said: impl IntoIterator<Item = &'a HeaderValue>) -> bool {
+    said.into_iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

@@ -24,7 +24,7 @@ pub(crate) use either::stream_of_either;
 pub use head::{Asked, ClientCertificate, Connection, Head, Part, Scheme, TlsFacts};
 pub use headers::Headers;
 pub use interim::{Interim, Interims};
-pub use message::{Request, Response};
+pub use message::{Request, Response, waits_for_continue};
 pub use socket::Socket;
 pub use socket_file::SocketFile;
 pub use tunnel::{Abort, Tunnel, TunnelEnd};

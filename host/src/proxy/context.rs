@@ -15,7 +15,7 @@ use crate::{
     telemetry::access_log::Entry,
     upstream::{Backend, Pool},
 };
-use http::header;
+use http::{Version, header};
 use std::{
     cell::{Cell, OnceCell, RefCell},
     sync::Arc,
@@ -29,6 +29,8 @@ pub(super) struct Context<'a> {
     pub(super) policy: &'a Policy,
     /// Where answers before the answer go.
     pub(super) interims: &'a Interims,
+    /// What the client speaks.
+    pub(super) version: Version,
     /// When its head was there.
     pub(super) began: Instant,
     id: OnceCell<RequestId>,
@@ -61,6 +63,7 @@ impl<'a> Context<'a> {
             worker,
             policy,
             interims,
+            version: request.map_or(Version::HTTP_11, |request| request.version),
             began,
             id,
             pool: OnceCell::new(),

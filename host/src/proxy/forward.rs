@@ -7,6 +7,7 @@ use crate::{
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ErrorKind, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
+use http::Version;
 use std::{cell::RefCell, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
@@ -244,9 +245,11 @@ impl Sender<'_> {
         }
     }
 
-    /// Bytes of the body that have to come in so long. A stream of gRPC is slow by its nature.
+    /// Bytes of the body that have to come in so long. Some streams are slow by their nature; they travel in HTTP/2, where
+    /// a slow one holds no connection of its own.
     fn least(&self, head: &Head, time: Duration) -> usize {
-        let is_bound = matches!(self.replay, Replay::Tape(_)) && !grpc::is_grpc(&head.headers);
+        let is_slow = || self.context.version == Version::HTTP_2 && grpc::is_sparse(&head.headers);
+        let is_bound = matches!(self.replay, Replay::Tape(_)) && !is_slow();
         if is_bound { self.context.policy.least_rate.within(time) } else { 1 }
     }
 

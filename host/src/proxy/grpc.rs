@@ -8,22 +8,30 @@ use std::fmt::Write;
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
+/// Whether a message is of a kind that says little for long by its nature: of gRPC, or of a stream of Connect.
+pub(super) fn is_sparse(headers: &Headers) -> bool {
+    let is_connect = |kind: &HeaderValue| has_prefix(kind.as_bytes(), b"application/connect+");
+    is_grpc(headers) || headers.get(&header::CONTENT_TYPE).is_some_and(is_connect)
+}
+
 /// Whether the client reads gRPC, which travels in HTTP/2 only.
 pub(super) fn reads_grpc(request: &Request) -> bool {
     request.version == Version::HTTP_2 && is_grpc(&request.headers)
 }
 
 /// Whether a message says that it is one of gRPC's.
-pub(super) fn is_grpc(headers: &Headers) -> bool {
+fn is_grpc(headers: &Headers) -> bool {
     headers.get(&header::CONTENT_TYPE).is_some_and(|kind| is_grpc_type(kind.as_bytes()))
 }
 
 /// `application/grpc`, alone or with what it carries: `application/grpc+proto`.
 fn is_grpc_type(kind: &[u8]) -> bool {
     const TYPE: &[u8] = b"application/grpc";
-    kind.len() >= TYPE.len()
-        && kind[..TYPE.len()].eq_ignore_ascii_case(TYPE)
-        && matches!(kind.get(TYPE.len()), None | Some(b'+' | b';' | b' '))
+    has_prefix(kind, TYPE) && matches!(kind.get(TYPE.len()), None | Some(b'+' | b';' | b' '))
+}
+
+fn has_prefix(kind: &[u8], prefix: &[u8]) -> bool {
+    kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// The error in gRPC's words; its text becomes the message.

@@ -2,12 +2,9 @@
 //! trusted proxy says in the PROXY protocol before anything else.
 
 use super::listener::Entrance;
-use crate::{
-    net::{
-        NOBODY, Socket,
-        proxy_protocol::{self, BadHead, Ends},
-    },
-    proxy::Worker,
+use crate::net::{
+    Socket,
+    proxy_protocol::{self, BadHead, Ends},
 };
 use std::{net::SocketAddr, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -16,7 +13,7 @@ use tokio::time::{Instant, timeout};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub peer: SocketAddr,
-    /// Known where backends are told.
+    /// [`NOBODY`] where it has no address.
     pub local: SocketAddr,
     /// Whether a trusted proxy named both.
     pub is_named: bool,
@@ -37,15 +34,10 @@ pub(super) enum Refused {
 }
 
 /// Reads what there is to read of it. Dropping this future closes the connection.
-pub(super) async fn arrival(
-    socket: &mut Socket,
-    peer: SocketAddr,
-    entrance: &Entrance,
-    worker: &Worker,
-) -> Result<Arrival, Refused> {
-    let local = if worker.view().tells_clients() { socket.local() } else { NOBODY };
+pub(super) async fn arrival(socket: &mut Socket, peer: SocketAddr, entrance: &Entrance) -> Result<Arrival, Refused> {
     let most = entrance.timeout.handshake;
-    let direct = Arrival { peer, local, is_named: false, handshake: most };
+    // Always asked for: a pool may begin to tell its backends while this connection is open.
+    let direct = Arrival { peer, local: socket.local(), is_named: false, handshake: most };
     if !entrance.proxy_protocol {
         return Ok(direct);
     }

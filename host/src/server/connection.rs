@@ -44,7 +44,7 @@ pub(super) async fn run(
 ) {
     let (pulse, number) = (&place.pulse, worker.index());
     let limits = Limits { listen: &entrance.timeout, limit: entrance.limit };
-    let Arrival { peer, local, is_named, handshake } = match arrival(&mut socket, peer, &entrance, &worker).await {
+    let Arrival { peer, local, is_named, handshake } = match arrival(&mut socket, peer, &entrance).await {
         Ok(arrival) => arrival,
         Err(refused) => return tracing::debug!(%peer, %refused, "no connection"),
     };

@@ -8,6 +8,7 @@ use crate::{
             BadMessage, Block, Decoder, complaint, fields,
             reading::{self, Message, Reading, lines},
         },
+        waits_for_continue,
     },
 };
 use bytes::{Buf, Bytes, BytesMut};
@@ -137,7 +138,7 @@ fn parse(block: Bytes, limit: HeadLimit) -> Result<Head, BadMessage> {
     let (headers, said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
     let body =
         if said.chunked { Decoder::Chunked(Default::default()) } else { Decoder::Exact(said.length.unwrap_or(0)) };
-    let expects = version > 0 && !matches!(body, Decoder::Exact(0)) && waits_for_continue(&headers);
+    let expects = version > 0 && !matches!(body, Decoder::Exact(0)) && waits_for_continue(headers.all(&header::EXPECT));
     let keep = !said.close && (version > 0 || said.keep_alive);
     let upgrade = version > 0 && said.upgrade && matches!(body, Decoder::Exact(0));
     let asked = if upgrade { protocols(&headers).map_or(Body::Empty, Body::Upgrade) } else { Body::Empty };
@@ -162,10 +163,6 @@ fn uri(block: &Bytes, target: &str) -> Result<Uri, BadMessage> {
 fn protocols(headers: &Headers) -> Option<HeaderValue> {
     let mut lines = headers.all(&header::UPGRADE);
     lines.next().filter(|line| lines.next().is_none() && !line.is_empty()).cloned()
-}
-
-fn waits_for_continue(headers: &Headers) -> bool {
-    headers.all(&header::EXPECT).any(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// What is read out of a client's bytes that come in these pieces.

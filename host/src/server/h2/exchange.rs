@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::model::{HeadLimit, ListenTimeout},
-    net::{Body, Interim, Interims, Request, Response, h1::BadMessage},
+    net::{Body, Interim, Interims, Request, Response, h1::BadMessage, waits_for_continue},
     server::{pulse::UnderWay, service::Service},
 };
 use bytes::Bytes;
@@ -49,8 +49,7 @@ pub(super) async fn serve(
     mut respond: SendResponse<Bytes>,
     seat: Seat,
 ) -> End {
-    let expects = request.headers().get(header::EXPECT).is_some_and(|value| value.as_bytes() == b"100-continue");
-    let invitation = Invitation::new(expects);
+    let invitation = Invitation::new(waits_for_continue(request.headers().get_all(header::EXPECT)));
     let interims = Interims::new(true);
     let (request, carried) = ours(request, &invitation);
     let response = if let Some(bad) = beyond(&request, seat.limit) {
