@@ -11,7 +11,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 use std::{
-    io::ErrorKind,
+    fs,
+    io::{self, ErrorKind, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -67,7 +68,7 @@ impl<'a> File<'a> {
     }
 
     pub(super) fn read(path: &Path, base: &Path, spot: Option<&'a Spot>) -> Result<File<'a>, Problem> {
-        match std::fs::read(base.join(path)) {
+        match read(&base.join(path)) {
             Ok(pem) => Ok(File { path: path.into(), pem, spot }),
             Err(error) => {
                 let what = match error.kind() {
@@ -94,6 +95,22 @@ impl<'a> File<'a> {
             None => problem,
         }
     }
+}
+
+/// What chains, keys and bundles of authorities stay far below; a file larger than this is another file.
+const FILE_MOST: u64 = 4 << 20;
+
+/// All of a file. What is none is not opened: a pipe would have everybody wait, and a device has no end.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_MOST {
+        return Err(io::Error::other("it is larger than 4 MiB"));
+    }
+    Ok(bytes)
 }
 
 fn check(chain_file: &File<'_>, key_file: &File<'_>, allow_expired: bool) -> Result<Certificate, Problem> {
@@ -228,6 +245,21 @@ mod tests {
         let message = headline(load(Some(&old), Some(&old_key), false));
         assert!(message.starts_with("PM0213: shop.pem expired "), "{message}");
         assert!(message.ends_with(" days ago (2001-02-03); `run` continues with --allow-expired"), "{message}");
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let (_, key) = pair(&["a"], None);
+        let directory = tempfile::tempdir().unwrap();
+        let chain = directory.path().join("shop.pem");
+        std::fs::write(directory.path().join("shop.key"), key).unwrap();
+        let source = CertificateSource::Files { cert: "shop.pem".into(), key: "shop.key".into(), spot: None };
+        let load = || headline(Certificate::load(&source, directory.path(), false));
+        std::os::unix::fs::symlink("/dev/zero", &chain).unwrap();
+        assert_eq!(load(), "PM0211: shop.pem: it is not a file");
+        std::fs::remove_file(&chain).unwrap();
+        std::fs::File::create(&chain).unwrap().set_len(FILE_MOST + 1).unwrap();
+        assert_eq!(load(), "PM0211: shop.pem: it is larger than 4 MiB");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Certificates of clients: whose are let in, and what they say.
 
+use super::certificate::File;
 use crate::{
     config::model::{ClientRule, Verify},
     net::{Asked, ClientCertificate},
-    problem::{Code, Problem},
+    problem::Problem,
 };
 use http::HeaderValue;
 use rustls::{
@@ -29,16 +30,10 @@ pub(super) struct Gatekeeper {
 
 /// Who lets clients in by this rule; a relative path starts at `base`. PM0211: the authorities cannot be read or used.
 pub(super) fn gatekeeper(rule: &ClientRule, base: &Path) -> Result<Gatekeeper, Problem> {
-    let unusable = |what: &str| {
-        let problem = Problem::error(Code::CERTIFICATE_MISSING, format!("{}: {what}", rule.ca.display()));
-        match &rule.spot {
-            Some(spot) => problem.at(spot.clone(), "named here"),
-            None => problem,
-        }
-    };
-    let pem = std::fs::read(base.join(&rule.ca)).map_err(|error| unusable(&error.to_string()))?;
+    let file = File::read(&rule.ca, base, rule.spot.as_ref())?;
+    let unusable = |what: &str| file.unusable(what);
     let (mut roots, mut authorities) = (RootCertStore::empty(), BTreeSet::new());
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
+    for certificate in CertificateDer::pem_slice_iter(&file.pem) {
         let certificate = certificate.map_err(|error| unusable("malformed PEM").detail(error))?;
         authorities.insert(Sha256::digest(&certificate).into());
         roots.add(certificate).map_err(|error| unusable("an authority is unusable").detail(error))?;
