@@ -3,6 +3,7 @@
 
 mod checks;
 mod conductor;
+mod door;
 mod doors;
 mod follow;
 mod metrics;

@@ -7,6 +7,7 @@ use pointsman_tests::{
     certs::{self, Certificate},
     cli::Room,
     client::{self, Client, Hello, Raw, handshake, handshake_with},
+    dns::{NameServer, Zone},
     edge::{self, Edge},
     guests,
     load::{Load, Pace, Target},
@@ -676,4 +677,93 @@ async fn who_vouches_for_backends_is_read_again_with_the_configuration() {
     file.put("ca.pem", &certs::authority_pem());
     is_in_force(&edge, 1).await;
     assert_eq!(client.get("/").await.text(), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_may_not_move_after_all_loses_nobody_who_comes_meanwhile() {
+    let origin = Origin::named("a");
+    let (place, server) = (Place::new(), NameServer::new().await);
+    server.knows("silent.test", Zone::Silence, 1);
+    let at = |address: &str, keys: &str| {
+        let there = format!("\"{address}:{}\"", place.address().port());
+        shop(&[origin.address()], keys).replace("\"127.0.0.1:0\"", &there)
+    };
+    let file = File::new(&at("0.0.0.0", ""));
+    let edge = edge::from_file(&file.path());
+    // What is wrong is found when the name server has been waited for.
+    let keys = format!("balancer = \"nobody\"\n[server]\nresolver = \"{}\"\n", server.address());
+    file.write(&at("127.0.0.1", &keys).replace("backends = [", "backends = [\"silent.test:80\", "));
+    let is_over = std::cell::Cell::new(false);
+    let reloading = async {
+        let reload = edge.reload().await;
+        is_over.set(true);
+        reload
+    };
+    let coming = async {
+        while !is_over.get() {
+            let mut client = Client::plain(place.address()).await;
+            assert_eq!(within("an answer", client.get("/")).await.text(), "a");
+        }
+    };
+    let (reload, ()) = tokio::join!(reloading, coming);
+    assert_eq!(reload.outcome, "refused");
+    assert!(server.asked("silent.test") > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_72_whom_a_renewed_certificate_asks_for_something_else_comes_anew() {
+    let origin = Origin::named("a");
+    let file = File { home: tempfile::tempdir().unwrap() };
+    let put = |name: &str, certificate: &Certificate| {
+        file.put(&format!("{name}.pem"), &certificate.chain);
+        file.put(&format!("{name}.key"), &certificate.key);
+    };
+    put("staff", &Certificate::new(&["staff.test"]));
+    put("shop", &Certificate::new(&["shop.test"]));
+    file.put("ca.pem", &certs::authority_pem());
+    let tls = "[[listen.tls]]\ncert = \"staff.pem\"\nkey = \"staff.key\"\n\
+               client = { ca = \"ca.pem\", verify = \"require\" }\n\
+               [[listen.tls]]\ncert = \"shop.pem\"\nkey = \"shop.key\"\n[pool.shop]";
+    file.write(&shop(&[origin.address()], "").replace("[pool.shop]", tls));
+    let edge = edge::from_file(&file.path());
+    let mut open = Raw::try_tls_with(edge.address(), &Hello::new("shop.test", &["http/1.1"])).await.unwrap();
+    let mut ask = async || {
+        open.say(b"GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+        open.hear(PATIENCE).await.status()
+    };
+    assert_eq!(ask().await, Some(200));
+    let renewed = Certificate::new(&["shop.test"]);
+    put("shop", &renewed);
+    eventually("the renewed one is shown", async || leaf(&edge).await == renewed.leaf).await;
+    assert_eq!(ask().await, Some(200), "for the same names it concerns nobody");
+    put("staff", &Certificate::new(&["staff.test", "shop.test"]));
+    assert!(open.ends(PATIENCE).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mode_that_a_socket_file_does_not_get_is_told_and_tried_again() {
+    let origin = Origin::named("a");
+    let file = File { home: tempfile::tempdir().unwrap() };
+    let path = file.home.path().join("shop.sock");
+    let with = |mode: &str| {
+        let unix = format!("name = \"unix\"\naddress = \"unix:{}\"\nmode = \"{mode}\"", path.display());
+        shop(&[origin.address()], "").replace("name = \"plain\"\naddress = \"127.0.0.1:0\"", &unix)
+    };
+    file.write(&with("0666"));
+    let edge = edge::from_file(&file.path());
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    // As another start of the program has it, while it puts a socket there.
+    let directory = std::fs::File::open(file.home.path()).unwrap();
+    directory.lock().unwrap();
+    file.write(&with("0600"));
+    let reload = edge.reload().await;
+    assert_eq!(reload.warnings.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), ["PM0202"]);
+    assert_eq!((reload.outcome.as_str(), mode()), ("applied", 0o666));
+    directory.unlock().unwrap();
+    let tried_again = async || {
+        edge.reload().await;
+        mode() == 0o600
+    };
+    eventually("it has it", tried_again).await;
+    assert_eq!(edge.reload().await.outcome, "unchanged");
 }

@@ -2,7 +2,13 @@
 //! refused leaves everything as it is; what is taken is taken whole. A certificate's new file is the same: the configuration
 //! in force is taken once more.
 
-use super::{Source, checks::Checks, doors::Doors, names::Answers, status::StatusSource};
+use super::{
+    Source,
+    checks::Checks,
+    doors::{Doors, Published},
+    names::Answers,
+    status::StatusSource,
+};
 use crate::{
     admin::api,
     config::{
@@ -30,6 +36,8 @@ use tokio::{
 /// How long a listener that is no more has its routes, unless its connections end sooner. What may still come is the rest of
 /// a head that had begun.
 const CLOSING_MOST: Duration = Duration::from_secs(30);
+/// Names that are taken in at one time.
+const NAMES_MOST: usize = 256;
 /// A certificate that has fewer days left is warned of, once a day.
 const DAYS_TO_WARN: i64 = 14;
 
@@ -104,7 +112,8 @@ pub(super) struct Conductor {
 impl Conductor {
     /// Goes on until nobody is left who could ask for a change. Blocking: a thread of its own.
     pub(super) fn run(mut self, mut changes: mpsc::Receiver<Change>) {
-        while let Some(change) = changes.blocking_recv() {
+        let mut ahead = None;
+        while let Some(change) = ahead.take().or_else(|| changes.blocking_recv()) {
             match change {
                 Change::Plugin(news) => {
                     let is_new = matches!(*news, News::Compiled(_));
@@ -125,7 +134,11 @@ impl Conductor {
                     self.applier.closed(listener);
                     self.doors.closed(listener);
                 }
-                Change::Name(news) => self.learn(news),
+                Change::Name(first) => {
+                    let (news, next) = with_those_that_wait(first, &mut changes);
+                    ahead = next;
+                    self.learn(news);
+                }
             }
         }
     }
@@ -199,7 +212,7 @@ impl Conductor {
             }
         };
         let pools: Vec<_> = plan.pools.iter().map(|plan| plan.pool.clone()).collect();
-        let stale = doors.stale().iter().chain(&plan.stale).cloned().collect();
+        let stale = doors.stale().chain(&plan.stale).cloned().collect();
         diff.changes.extend(doors.renewed().map(|name| format!("listener {name}: other certificates")));
         let renewed = plan.renewed(self.applier.plan());
         diff.changes.extend(renewed.map(|name| format!("pool {name}: other certificates")));
@@ -219,14 +232,16 @@ impl Conductor {
             self.checks.first_round(&pools);
             // Routes and rules at once, for all connections; new listeners are opened after their routes are there.
             self.applier.publish(staged);
-            let closing = self.doors.publish(doors, |listener| {
+            let Published { closing, warnings } = self.doors.publish(doors, |listener| {
                 let address = listener.sockets.address().to_string();
                 diff.warnings.extend(self.opener.open(listener).err().map(|error| not_by_all(&address, &error)));
             });
+            diff.warnings.extend(warnings);
             closing.into_iter().for_each(|porter| self.forget_when_closed(porter));
             self.checks.follow(&pools);
             self.figures.forget_unused();
-            self.config = next;
+            // What the system refused is other than the file still, and so it is tried again.
+            self.config = Config { listeners: self.doors.configs().cloned().collect(), ..next };
             self.answers = answers;
             self.names.follow(self.answers.followed(), self.config.server.resolver);
         }
@@ -240,7 +255,7 @@ impl Conductor {
             porter.closed(CLOSING_MOST).await;
             if let Some(changes) = changes.upgrade() {
                 // An error: the process ends.
-                let _ = changes.send(Change::Closed(porter.entrance().index)).await;
+                let _ = changes.send(Change::Closed(porter.entrance().number)).await;
             }
         });
     }
@@ -267,12 +282,12 @@ impl Conductor {
 
     /// Other addresses are other members of pools; all else stays. What cannot be done now is tried again when the name is
     /// looked up the next time.
-    fn learn(&mut self, news: NameNews) {
+    fn learn(&mut self, news: Vec<NameNews>) {
         let before = self.answers.clone();
         let mut problems = Vec::new();
-        if self.answers.learn(news)
-            && let Err(refused) = self.move_members(&before)
-        {
+        // Each is learnt, whatever came of those before.
+        let is_other = news.into_iter().fold(false, |is_other, news| self.answers.learn(news) | is_other);
+        if is_other && let Err(refused) = self.move_members(&before) {
             self.answers = before;
             problems = refused;
         }
@@ -378,6 +393,20 @@ impl Conductor {
     }
 }
 
+/// What was looked up with what waits right behind it, and the change that comes next, if one was found. Names that change
+/// together are one change: the checks of new backends take a while, and everybody else waits for it.
+fn with_those_that_wait(first: NameNews, changes: &mut mpsc::Receiver<Change>) -> (Vec<NameNews>, Option<Change>) {
+    let mut news = vec![first];
+    while news.len() < NAMES_MOST {
+        match changes.try_recv() {
+            Ok(Change::Name(next)) => news.push(next),
+            Ok(other) => return (news, Some(other)),
+            Err(_) => break,
+        }
+    }
+    (news, None)
+}
+
 /// Files that a configuration names for what is in them: certificates, keys, and those who vouch.
 fn files(config: &Config) -> Vec<PathBuf> {
     let of_pair = |source: &CertificateSource| match source {
@@ -414,4 +443,28 @@ fn refusal(problems: &[Problem]) -> api::Refusal {
 
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::model::Lookup;
+
+    #[test]
+    fn names_that_wait_together_are_taken_together_and_what_comes_between_keeps_its_place() {
+        let (sends, mut changes) = mpsc::channel(8);
+        let news = |name: &str| NameNews { lookup: Lookup::Service(name.into()), answer: Err("nobody knows".into()) };
+        let name = |news: &NameNews| match &news.lookup {
+            Lookup::Host { name, .. } | Lookup::Service(name) => name.clone(),
+        };
+        for change in [Change::Name(news("b")), Change::Closed(7), Change::Name(news("c"))] {
+            sends.try_send(change).unwrap();
+        }
+        let (taken, next) = with_those_that_wait(news("a"), &mut changes);
+        assert_eq!(taken.iter().map(name).collect::<Vec<_>>(), ["a", "b"]);
+        assert!(matches!(next, Some(Change::Closed(7))), "{next:?}");
+        let (taken, next) = with_those_that_wait(news("d"), &mut changes);
+        assert_eq!(taken.iter().map(name).collect::<Vec<_>>(), ["d", "c"]);
+        assert!(next.is_none());
+    }
 }

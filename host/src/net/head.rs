@@ -34,7 +34,7 @@ pub struct Head {
 /// What holds for all requests of one downstream connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Index of the listener in the configuration.
+    /// The number that routes know the listener by.
     pub listener: usize,
     /// The other end of the socket; [`NOBODY`] where it has no address.
     pub peer: SocketAddr,

@@ -5,7 +5,11 @@ use crate::{
     filter::Filter,
     state::{Cell, Policy, RouteEntry, Snapshot},
 };
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{
+    cell::{LazyCell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
 use tokio::time::Instant;
 
 /// What a request takes at its start and lets go of when its response's head is out.
@@ -43,12 +47,29 @@ impl View {
             old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
         });
         let tells_clients = snapshot.pools.iter().any(|assignment| assignment.pool.tells_client());
-        let last = |number: &usize| {
-            let before = before?.of(*number);
-            before.policy(*number).is_some().then_some((*number, before))
-        };
-        let closing = snapshot.closing.iter().filter_map(last).collect();
+        let closing = before.map_or_else(Vec::new, |before| before.last_of(&snapshot.closing));
         View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, closing, snapshot }
+    }
+
+    /// For those of these listeners that this view has: the last view that does. None of them has others that closed before:
+    /// as long as listeners come and go, none would ever be the last.
+    fn last_of(self: &Rc<Self>, closing: &[usize]) -> Vec<(usize, Rc<View>)> {
+        let bare = LazyCell::new(|| match self.closing.is_empty() {
+            true => self.clone(),
+            false => Rc::new(View {
+                snapshot: self.snapshot.clone(),
+                balancers: self.balancers.clone(),
+                tells_clients: self.tells_clients,
+                filters: self.filters.clone(),
+                closing: Vec::new(),
+            }),
+        });
+        let last = |number: &usize| {
+            let earlier = self.closing.iter().find(|(closing, _)| closing == number).map(|(_, view)| view);
+            let last = earlier.or_else(|| self.policy(*number).map(|_| &*bare))?;
+            Some((*number, last.clone()))
+        };
+        closing.iter().filter_map(last).collect()
     }
 
     /// The one that requests on connections of this listener see.
@@ -108,5 +129,40 @@ impl View {
     /// Runs the ticks that are due; says when the next one is.
     pub fn tick(&self, now: Instant) -> Option<Instant> {
         self.balancers.iter().filter_map(|b| b.borrow_mut().tick(now)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Table;
+
+    #[test]
+    fn listeners_that_close_one_after_the_other_do_not_hold_each_others_views() {
+        let snapshot = |revision: u64, open: usize, closing: &[usize]| Snapshot {
+            revision,
+            table: Arc::new(Table::default()),
+            routes: [].into(),
+            pools: Vec::new(),
+            filters: Vec::new(),
+            policies: (0..open).map(|number| (number, Arc::default())).collect(),
+            closing: closing.to_vec(),
+        };
+        let mut view = Rc::new(View::first(&Cell::new(snapshot(1, 4, &[])), 0, Instant::now()));
+        let mut next = |snapshot| {
+            let next = Rc::new(view.next(&Cell::new(snapshot), 0, Instant::now()));
+            (std::mem::replace(&mut view, next.clone()), next)
+        };
+        let revision = |view: &Rc<View>, listener| view.of(listener).snapshot().revision;
+        let (first, second) = next(snapshot(2, 3, &[3]));
+        assert_eq!((revision(&second, 3), revision(&second, 2)), (1, 2));
+        drop(second);
+        let (_, third) = next(snapshot(3, 2, &[3, 2]));
+        assert_eq!((revision(&third, 3), revision(&third, 2), revision(&third, 1)), (1, 2, 3));
+        drop(third);
+        // The first to close has closed, the next one has not, and another follows.
+        let (_, fourth) = next(snapshot(4, 1, &[2, 1]));
+        assert_eq!((revision(&fourth, 2), revision(&fourth, 1)), (2, 3));
+        assert_eq!(Rc::strong_count(&first), 1, "nobody else needs it any more");
     }
 }

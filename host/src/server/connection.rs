@@ -49,7 +49,7 @@ pub(super) async fn run(
         Err(refused) => return tracing::debug!(%peer, %refused, "no connection"),
     };
     let session = |tls| {
-        let connection = Arc::new(Connection::new(entrance.index, peer, tls).to(local).named(is_named));
+        let connection = Arc::new(Connection::new(entrance.number, peer, tls).to(local).named(is_named));
         Session { worker, entrance: entrance.clone(), connection }
     };
     let Some(tls) = &entrance.tls else {

@@ -42,7 +42,7 @@ pub struct Listener {
 #[derive(Debug)]
 pub struct Entrance {
     /// What routes know the listener by; the same as long as it is open.
-    pub index: usize,
+    pub number: usize,
     /// None: plain HTTP.
     pub tls: Option<tls::Acceptor>,
     /// Limits of a connection's life.
@@ -187,7 +187,7 @@ impl Reception {
                 () = &mut draining => break,
                 // Never an error: the sender is the porter's, which is held here.
                 Ok(()) = renewed.changed() => {
-                    self.register.drain(self.porter.entrance().index);
+                    self.register.drain(self.porter.entrance().number);
                     continue;
                 }
                 accepted = self.accept(&gate) => accepted,
@@ -201,7 +201,7 @@ impl Reception {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(listener = self.porter.entrance().index, %error, "no connection can be accepted for now");
+                        tracing::warn!(listener = self.porter.entrance().number, %error, "no connection can be accepted for now");
                     }
                     self.shed();
                     sleep(BACK_OFF).await;
@@ -212,7 +212,7 @@ impl Reception {
         if let Ok(queue) = gate.into_queue() {
             empty(|| queue.accept(), |(connection, peer)| self.admit(connection, peer), || self.shed()).await;
         }
-        self.register.drain(self.porter.entrance().index);
+        self.register.drain(self.porter.entrance().number);
     }
 
     async fn accept(&self, gate: &Gate) -> io::Result<(Socket, SocketAddr)> {
@@ -229,7 +229,7 @@ impl Reception {
     fn admit(&self, connection: Socket, peer: SocketAddr) {
         let (entrance, worker) = (self.porter.entrance(), self.worker.clone());
         let Some(open) = Open::new(&entrance, &self.own, self.worker.index(), peer) else { return };
-        let place = self.register.enter(entrance.index);
+        let place = self.register.enter(entrance.number);
         spawn_local(connection::run(connection, peer, entrance, worker, place, self.live.clone(), open));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     net::{Address, SocketFile},
     problem::{Code, Problem},
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener},
@@ -19,14 +19,14 @@ use std::{
 /// Connections that wait in a socket's queue to be accepted; the kernel may allow fewer (`net.core.somaxconn`).
 const BACKLOG: i32 = 4096;
 
-/// Listening sockets on one address.
+/// Sockets on one address.
 #[derive(Debug)]
 pub struct Sockets {
     address: Address,
     by_worker: Vec<Bound>,
 }
 
-/// A listening socket of one worker.
+/// A socket of one worker.
 #[derive(Debug)]
 pub(super) enum Bound {
     Tcp(TcpListener),
@@ -41,7 +41,8 @@ impl Sockets {
         Sockets::bind_on(listener, workers, Ground::Free)
     }
 
-    /// The same, where a listener of ours that goes has some of the address still.
+    /// The same, where a listener of ours that goes has some of the address still. Connections go on to that one until
+    /// workers get these: this one may never come.
     pub fn bind_beside(listener: &Listener, workers: usize) -> Result<Sockets, Problem> {
         Sockets::bind_on(listener, workers, Ground::Ours)
     }
@@ -75,9 +76,15 @@ impl Sockets {
         &self.address
     }
 
-    /// One for each worker.
-    pub(super) fn into_workers(self) -> Vec<Bound> {
-        self.by_worker
+    /// One for each worker, all of which listen.
+    pub(super) fn into_workers(self) -> io::Result<Vec<Bound>> {
+        for bound in &self.by_worker {
+            match bound {
+                Bound::Tcp(socket) => SockRef::from(socket).listen(BACKLOG)?,
+                Bound::Unix(..) => {}
+            }
+        }
+        Ok(self.by_worker)
     }
 }
 
@@ -105,8 +112,9 @@ fn bind(address: SocketAddr, workers: usize, ground: Ground) -> io::Result<Socke
         next.bind(&address.into())?;
         sockets.push(next);
     }
-    for socket in &sockets {
-        socket.listen(BACKLOG)?;
+    // Two that only have an address do not keep each other from it; among ours that is known already.
+    if ground == Ground::Free {
+        sockets.iter().try_for_each(|socket| socket.listen(BACKLOG))?;
     }
     let by_worker = sockets.into_iter().map(|socket| Bound::Tcp(socket.into())).collect();
     Ok(Sockets { address: address.into(), by_worker })
@@ -187,7 +195,7 @@ mod tests {
         assert_ne!(address.port(), 0);
         let clients: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(address).unwrap()).collect();
         let mut accepted = HashSet::new();
-        for socket in sockets.into_workers() {
+        for socket in sockets.into_workers().unwrap() {
             let before = accepted.len();
             let Bound::Tcp(socket) = socket else { panic!("a socket of the network") };
             while let Ok((_, peer)) = socket.accept() {
@@ -218,6 +226,14 @@ mod tests {
             assert_eq!(Sockets::bind(&next, 2).unwrap_err().code, Code::ADDRESS_TAKEN, "it is not to go");
             let bound = Sockets::bind_beside(&next, 2).unwrap();
             assert_eq!(bound.address(), &next.address);
+            let client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            drop(bound);
+            let accepted = before.by_worker.iter().filter_map(|bound| match bound {
+                Bound::Tcp(socket) => socket.accept().ok(),
+                Bound::Unix(..) => None,
+            });
+            let peers: Vec<_> = accepted.map(|(_, peer)| peer).collect();
+            assert_eq!(peers, [client.local_addr().unwrap()], "it is the other's until it is let go");
         }
     }
 

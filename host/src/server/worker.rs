@@ -73,10 +73,10 @@ impl Opener {
     /// Has the workers serve one more listener, bound for as many of them as there are. Blocking.
     ///
     /// # Errors
-    /// One of the workers cannot; the others do.
+    /// One of the workers cannot, and the others do; or somebody took the address, and none does.
     pub fn open(&self, listener: Listener) -> io::Result<()> {
         let (tell, told) = std::sync::mpsc::channel();
-        for (doors, socket) in self.doors.iter().zip(listener.sockets.into_workers()) {
+        for (doors, socket) in self.doors.iter().zip(listener.sockets.into_workers()?) {
             // An error means that the worker ends, and takes no connection any more.
             let _ = doors.blocking_send((Door::new(socket, &listener.porter), tell.clone()));
         }
@@ -117,7 +117,7 @@ impl Workers {
     ) -> io::Result<Workers> {
         let mut sockets: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
         for listener in listeners {
-            for (of_worker, socket) in sockets.iter_mut().zip(listener.sockets.into_workers()) {
+            for (of_worker, socket) in sockets.iter_mut().zip(listener.sockets.into_workers()?) {
                 of_worker.push(Door::new(socket, &listener.porter));
             }
         }
@@ -245,7 +245,7 @@ mod tests {
             .map(|_| Listener {
                 sockets: Sockets::bind(&config, 2).unwrap(),
                 porter: Porter::new(Entrance {
-                    index: 0,
+                    number: 0,
                     tls: None,
                     timeout: config.timeout,
                     limit: config.head,
