@@ -14,6 +14,8 @@ use tokio::{
 /// Records that fit into a datagram; of more, only that there are more.
 const DATAGRAM_MOST: usize = 8;
 
+/// The kind of a record that has an IPv4 address.
+pub const A: u16 = 1;
 /// The kind of a record that has an IPv6 address.
 pub const AAAA: u16 = 28;
 
@@ -28,6 +30,8 @@ pub enum Zone {
     Services(Vec<(u16, u16, u16, &'static str)>),
     /// That, when it is asked for this kind of records; else it answers that it cannot.
     Only(Box<Zone>, u16),
+    /// That, when it is asked for this kind of records; else it does not answer.
+    Silent(Box<Zone>, u16),
     /// There is no such name.
     Nothing,
     /// It answers that it cannot.
@@ -123,7 +127,8 @@ impl Shared {
             None | Some((Zone::Nothing, _)) => 3,
             Some((Zone::Failure, _)) => 2,
             Some((Zone::Only(_, only), _)) if kind != *only => 2,
-            Some((Zone::Only(zone, _), ttl)) => {
+            Some((Zone::Silent(_, only), _)) if kind != *only => return None,
+            Some((Zone::Only(zone, _) | Zone::Silent(zone, _), ttl)) => {
                 records.extend(of_zone(&name, zone, kind, *ttl));
                 0
             }
@@ -157,7 +162,7 @@ impl Shared {
 fn of_zone(name: &str, zone: &Zone, kind: u16, ttl: u32) -> Vec<Vec<u8>> {
     match zone {
         Zone::Addresses(all) => {
-            let wanted = all.iter().filter(|ip| (kind == 1 && ip.is_ipv4()) || (kind == AAAA && ip.is_ipv6()));
+            let wanted = all.iter().filter(|ip| (kind == A && ip.is_ipv4()) || (kind == AAAA && ip.is_ipv6()));
             let bytes = wanted.map(|ip| match ip {
                 IpAddr::V4(ip) => ip.octets().to_vec(),
                 IpAddr::V6(ip) => ip.octets().to_vec(),

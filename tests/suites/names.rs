@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use pointsman_tests::{
     client::{Client, request},
-    dns::{AAAA, NameServer, Zone},
+    dns::{A, AAAA, NameServer, Zone},
     edge::{self, Edge},
     load::{Load, Pace, Target},
     origin::{Gate, Origin, Reply},
@@ -171,7 +171,7 @@ async fn a_name_that_nobody_knows_is_no_outage_of_the_rest_and_serves_when_it_is
     assert_eq!(amiss(&edge).as_deref(), Some("app.test cannot be looked up: there is no such name"));
     place.server.knows("app.test", at(&[1]), 60);
     eventually("it serves", async || client.get("/").await.text() == "a").await;
-    assert_eq!(amiss(&edge), None);
+    eventually("that is told", async || amiss(&edge).is_none()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -277,6 +277,49 @@ async fn a_family_that_nobody_can_say_anything_of_stays_as_it_was() {
     // That there is none is another thing.
     place.server.knows("app.test", Zone::Addresses(vec![std::net::Ipv6Addr::LOCALHOST.into()]), 1);
     eventually("one is gone", async || members(&edge) == expected[1..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_family_holds_up_nothing_and_is_asked_for_again_soon() {
+    let (a, _b) = named_twins();
+    let place = Place::new().await;
+    place.server.knows("app.test", Zone::Silent(Box::new(at(&[1])), A), 300);
+    let name = format!("app.test:{}", a.address().port());
+    let edge = place.edge(&format!("\"{name}\""));
+    let mut client = Client::plain(edge.address()).await;
+    eventually("the other family serves", async || client.get("/").await.text() == "a").await;
+    assert_eq!(amiss(&edge), None);
+    let both = Zone::Addresses(vec![Ipv4Addr::LOCALHOST.into(), std::net::Ipv6Addr::LOCALHOST.into()]);
+    place.server.knows("app.test", both, 300);
+    eventually("it is heard", async || members(&edge) == [format!("{name}/127.0.0.1"), format!("{name}/::1")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_host_of_a_service_holds_up_no_other_and_is_asked_for_again_soon() {
+    let [a, b] = ["a", "b"].map(Origin::named);
+    let place = Place::new().await;
+    let services = vec![(1, 0, b.address().port(), "silent.test"), (2, 0, a.address().port(), "x.test")];
+    place.server.knows("_http._tcp.app.test", Zone::Services(services), 300);
+    place.server.knows("silent.test", Zone::Silence, 300);
+    place.server.knows("x.test", at(&[1]), 300);
+    let edge = place.edge("\"srv:_http._tcp.app.test\"");
+    let mut client = Client::plain(edge.address()).await;
+    eventually("the other serves", async || client.get("/").await.text() == "a").await;
+    place.server.knows("silent.test", at(&[1]), 300);
+    eventually("it is heard", async || client.get("/").await.text() == "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_service_with_too_many_hosts_the_first_tiers_serve() {
+    let place = Place::new().await;
+    // By name the first tier is last.
+    let hosts: Vec<&'static str> = (0..70).map(|n| &*format!("h{}.test", 99 - n).leak()).collect();
+    hosts.iter().for_each(|host| place.server.knows(host, at(&[1]), 300));
+    let services = (0u16..).zip(&hosts).map(|(n, host)| (n, 0, 1000 + n, *host));
+    place.server.knows("_http._tcp.app.test", Zone::Services(services.collect()), 300);
+    let edge = place.edge("{ address = \"srv:_http._tcp.app.test\", name = \"app\" }");
+    let expected: Vec<String> = (0..64).map(|n| format!("app/127.0.0.1:{}", 1000 + n)).collect();
+    eventually("they are members", async || members(&edge) == expected).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

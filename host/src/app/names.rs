@@ -3,7 +3,7 @@
 use crate::{
     config::model::{Backend, Config, Lookup, Named},
     problem::{Code, Problem},
-    upstream::names::{self, Found, News},
+    upstream::names::{self, ADDRESSES_MOST, Found, HOSTS_MOST, News},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +26,8 @@ struct Known {
     until: Instant,
     /// Why the last look-up found none.
     failure: Option<String>,
+    /// There is more than is taken.
+    is_cut: bool,
 }
 
 impl Answers {
@@ -37,8 +39,8 @@ impl Answers {
         let mut answers = Answers(known.collect());
         if !new.is_empty() {
             let now = Instant::now();
-            let unknown = |lookup: &Lookup| (lookup.clone(), Known { found: Vec::new(), until: now, failure: None });
-            answers.0.extend(new.iter().map(|lookup| unknown(lookup)));
+            let unknown = Known { found: Vec::new(), until: now, failure: None, is_cut: false };
+            answers.0.extend(new.iter().map(|&lookup| (lookup.clone(), unknown.clone())));
             let new = new.into_iter().cloned().collect();
             let news = side.block_on(names::first(new, config.server.resolver, FIRST_MOST));
             for news in news {
@@ -56,6 +58,13 @@ impl Answers {
             Ok(answer) => {
                 known.failure = None;
                 known.until = Instant::now() + answer.ttl;
+                if answer.is_cut && !known.is_cut {
+                    let (Lookup::Host { name, .. } | Lookup::Service(name)) = &news.lookup;
+                    tracing::warn!(
+                        "{name} stands for more than {HOSTS_MOST} hosts or {ADDRESSES_MOST} addresses: the first of them serve"
+                    );
+                }
+                known.is_cut = answer.is_cut;
                 std::mem::replace(&mut known.found, answer.found) != known.found
             }
             Err(why) => {
@@ -132,7 +141,12 @@ mod tests {
 
     fn news(found: Result<&[&str], &str>) -> News {
         let one = |address: &&str| Found::of_host("a.invalid", address.parse().unwrap());
-        let answer = found.map(|all| Answer { found: all.iter().map(one).collect(), ttl: Duration::from_secs(60) });
+        let answer = found.map(|all| Answer {
+            found: all.iter().map(one).collect(),
+            ttl: Duration::from_secs(60),
+            is_partial: false,
+            is_cut: false,
+        });
         let lookup = Lookup::Host { name: "a.invalid".into(), port: 80 };
         News { lookup, answer: answer.map_err(str::to_owned) }
     }

@@ -99,7 +99,7 @@ pub(super) const DOORS: &[Door] = &[
     },
     Door {
         packages: &["hickory_resolver", "hickory_proto", "hickory_net"],
-        rooms: &["host/src/upstream/names/ask.rs"],
+        rooms: &["host/src/upstream/names/"],
         reason: "a name is what stands for addresses; who says so, and how, is known in one place",
     },
     Door {

@@ -1,20 +1,17 @@
-//! One look-up. What speaks to name servers is a package's, and is named here alone.
+//! One look-up: which questions are asked, how long each may take, and what the answers are together.
 
-use super::{Answer, Found};
+use super::{Answer, Found, servers::Servers};
 use crate::config::model::{self, Lookup};
-use hickory_resolver::{
-    TokioResolver,
-    config::{NameServerConfig, ResolveHosts, ResolverConfig},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
-    proto::rr::{
-        RData,
-        RecordType::{self, A, AAAA, SRV},
-        rdata,
-    },
+use hickory_resolver::proto::rr::{
+    Name, RData,
+    RecordType::{A, AAAA, SRV},
+    rdata,
 };
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     time::Duration,
 };
 use tokio::{
@@ -24,94 +21,101 @@ use tokio::{
 
 /// A look-up, with all that it takes.
 const LOOK_UP_MOST: Duration = Duration::from_secs(10);
-/// Until a configured name server is asked again, and how often it is; the system's says so itself.
-const TRY_MOST: Duration = Duration::from_secs(2);
-const TRIES: usize = 2;
-/// Hosts of one service that are looked up.
-const HOSTS_MOST: usize = 64;
+/// A service's records, and then each of its hosts: both together end before the look-up does, so that what one host fails
+/// to say is not lost with the rest.
+const PART_MOST: Duration = Duration::from_secs(4);
+/// The second family, once the first has brought addresses: some servers never answer for one that they do not know.
+const OTHER_FAMILY_MOST: Duration = Duration::from_secs(1);
+/// Hosts of one service that are looked up; of more, the first by priority and weight.
+pub const HOSTS_MOST: usize = 64;
 /// The most that a backend weighs.
 const WEIGHT_MOST: u32 = 1000;
 
 /// Why nothing is known; for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Unknown {
+pub(super) enum Unknown {
     /// Somebody knows that there is nothing.
     Nothing(&'static str),
-    /// Nobody can say.
+    /// Nobody can say, or what is said is of no use.
     Failed(String),
 }
 
-const NO_ADDRESS: &str = "the name has no address";
+pub(super) const NO_ADDRESS: &str = "the name has no address";
 
 /// Looks up all that a name stands for. What it was found to stand for `before` is kept as far as nobody can say now: the
 /// addresses of one family, or of one host of a service.
 pub(super) async fn ask(whom: model::Resolver, lookup: &Lookup, before: &[Found]) -> Result<Answer, String> {
-    // Files are read for it.
-    let resolver = spawn_blocking(move || resolver(whom)).await.map_err(|_| "the process is about to end")?;
-    let resolver = resolver.map_err(|error| why(&error).into_text())?;
-    let looked_up = async {
-        match lookup {
-            Lookup::Host { name, port } => host(&resolver, name, *port, before).await,
-            Lookup::Service(name) => service(&resolver, name, before).await,
-        }
-    };
-    let looked_up = timeout(LOOK_UP_MOST, looked_up).await.map_err(|_| format!("no answer within {LOOK_UP_MOST:?}"))?;
-    looked_up.map_err(Unknown::into_text)
+    let servers =
+        spawn_blocking(move || Servers::of(whom, HOSTS_MOST)).await.map_err(|_| "the process is about to end")?;
+    let servers = servers.map_err(Unknown::into_text)?;
+    let looked_up = timeout(LOOK_UP_MOST, all(&servers, lookup, before)).await.map_err(|_| late(LOOK_UP_MOST));
+    looked_up.and_then(|answer| answer).map_err(Unknown::into_text)
 }
 
-/// Made anew for each look-up: the system's files may have changed, and what was answered before is kept elsewhere.
-fn resolver(whom: model::Resolver) -> Result<TokioResolver, NetError> {
-    let mut builder = match whom {
-        model::Resolver::System => TokioResolver::builder_tokio()?,
-        model::Resolver::Server(address) => {
-            let mut server = NameServerConfig::udp_and_tcp(address.ip());
-            server.connections.iter_mut().for_each(|connection| connection.port = address.port());
-            let config = ResolverConfig::from_name_servers(vec![server]);
-            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            let options = builder.options_mut();
-            (options.timeout, options.attempts) = (TRY_MOST, TRIES);
-            options.use_hosts_file = ResolveHosts::Never;
-            builder
+/// By the first full name that is known. Where nobody can say, none after it is asked for: it may be somebody else's.
+async fn all(servers: &Servers, lookup: &Lookup, before: &[Found]) -> Result<Answer, Unknown> {
+    let (Lookup::Host { name, .. } | Lookup::Service(name)) = lookup;
+    let mut unknown = Unknown::Nothing(NO_ADDRESS);
+    for name in servers.names(name)? {
+        let answer = match lookup {
+            Lookup::Host { port, .. } => host(servers, &name, *port, before).await,
+            Lookup::Service(_) => service(servers, &name, before).await,
+        };
+        match answer {
+            Err(nothing @ Unknown::Nothing(_)) => unknown = nothing,
+            known => return known,
         }
-    };
-    let options = builder.options_mut();
-    options.cache_size = 0;
-    // Both families of all hosts of a service at the same time.
-    options.max_active_requests = 2 * HOSTS_MOST;
-    builder.build()
+    }
+    Err(unknown)
 }
 
-async fn host(resolver: &TokioResolver, name: &str, port: u16, before: &[Found]) -> Result<Answer, Unknown> {
-    let known = addresses(resolver.clone(), name.to_owned(), known(before, name)).await?;
+async fn host(servers: &Servers, name: &Name, port: u16, before: &[Found]) -> Result<Answer, Unknown> {
+    let host = name.to_ascii();
+    let known = addresses(servers, name, &known(before, &host)).await?;
     let found = known.ips.into_iter().map(|ip| Found {
         priority: 0,
         address: (ip, port).into(),
         weight: None,
-        host: name.to_owned(),
+        host: host.clone(),
     });
-    Answer::new(found.collect(), known.ttl_s).ok_or(Unknown::Nothing(NO_ADDRESS))
+    let answer = Answer::new(found.collect(), known.ttl_s).ok_or(Unknown::Nothing(NO_ADDRESS))?;
+    Ok(Answer { is_partial: known.is_partial, ..answer })
 }
 
-/// RFC 2782.
-async fn service(resolver: &TokioResolver, name: &str, before: &[Found]) -> Result<Answer, Unknown> {
-    let (records, mut ttl_s) = records(resolver, name, SRV).await?;
-    let records: Vec<rdata::SRV> = records.into_iter().filter_map(as_service).collect();
+/// RFC 2782. Once there are records, no other name is asked for.
+async fn service(servers: &Servers, name: &Name, before: &[Found]) -> Result<Answer, Unknown> {
+    let records = timeout(PART_MOST, servers.records(name, SRV)).await.unwrap_or_else(|_| Err(late(PART_MOST)));
+    let (records, mut ttl_s) = records?;
+    let mut records: Vec<rdata::SRV> = records.into_iter().filter_map(as_service).collect();
+    records.sort_by_cached_key(|record| (record.priority, Reverse(record.weight), host_of(record)));
     let mut asked = JoinSet::new();
-    let mut hosts: BTreeMap<String, Vec<IpAddr>> = records.iter().map(host_of).map(|host| (host, Vec::new())).collect();
-    for host in hosts.keys().take(HOSTS_MOST).cloned() {
-        let (resolver, before) = (resolver.clone(), known(before, &host));
+    let mut hosts: BTreeMap<Name, Vec<IpAddr>> = BTreeMap::new();
+    let mut is_cut = false;
+    for host in records.iter().map(host_of) {
+        if hosts.contains_key(&host) {
+            continue;
+        }
+        if hosts.len() == HOSTS_MOST {
+            is_cut = true;
+            break;
+        }
+        hosts.insert(host.clone(), Vec::new());
+        let (servers, before) = (servers.clone(), known(before, &host.to_ascii()));
         asked.spawn(async move {
-            (host.clone(), addresses(resolver, host, before.clone()).await.map_err(|why| (why, before)))
+            let known = timeout(PART_MOST, addresses(&servers, &host, &before)).await;
+            (host, known.unwrap_or_else(|_| Err(late(PART_MOST))).map_err(|why| (why, before)))
         });
     }
-    let mut unknown = Unknown::Nothing(NO_ADDRESS);
+    let (mut unknown, mut is_partial) = (Unknown::Failed("no host of the service has an address".into()), false);
     while let Some(Ok((host, looked_up))) = asked.join_next().await {
         let ips = match looked_up {
             Ok(known) => {
                 ttl_s = ttl_s.min(known.ttl_s);
+                is_partial |= known.is_partial;
                 known.ips
             }
             Err((Unknown::Failed(why), before)) => {
+                is_partial = true;
                 unknown = Unknown::Failed(format!("{host}: {why}"));
                 before
             }
@@ -128,10 +132,11 @@ async fn service(resolver: &TokioResolver, name: &str, before: &[Found]) -> Resu
             priority: record.priority.into(),
             address: SocketAddr::new(ip, record.port),
             weight: Some(share(record.weight, heaviest)),
-            host: host.clone(),
+            host: host.to_ascii(),
         })
     });
-    Answer::new(found.collect(), ttl_s).ok_or(unknown)
+    let answer = Answer::new(found.collect(), ttl_s).ok_or(unknown)?;
+    Ok(Answer { is_partial, is_cut: is_cut || answer.is_cut, ..answer })
 }
 
 /// A service's weights reach to 65535, a pool's to 1000; and 0, which for a service means little work, is none here.
@@ -146,14 +151,18 @@ fn share(weight: u16, heaviest: u16) -> u32 {
 struct Addresses {
     ips: Vec<IpAddr>,
     ttl_s: u32,
+    /// Nobody can say anything of one family.
+    is_partial: bool,
 }
 
 /// Of both families. Who fails for one of them, while the other has some, is believed to have those it had.
-async fn addresses(resolver: TokioResolver, host: String, before: Vec<IpAddr>) -> Result<Addresses, Unknown> {
-    let (four, six) = tokio::join!(records(&resolver, &host, A), records(&resolver, &host, AAAA));
-    let mut all = Addresses { ips: Vec::new(), ttl_s: u32::MAX };
+async fn addresses(servers: &Servers, host: &Name, before: &[IpAddr]) -> Result<Addresses, Unknown> {
+    let mut all = Addresses { ips: servers.of_file(host).collect(), ttl_s: u32::MAX, is_partial: false };
+    if !all.ips.is_empty() {
+        return Ok(all);
+    }
     let (mut kept, mut unknown) = (Vec::<IpAddr>::new(), None);
-    for (family, is_four) in [(four, true), (six, false)] {
+    for (family, is_four) in both(servers, host).await.into_iter().zip([true, false]) {
         match family {
             Ok((records, ttl_s)) => {
                 all.ips.extend(records.iter().filter_map(RData::ip_addr));
@@ -161,6 +170,7 @@ async fn addresses(resolver: TokioResolver, host: String, before: Vec<IpAddr>) -
             }
             Err(failed @ Unknown::Failed(_)) => {
                 kept.extend(before.iter().filter(|ip| ip.is_ipv4() == is_four));
+                all.is_partial = true;
                 unknown = Some(failed);
             }
             Err(nothing) => unknown = unknown.or(Some(nothing)),
@@ -175,22 +185,31 @@ async fn addresses(resolver: TokioResolver, host: String, before: Vec<IpAddr>) -
     }
 }
 
+type Family = Result<(Vec<RData>, u32), Unknown>;
+
+/// At the same time; IPv4, then IPv6.
+async fn both(servers: &Servers, host: &Name) -> [Family; 2] {
+    let (mut four, mut six) = (pin!(servers.records(host, A)), pin!(servers.records(host, AAAA)));
+    tokio::select! {
+        known = &mut four => {
+            let six = other(&known, six).await;
+            [known, six]
+        }
+        known = &mut six => [other(&known, four).await, known],
+    }
+}
+
+/// Where there are addresses, nobody waits long for more; where there are none, all depends on the other family.
+async fn other(first: &Family, other: impl Future<Output = Family>) -> Family {
+    match first {
+        Ok(_) => timeout(OTHER_FAMILY_MOST, other).await.unwrap_or_else(|_| Err(late(OTHER_FAMILY_MOST))),
+        Err(_) => other.await,
+    }
+}
+
 /// What a host was found to have.
 fn known(before: &[Found], host: &str) -> Vec<IpAddr> {
     before.iter().filter(|found| found.host == host).map(|found| found.address.ip()).collect()
-}
-
-/// All records of this kind, never none, and for how many seconds the shortest-lived may be believed.
-async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<(Vec<RData>, u32), Unknown> {
-    let lookup = resolver.lookup(name, kind).await.map_err(|error| why(&error))?;
-    // Aliases stand before what they lead to, and may have less time to live.
-    let ttl_s = lookup.answers().iter().map(|record| record.ttl).min();
-    let records = lookup.answers().iter().map(|record| &record.data).filter(|data| data.record_type() == kind);
-    let records: Vec<RData> = records.cloned().collect();
-    match ttl_s {
-        Some(ttl_s) if !records.is_empty() => Ok((records, ttl_s)),
-        _ => Err(Unknown::Nothing(NO_ADDRESS)),
-    }
 }
 
 fn as_service(data: RData) -> Option<rdata::SRV> {
@@ -201,22 +220,16 @@ fn as_service(data: RData) -> Option<rdata::SRV> {
     }
 }
 
-fn host_of(record: &rdata::SRV) -> String {
-    record.target.to_lowercase().to_ascii()
+fn host_of(record: &rdata::SRV) -> Name {
+    record.target.to_lowercase()
 }
 
-fn why(error: &NetError) -> Unknown {
-    match error {
-        _ if error.is_nx_domain() => Unknown::Nothing("there is no such name"),
-        _ if error.is_no_records_found() => Unknown::Nothing(NO_ADDRESS),
-        NetError::Timeout => Unknown::Failed("no answer in time".into()),
-        NetError::Dns(DnsError::ResponseCode(code)) => Unknown::Failed(format!("the answer is: {code}")),
-        other => Unknown::Failed(other.to_string()),
-    }
+fn late(most: Duration) -> Unknown {
+    Unknown::Failed(format!("no answer within {most:?}"))
 }
 
 impl Unknown {
-    fn into_text(self) -> String {
+    pub(super) fn into_text(self) -> String {
         match self {
             Unknown::Nothing(text) => text.into(),
             Unknown::Failed(text) => text,
@@ -227,6 +240,100 @@ impl Unknown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hickory_resolver::{
+        Hosts,
+        config::{NameServerConfig, ResolverConfig, ResolverOpts},
+        proto::{
+            op::{Message, OpCode, ResponseCode},
+            rr::{Record, RecordType},
+        },
+    };
+    use std::{net::Ipv4Addr, str::FromStr};
+    use tokio::net::UdpSocket;
+
+    /// What it says of a name: these addresses, or that it cannot; none: silence.
+    type Said = Option<Result<&'static [&'static str], ResponseCode>>;
+
+    /// Servers with the search list `a.test`, `b.test` and one name server, that says this.
+    async fn servers(says: fn(&str, RecordType) -> Said) -> Servers {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut server = NameServerConfig::udp((Ipv4Addr::LOCALHOST).into());
+        server.connections[0].port = socket.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            loop {
+                let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+                let asked = Message::from_vec(&buffer[..length]).unwrap();
+                let query = asked.queries[0].clone();
+                let Some(said) = says(&query.name.to_lowercase().to_ascii(), query.query_type) else { continue };
+                let mut answer = Message::response(asked.metadata.id, OpCode::Query);
+                match said {
+                    Ok(ips) => answer.add_answers(ips.iter().map(|ip| {
+                        let ip = IpAddr::from_str(ip).unwrap();
+                        Record::from_rdata(query.name.clone(), 60, ip.into())
+                    })),
+                    Err(code) => {
+                        answer.metadata.response_code = code;
+                        &mut answer
+                    }
+                };
+                answer.add_query(query);
+                socket.send_to(&answer.to_vec().unwrap(), peer).await.unwrap();
+            }
+        });
+        let list = ["a.test.", "b.test."].map(|it| Name::from_utf8(it).unwrap());
+        let config = ResolverConfig::from_parts(None, list.to_vec(), vec![server]);
+        Servers::new(config, ResolverOpts::default(), Hosts::default()).unwrap()
+    }
+
+    fn lookup() -> Lookup {
+        Lookup::Host { name: "app".into(), port: 80 }
+    }
+
+    fn found(answer: &Answer) -> Vec<String> {
+        answer.found.iter().map(|found| format!("{}{}", found.host, found.address.ip())).collect()
+    }
+
+    #[tokio::test]
+    async fn both_families_are_of_one_name_of_the_search_list() {
+        let servers = servers(|name, kind| match (name, kind) {
+            ("app.b.test.", A) => Some(Ok(&["10.0.0.1"])),
+            ("app.b.test.", _) => Some(Ok(&[])),
+            // A foreign one, which only who looks for each family alone would find.
+            ("app.", AAAA) => Some(Ok(&["2001:db8::1"])),
+            _ => Some(Err(ResponseCode::NXDomain)),
+        });
+        let answer = all(&servers.await, &lookup(), &[]).await.unwrap();
+        assert_eq!(found(&answer), ["app.b.test.10.0.0.1"]);
+        assert!(!answer.is_partial);
+    }
+
+    #[tokio::test]
+    async fn a_search_ends_where_nobody_can_say() {
+        let servers = servers(|name, _| match name {
+            "app.a.test." => Some(Err(ResponseCode::ServFail)),
+            _ => Some(Ok(&["10.0.0.1"])),
+        });
+        assert!(matches!(all(&servers.await, &lookup(), &[]).await, Err(Unknown::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_nowhere_is_nothing() {
+        let servers = servers(|_, _| Some(Err(ResponseCode::NXDomain)));
+        assert_eq!(all(&servers.await, &lookup(), &[]).await, Err(Unknown::Nothing("there is no such name")));
+    }
+
+    #[tokio::test]
+    async fn a_silent_family_keeps_what_it_had_and_makes_a_partial_answer() {
+        let servers = servers(|name, kind| match (name, kind) {
+            ("app.a.test.", A) => Some(Ok(&["10.0.0.1"])),
+            _ => None,
+        });
+        let had = ["10.0.0.9:80", "[2001:db8::9]:80"].map(|it| Found::of_host("app.a.test.", it.parse().unwrap()));
+        let answer = all(&servers.await, &lookup(), &had).await.unwrap();
+        assert_eq!(found(&answer), ["app.a.test.10.0.0.1", "app.a.test.2001:db8::9"]);
+        assert!(answer.is_partial);
+    }
 
     #[test]
     fn weights_of_services_keep_their_shares() {

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout_at},
 };
 
-/// Until a name is looked up again that could not be looked up; twice as long after each further failure …
+/// Until a name is looked up again that could not be looked up, or not all of it; twice as long after each further failure …
 const RETRY: Duration = Duration::from_secs(1);
 /// … and no longer than this.
 const RETRY_MOST: Duration = Duration::from_secs(15);
@@ -72,7 +72,7 @@ impl Names {
     }
 
     fn start(&self, lookup: Lookup, known: Vec<Found>, until: Instant) -> JoinHandle<()> {
-        let one = Followed { lookup, known, resolver: self.resolver, turns: self.turns.clone() };
+        let one = Followed { lookup, known, pause: RETRY, resolver: self.resolver, turns: self.turns.clone() };
         let (news, mut live) = (self.news.clone(), self.drain.enter());
         self.side.spawn(async move {
             tokio::select! {
@@ -88,10 +88,10 @@ pub async fn first(lookups: BTreeSet<Lookup>, resolver: Resolver, most: Duration
     let (turns, end) = (Arc::new(Semaphore::new(LOOK_UPS_MOST)), Instant::now() + most);
     let mut asked = JoinSet::new();
     for lookup in lookups {
-        let one = Followed { lookup, known: Vec::new(), resolver, turns: turns.clone() };
+        let mut one = Followed { lookup, known: Vec::new(), pause: RETRY, resolver, turns: turns.clone() };
         asked.spawn(async move {
             let late = Err(format!("no answer within {most:?}"));
-            let answer = timeout_at(end, one.look_up()).await.unwrap_or(late);
+            let answer = timeout_at(end, one.look_up()).await.map_or(late, |(answer, _)| answer);
             News { lookup: one.lookup, answer }
         });
     }
@@ -108,6 +108,8 @@ struct Followed {
     lookup: Lookup,
     /// What it was found to stand for last.
     known: Vec<Found>,
+    /// Until it is looked up again, should the next look-up fail.
+    pause: Duration,
     resolver: Resolver,
     turns: Arc<Semaphore>,
 }
@@ -116,20 +118,8 @@ impl Followed {
     /// Ends when nobody takes the news any more. Dropping this future ends the following.
     async fn follow(mut self, until: Instant, news: mpsc::Sender<News>) {
         sleep_until(until).await;
-        let mut pause = RETRY;
         loop {
-            let answer = self.look_up().await;
-            let wait = match &answer {
-                Ok(answer) => {
-                    self.known.clone_from(&answer.found);
-                    pause = RETRY;
-                    answer.ttl
-                }
-                Err(_) => {
-                    let longer = (pause * 2).min(RETRY_MOST);
-                    std::mem::replace(&mut pause, longer)
-                }
-            };
+            let (answer, wait) = self.look_up().await;
             // All of it is told, what is known already too: who takes it may have failed to make use of it.
             if news.send(News { lookup: self.lookup.clone(), answer }).await.is_err() {
                 return;
@@ -138,9 +128,54 @@ impl Followed {
         }
     }
 
-    async fn look_up(&self) -> Result<Answer, String> {
+    /// What it stands for, and until when it need not be looked up again.
+    async fn look_up(&mut self) -> (Result<Answer, String>, Duration) {
         // The semaphore is never closed.
-        let _turn = self.turns.acquire().await;
-        ask(self.resolver, &self.lookup, &self.known).await
+        let turn = self.turns.acquire().await;
+        let mut answer = ask(self.resolver, &self.lookup, &self.known).await;
+        drop(turn);
+        let wait = self.wait(&answer);
+        if let Ok(answer) = &mut answer {
+            answer.ttl = wait;
+            self.known.clone_from(&answer.found);
+        }
+        (answer, wait)
+    }
+
+    /// A part that nobody can say anything of is asked for again as soon as all of it would be.
+    fn wait(&mut self, answer: &Result<Answer, String>) -> Duration {
+        let most = match answer {
+            Ok(answer) if !answer.is_partial => {
+                self.pause = RETRY;
+                return answer.ttl;
+            }
+            Ok(answer) => answer.ttl,
+            Err(_) => RETRY_MOST,
+        };
+        let longer = (self.pause * 2).min(RETRY_MOST);
+        std::mem::replace(&mut self.pause, longer).min(most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_all_answered_is_asked_for_again_soon() {
+        let mut one = Followed {
+            lookup: Lookup::Service("app.test".into()),
+            known: Vec::new(),
+            pause: RETRY,
+            resolver: Resolver::System,
+            turns: Arc::new(Semaphore::new(1)),
+        };
+        let answer = |ttl, is_partial| {
+            Ok(Answer { found: Vec::new(), ttl: Duration::from_secs(ttl), is_partial, is_cut: false })
+        };
+        let said = [answer(300, true), Err(String::new()), answer(300, true), answer(2, true), answer(300, true)];
+        let waits = said.map(|said| one.wait(&said).as_secs());
+        assert_eq!(waits, [1, 2, 4, 2, 15]);
+        assert_eq!([answer(300, false), answer(300, true)].map(|said| one.wait(&said).as_secs()), [300, 1]);
     }
 }

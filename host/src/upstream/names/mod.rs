@@ -3,7 +3,9 @@
 
 mod ask;
 mod follow;
+mod servers;
 
+pub use ask::HOSTS_MOST;
 pub use follow::{Names, News, first};
 
 use std::{net::SocketAddr, time::Duration};
@@ -35,6 +37,10 @@ pub struct Answer {
     pub found: Vec<Found>,
     /// How long that may be believed.
     pub ttl: Duration,
+    /// Nobody can say anything of a part; there it is as it was before.
+    pub is_partial: bool,
+    /// There is more than is taken.
+    pub is_cut: bool,
 }
 
 impl Answer {
@@ -44,9 +50,10 @@ impl Answer {
         found.sort_by_key(|found| (found.address, found.priority));
         found.dedup_by_key(|found| found.address);
         found.sort();
+        let is_cut = found.len() > ADDRESSES_MOST;
         found.truncate(ADDRESSES_MOST);
         let ttl = Duration::from_secs(ttl_s.into()).clamp(TTL_LEAST, TTL_MOST);
-        (!found.is_empty()).then_some(Answer { found, ttl })
+        (!found.is_empty()).then_some(Answer { found, ttl, is_partial: false, is_cut })
     }
 }
 
@@ -73,7 +80,8 @@ mod tests {
         assert_eq!(Answer::new(Vec::new(), 60), None);
         let all = (0..=255)
             .flat_map(|last| [found(0, last), found(1, last), Found::of_host("b", ([10, 0, 1, last], 1).into())]);
-        assert_eq!(Answer::new(all.collect(), 60).unwrap().found.len(), ADDRESSES_MOST);
+        let cut = Answer::new(all.collect(), 60).unwrap();
+        assert_eq!((cut.found.len(), cut.is_cut, answer.is_cut), (ADDRESSES_MOST, true, false));
     }
 
     #[test]
