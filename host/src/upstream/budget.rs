@@ -44,6 +44,17 @@ impl Budget {
         }
     }
 
+    /// The budget of the same pool with another share, or with other backends: what was earned can be spent still. `had`: all
+    /// attempts of those that were there; `has`: of those that are now.
+    pub(super) fn successor(&self, share: u32, had: u64, has: u64) -> Budget {
+        let to_earn = had.saturating_sub(self.counted.load(Relaxed));
+        Budget {
+            tokens: AtomicU64::new(self.tokens.load(Relaxed)),
+            looked_ms: AtomicU64::new(self.looked_ms.load(Relaxed)),
+            ..Budget::new(share, has.saturating_sub(to_earn), self.begun)
+        }
+    }
+
     /// Pays for a retry, if there is enough. `attempts`: of all backends together, ever.
     pub(super) fn pay(&self, attempts: u64, now: Instant) -> bool {
         let now_ms = u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX);
@@ -93,6 +104,20 @@ mod tests {
         assert_eq!(spend(&budget, 0), PER_SECOND_LEAST);
         advance(WINDOW * 1000).await;
         assert!(spend(&budget, 0).abs_diff(RESERVE) <= 1, "what was earned long ago is worth nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_successor_goes_on_with_what_is_left() {
+        let budget = Budget::new(20, 5000, Instant::now());
+        assert_eq!(spend(&budget, 5000), RESERVE);
+        // Who left had 4000 of the attempts; 50 were asked since.
+        let had = 5000 + RESERVE + 50;
+        let budget = budget.successor(20, had, had - 4000);
+        assert_eq!(spend(&budget, had - 4000), 10);
+        advance(Duration::from_secs(1)).await;
+        // Who was asked again has earned nothing.
+        let had = had - 4000 + 10;
+        assert_eq!(spend(&budget.successor(20, had, had), had), PER_SECOND_LEAST);
     }
 
     #[tokio::test(start_paused = true)]

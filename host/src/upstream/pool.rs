@@ -113,8 +113,13 @@ impl Pool {
             Arc::new(Backend::new(&config.name, index, backend, &transport, bounds, figures, &known))
         });
         let backends: Vec<_> = backends.collect();
+        let (share, has) = (config.retry.budget, attempts(&backends));
+        let budget = match before {
+            Some(before) => before.budget.successor(share, attempts(&before.backends), has),
+            None => Budget::new(share, has, Instant::now()),
+        };
         Arc::new(Pool {
-            budget: Budget::new(config.retry.budget, attempts(&backends), Instant::now()),
+            budget,
             retry: config.retry,
             hedge: config.hedge,
             limit: config.limit,

@@ -26,8 +26,6 @@ const LOOKS_PER_STALL: u32 = 8;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 /// Between two looks while none come.
 const PAUSE_IDLE: Duration = Duration::from_millis(250);
-/// Success and latency are compared so often: Envoy's `interval`.
-const COMPARED_EVERY: Duration = Duration::from_secs(10);
 
 /// Looks at a pool's backends again and again. Dropping this future stops that; who is out then
 /// stays out, until the next watch of it finds that its time is over.
@@ -68,6 +66,8 @@ pub(super) struct Record {
     times: u32,
     /// It has done well since; none: it was never out.
     well_since: Option<Instant>,
+    /// What was counted when it was compared with the others last.
+    before: Option<outlier::Before>,
 }
 
 impl Watch {
@@ -76,7 +76,7 @@ impl Watch {
         Watch {
             most: backends * how.share as usize / 100,
             waits: pool.backends.iter().map(|backend| stall::Wait::anew(&backend.figures)).collect(),
-            window: outlier::Window::new(&pool, now + COMPARED_EVERY),
+            window: outlier::Window::resume(&pool, now),
             asked: 0,
             due: now,
             pool,
@@ -98,7 +98,7 @@ impl Watch {
         if self.window.is_over(now) {
             let outliers = self.window.outliers(&self.pool, &self.how);
             outliers.into_iter().for_each(|(index, why)| self.eject(index, why, now));
-            self.window = outlier::Window::new(&self.pool, now + COMPARED_EVERY);
+            self.window = outlier::Window::new(&self.pool, now);
         }
         self.due = now + self.pause();
     }

@@ -2,8 +2,11 @@
 //! times the pool's median.
 
 use crate::{config::model::Eject, upstream::Pool};
+use std::time::Duration;
 use tokio::time::Instant;
 
+/// Success and latency are compared so often: Envoy's `interval`.
+pub(super) const COMPARED_EVERY: Duration = Duration::from_secs(10);
 /// So many requests a backend needs within the window to be compared: Envoy's `success_rate_request_volume`.
 const REQUESTS_LEAST: u64 = 100;
 /// So many backends have to be comparable: Envoy's `success_rate_minimum_hosts`.
@@ -16,22 +19,46 @@ const GAP_LEAST: f64 = 0.05;
 /// A median wants so many backends.
 const MEDIAN_LEAST: usize = 3;
 
-/// What was counted up to the beginning of the window, by backend.
+/// A time over which all are compared.
 #[derive(Debug)]
 pub(super) struct Window {
     ends: Instant,
-    asked: Vec<u64>,
-    failures: Vec<u64>,
+    /// By the backend's index.
+    before: Vec<Before>,
+}
+
+/// What was counted of one backend up to the beginning of its window. It is kept with what else is known of it: a pool whose
+/// members change all the time has windows too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    at: Instant,
+    asked: u64,
+    failures: u64,
 }
 
 impl Window {
-    pub(super) fn new(pool: &Pool, ends: Instant) -> Window {
-        let figures = || pool.backends.iter().map(|backend| &backend.figures);
-        Window {
-            ends,
-            asked: figures().map(|f| f.asked()).collect(),
-            failures: figures().map(|f| f.failures()).collect(),
-        }
+    /// Begins now.
+    pub(super) fn new(pool: &Pool, now: Instant) -> Window {
+        Window::with(pool, now, |_| None)
+    }
+
+    /// Goes on where another watch of these backends left off, if it did so lately. Who is new begins now.
+    pub(super) fn resume(pool: &Pool, now: Instant) -> Window {
+        Window::with(pool, now, |before| before.filter(|before| now < before.at + 2 * COMPARED_EVERY))
+    }
+
+    fn with(pool: &Pool, now: Instant, goes_on: impl Fn(Option<Before>) -> Option<Before>) -> Window {
+        let before = pool.backends.iter().map(|backend| {
+            let (asked, failures) = (backend.figures.asked(), backend.figures.failures());
+            backend.with_condition(|condition| {
+                let before = goes_on(condition.record.before).unwrap_or(Before { at: now, asked, failures });
+                condition.record.before = Some(before);
+                before
+            })
+        });
+        let before: Vec<Before> = before.collect();
+        let began = before.iter().map(|before| before.at).min();
+        Window { ends: began.unwrap_or(now) + COMPARED_EVERY, before }
     }
 
     pub(super) fn is_over(&self, now: Instant) -> bool {
@@ -41,10 +68,10 @@ impl Window {
     /// Who does too badly, and why.
     pub(super) fn outliers(&self, pool: &Pool, how: &Eject) -> Vec<(usize, String)> {
         let (mut rates, mut latencies) = (Vec::new(), Vec::new());
-        for ((backend, asked), failures) in pool.backends.iter().zip(&self.asked).zip(&self.failures) {
-            let asked = backend.figures.asked().saturating_sub(*asked);
+        for (backend, before) in pool.backends.iter().zip(&self.before) {
+            let asked = backend.figures.asked().saturating_sub(before.asked);
             if asked >= REQUESTS_LEAST {
-                let failed = backend.figures.failures().saturating_sub(*failures) as f64 / asked as f64;
+                let failed = backend.figures.failures().saturating_sub(before.failures) as f64 / asked as f64;
                 rates.push((backend.index, 1.0 - failed.min(1.0)));
                 latencies.push((backend.index, f64::from(backend.figures.latency_us())));
             }

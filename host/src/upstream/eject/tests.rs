@@ -1,6 +1,6 @@
 //! Who goes out when, for how long, and who does not.
 
-use super::*;
+use super::{outlier::COMPARED_EVERY, *};
 use crate::{
     figures::{Attempt, Figures, Outcome, Standing},
     upstream::Pool,
@@ -336,4 +336,24 @@ async fn who_fails_far_more_than_the_others_goes_out() {
         .await;
     assert_eq!(scene.out(), [4]);
     assert!(scene.pool.backends[4].account().why.starts_with("50."), "{:?}", scene.pool.backends[4].account());
+}
+
+#[tokio::test(start_paused = true)]
+async fn backends_are_compared_though_the_pool_changes_again_and_again() {
+    let mut scene = Scene::new(5, |how| how.failures = None);
+    let mut turn = 0;
+    for _ in 0..3 {
+        scene
+            .pass(COMPARED_EVERY / 2, |scene| {
+                turn += 1;
+                for backend in &scene.pool.backends {
+                    let is_ill = *backend.name == *"b4" && turn % 2 == 0;
+                    scene.answer(backend.index, 2, if is_ill { 500 } else { 200 });
+                }
+            })
+            .await;
+        scene.reload();
+    }
+    let out: Vec<_> = scene.out().into_iter().map(|index| scene.pool.backends[index].name.clone()).collect();
+    assert_eq!(out, ["b4".into()]);
 }

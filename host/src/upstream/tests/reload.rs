@@ -75,3 +75,17 @@ fn a_weight_that_an_operator_sets_meanwhile_holds() {
     let (last, _) = next.successor(&other, &heavier, &figures).unwrap();
     assert_eq!((next.backends[0].weight(), last.backends[0].weight()), (0, 3));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_is_not_filled_by_a_change_of_members() {
+    let (config, figures) = (config(), Figures::default());
+    let pool = pool(&config, &figures);
+    let now = Instant::now();
+    while pool.pays(now) {}
+    let mut other = config.clone();
+    other.backends.pop();
+    let (successor, _) = pool.successor(&config, &other, &figures).unwrap();
+    assert!(!successor.pays(now));
+    advance(Duration::from_secs(1)).await;
+    assert!(successor.pays(Instant::now()));
+}
