@@ -80,6 +80,7 @@ pub struct H2Origin {
 struct Record {
     asked: Mutex<Vec<Asked>>,
     connections: AtomicU64,
+    open_connections: AtomicU64,
     open: AtomicU64,
     most_open: AtomicU64,
 }
@@ -117,6 +118,11 @@ impl H2Origin {
     pub fn used_connections(&self) -> usize {
         let all: std::collections::HashSet<u64> = self.asked().iter().map(|asked| asked.connection).collect();
         all.len()
+    }
+
+    /// Connections that are open now; a health check that only connects has none.
+    pub fn open_connections(&self) -> u64 {
+        self.record.open_connections.load(Relaxed)
     }
 
     /// Requests that were open at the same time.
@@ -159,6 +165,7 @@ async fn converse(
     builder.max_concurrent_streams(streams).initial_window_size(1 << 20).initial_connection_window_size(4 << 20);
     // A health check says nothing.
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
+    record.open_connections.fetch_add(1, Relaxed);
     gone.mark_unchanged();
     let mut requests = JoinSet::new();
     loop {
@@ -167,11 +174,12 @@ async fn converse(
                 Some(Ok((request, respond))) => {
                     requests.spawn(answer(request, respond, number, script.clone(), record.clone()));
                 }
-                Some(Err(_)) | None => return,
+                Some(Err(_)) | None => break,
             },
             Ok(()) = gone.changed() => connection.graceful_shutdown(),
         }
     }
+    record.open_connections.fetch_sub(1, Relaxed);
 }
 
 async fn answer(

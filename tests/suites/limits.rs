@@ -218,6 +218,7 @@ async fn a_connection_that_another_worker_keeps_unused_makes_room() {
     let edge = edge.start();
     for _ in 0..20 {
         assert_eq!(ask(edge.address()).await.unwrap().text(), "a");
+        eventually("there is one", async || origin.open_connections() == 1).await;
     }
 }
 

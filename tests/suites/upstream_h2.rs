@@ -17,6 +17,7 @@ use pointsman_tests::{
     tls_front::{Shows, TlsFront},
 };
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     sync::{
         Arc,
@@ -135,7 +136,8 @@ async fn who_finds_no_place_in_time_is_told_so() {
         hanging.spawn(async move { client.open(client::request(Method::GET, "/")).await.is_ok() });
         eventually("it hangs", async || origin.open() == open).await;
     }
-    assert_eq!(client.another().get("/").await.status, 503);
+    let refused = client.another().get("/").await;
+    assert_eq!((refused.status.as_u16(), refused.header("pointsman-error")), (503, Some("PM0502")));
     // Who leaves makes room.
     hanging.abort_all();
     eventually("they are reset", async || origin.open() == 0).await;
@@ -175,6 +177,122 @@ async fn a_backend_that_goes_away_again_and_again_loses_no_request() {
     }
     assert_eq!(origin.asked().len(), 400, "none came twice");
     assert!(origin.used_connections() > 5, "{}", origin.used_connections());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_goodbye_the_next_in_the_line_connects() {
+    let origin = H2Origin::new(1, |head| if head.uri.path() == "/hang" { Act::Silence } else { Act::says("ok") }).await;
+    let edge = to(&[&origin]).with(|pool| pool.timeout.connect = PATIENCE).start();
+    let client = Client::h2(edge.address()).await;
+    let mut hanging = tokio::task::JoinSet::new();
+    for open in 1..=4 {
+        let mut client = client.another();
+        hanging.spawn(async move { client.open(client::request(Method::GET, "/hang")).await.is_ok() });
+        eventually("it hangs", async || origin.open() == open).await;
+    }
+    let mut next = client.another();
+    let next = tokio::spawn(async move { next.get("/").await });
+    eventually("it is in the line", async || edge.pool("shop").backends[0].in_flight == 5).await;
+    origin.goes_away();
+    assert_eq!(next.await.unwrap().text(), "ok");
+    assert_eq!(origin.open(), 4, "nobody left");
+}
+
+/// Downloads at a time from the backend below.
+const DOWNLOADS: usize = 100;
+/// How often so many are given up.
+const ROUNDS: usize = 4;
+
+/// A backend in plain frames. A request without a body is a download, of which a few pieces come after it was given up, as
+/// those do that are on their way; one with a body is answered when all downloads were given up.
+#[derive(Clone, Default)]
+struct Downloads {
+    connections: Arc<AtomicUsize>,
+    waiting: Arc<AtomicUsize>,
+    given_up: Arc<AtomicUsize>,
+}
+
+impl Downloads {
+    async fn listen(&self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let downloads = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let downloads = downloads.clone();
+                tokio::spawn(async move { downloads.serve(stream).await });
+            }
+        });
+        address
+    }
+
+    async fn serve(self, mut stream: TcpStream) -> std::io::Result<()> {
+        stream.read_exact(&mut [0; 24]).await?;
+        self.connections.fetch_add(1, Relaxed);
+        stream.write_all(b"\0\0\0\x04\0\0\0\0\0").await?;
+        let (mut waiting, mut begun) = (Vec::new(), HashSet::new());
+        loop {
+            let mut frame = [0; 9];
+            stream.read_exact(&mut frame).await?;
+            let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize;
+            stream.read_exact(&mut vec![0; length]).await?;
+            let (flags, id) = (frame[4], [frame[5], frame[6], frame[7], frame[8]]);
+            match frame[3] {
+                1 if flags & 1 == 0 => {
+                    waiting.push(id);
+                    self.waiting.fetch_add(1, Relaxed);
+                }
+                1 => {
+                    begun.insert(id);
+                    stream.write_all(&[b"\0\0\x01\x01\x04", &id[..], b"\x88"].concat()).await?;
+                }
+                3 if begun.remove(&id) => {
+                    stream.write_all(&[b"\0\0\x01\0\0", &id[..], b"x"].concat().repeat(12)).await?;
+                    self.given_up.fetch_add(1, Relaxed);
+                }
+                4 if flags == 0 => stream.write_all(b"\0\0\0\x04\x01\0\0\0\0").await?,
+                _ => {}
+            }
+            if self.given_up.load(Relaxed) == ROUNDS * DOWNLOADS {
+                for id in waiting.drain(..) {
+                    stream.write_all(&[b"\0\0\x01\x01\x05", &id[..], b"\x89"].concat()).await?;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_give_their_downloads_up_end_nobody_elses_request() {
+    let backend = Downloads::default();
+    let address = backend.listen().await;
+    let edge = to(&[&address]).start();
+    let bystanders = Client::h2(edge.address()).await;
+    let mut waiting = tokio::task::JoinSet::new();
+    for number in 1..=6 {
+        let mut client = bystanders.another();
+        waiting.spawn(async move { client.send(client::body("/", "asked")).await.unwrap().status.as_u16() });
+        eventually("it waits", async || backend.waiting.load(Relaxed) == number).await;
+    }
+    for round in 1..=ROUNDS {
+        let client = Client::h2(edge.address()).await;
+        let mut downloads = tokio::task::JoinSet::new();
+        for _ in 0..DOWNLOADS {
+            let mut client = client.another();
+            downloads.spawn(async move { client.open(client::request(Method::GET, "/")).await.unwrap() });
+        }
+        let begun = downloads.join_all().await;
+        assert!(begun.iter().all(|download| download.status() == 200));
+        drop((client, begun));
+        let given_up = || backend.given_up.load(Relaxed);
+        eventually("all are given up, or the connection has ended", async || {
+            given_up() == round * DOWNLOADS || waiting.try_join_next().is_some()
+        })
+        .await;
+    }
+    assert_eq!(waiting.join_all().await, [204; 6]);
+    assert_eq!((backend.connections.load(Relaxed), edge.pool("shop").backends[0].failures), (1, 0));
 }
 
 /// A backend in plain frames. Of the first two requests on its first connection it takes one, and says so; later ones it

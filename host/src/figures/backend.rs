@@ -36,7 +36,7 @@ pub struct BackendFigures {
     begun: AtomicU64,
     told: AtomicU64,
     over: AtomicU64,
-    /// Attempts whose requests are not sent yet: their bodies are still coming.
+    /// Attempts whose requests are not sent yet: they have no connection, or their bodies are still coming.
     uploading: AtomicU32,
     /// Attempts that were let go of unanswered, for another backend was faster.
     outrun: AtomicU64,
@@ -389,6 +389,24 @@ impl Drop for Attempt {
     }
 }
 
+/// An attempt waits for something else than its backend: while this lives, one attempt less counts as asked of it.
+#[derive(Debug)]
+pub struct Unasked(Arc<BackendFigures>);
+
+impl Unasked {
+    /// From now on.
+    pub fn begin(figures: &Arc<BackendFigures>) -> Unasked {
+        figures.uploading.fetch_add(1, Relaxed);
+        Unasked(figures.clone())
+    }
+}
+
+impl Drop for Unasked {
+    fn drop(&mut self) {
+        self.0.uploading.fetch_sub(1, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -457,6 +475,10 @@ mod tests {
         attempts[1].ended(Outcome::Answered(200), now);
         attempts[2].uploading();
         assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (2, 1, 3));
+        let unasked = Unasked::begin(&figures);
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (1, 0, 3));
+        drop(unasked);
+        assert_eq!((figures.asked(), figures.waiting()), (2, 1));
         drop(attempts);
         assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (3, 0, 0));
     }

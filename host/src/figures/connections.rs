@@ -30,9 +30,9 @@ impl Connections {
         self.open.load(SeqCst)
     }
 
-    /// Whether somebody waits for one to close: then none is to be kept that is not used.
-    pub fn are_wanted(&self) -> bool {
-        self.waiting.load(SeqCst) > 0
+    /// How many wait for one to close: then none is to be kept that is not used.
+    pub fn wanted(&self) -> usize {
+        self.waiting.load(SeqCst) as usize
     }
 
     /// Waits from now on.
@@ -63,9 +63,9 @@ impl Opened {
         Some(Opened(figures.clone()))
     }
 
-    /// Whether somebody waits for this one, or another one there, to close.
-    pub fn is_wanted(&self) -> bool {
-        self.0.connections().are_wanted()
+    /// How many wait for this one, or another one there, to close.
+    pub fn wanted(&self) -> usize {
+        self.0.connections().wanted()
     }
 }
 
@@ -73,7 +73,7 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let connections = self.0.connections();
         connections.open.fetch_sub(1, SeqCst);
-        if connections.are_wanted() {
+        if connections.wanted() > 0 {
             connections.closed.notify_one();
         }
     }
@@ -92,16 +92,16 @@ mod tests {
     fn there_are_no_more_than_may_be_and_who_waits_hears_of_one_that_closes() {
         let figures = Arc::new(BackendFigures::default());
         let (one, two) = (Opened::below(2, &figures).unwrap(), Opened::below(2, &figures).unwrap());
-        assert!(Opened::below(2, &figures).is_none() && !one.is_wanted());
+        assert!(Opened::below(2, &figures).is_none() && one.wanted() == 0);
         {
             let waiting = figures.connections().wait();
             let mut closed = pin!(waiting.closed());
             let mut cx = Context::from_waker(Waker::noop());
-            assert!(closed.as_mut().poll(&mut cx).is_pending() && two.is_wanted());
+            assert!(closed.as_mut().poll(&mut cx).is_pending() && two.wanted() == 1);
             drop(one);
             assert!(closed.poll(&mut cx).is_ready());
         }
-        assert!(!two.is_wanted() && Opened::below(2, &figures).is_some());
+        assert!(two.wanted() == 0 && Opened::below(2, &figures).is_some());
         drop(two);
         assert_eq!(figures.connections().open(), 0);
     }

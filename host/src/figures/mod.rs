@@ -12,7 +12,7 @@ mod queue;
 mod silence;
 mod standing;
 
-pub use backend::{Attempt, BackendFigures, Outcome};
+pub use backend::{Attempt, BackendFigures, Outcome, Unasked};
 pub use connections::{Connections, Opened, Waiting};
 pub use count::{Classes, Count, PerWorker};
 pub use histogram::{Durations, Histogram};

@@ -5,7 +5,7 @@ use super::{Error, Kind, request_id::RequestId};
 use crate::{
     net::{Body, Response, Side},
     problem::Code,
-    upstream::{ErrorKind, Retry},
+    upstream::{self, ErrorKind, Retry},
 };
 use http::{HeaderName, HeaderValue, StatusCode, Version, header};
 
@@ -70,6 +70,7 @@ fn text(error: &Error, status: StatusCode) -> String {
         // What happened between us and a backend is for the log: its texts name addresses.
         Kind::Upstream(error) if matches!(error.kind, ErrorKind::NoUpgrade) => error.to_string(),
         Kind::Upstream(error) if error.is_ours() => "no connection to a backend can be made now".into(),
+        Kind::Upstream(error) if is_full(error) => "no room at a backend".into(),
         Kind::Upstream(_) if status == StatusCode::SERVICE_UNAVAILABLE => "no backend available".into(),
         Kind::Upstream(error) if error.side() == Side::Upstream => {
             if error.is_timeout() { "no answer from the backend in time" } else { "no usable answer from the backend" }
@@ -79,10 +80,16 @@ fn text(error: &Error, status: StatusCode) -> String {
     }
 }
 
+/// Whether backends are there, and our limits left no room at them.
+fn is_full(error: &upstream::Error) -> bool {
+    matches!(error.kind, ErrorKind::NoPlace(_) | ErrorKind::NoConnection(_) | ErrorKind::TooManyWait)
+}
+
 fn code(kind: &Kind) -> Option<Code> {
     match kind {
         Kind::NobodyReady => Some(Code::NO_BACKEND),
         Kind::QueueFull | Kind::WaitedInVain => Some(Code::NO_ROOM),
+        Kind::Upstream(error) if is_full(error) => Some(Code::NO_ROOM),
         Kind::Overloaded => Some(Code::OVERLOADED),
         Kind::Upstream(error) if error.retry() == Retry::Unsent && !error.is_disagreement() => Some(Code::NO_BACKEND),
         _ => None,

@@ -8,7 +8,7 @@ use super::{
     error::Error,
     h1::Link,
     h2::{Reached, Share},
-    opening::{self, WANTED},
+    opening::{self, Leave, WANTED},
     stream::Stream,
     transport::Purpose,
 };
@@ -21,7 +21,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// Unused connections that one worker keeps to one backend. What comes back beyond it is closed.
 const KEPT_PER_BACKEND_MOST: usize = 256;
@@ -91,9 +91,10 @@ impl Connections {
             return self.share(backend, timeout, false).await;
         }
         let until = Instant::now() + timeout.connect;
-        let opened = opening::open(backend, timeout.connect).await?;
-        let left = until.saturating_duration_since(Instant::now());
-        let connected = backend.transport.connect(backend, Some(request), purpose, left).await;
+        let opened = opening::open(backend, until, timeout.connect).await;
+        let Leave { opened, too_late } = opened.map_err(|kind| Error::new(kind, false))?;
+        let connected = timeout_at(until, backend.transport.reach(backend, Some(request), purpose)).await;
+        let connected = connected.unwrap_or_else(|_| Err(too_late(timeout.connect)));
         let (stream, _) = connected.map_err(|kind| Error::new(kind, false))?;
         Ok(self.fresh(stream, opened, backend, timeout))
     }
@@ -151,7 +152,7 @@ impl Connections {
 
     /// Takes a connection back whose exchange is complete in both directions, and which may serve another client.
     pub(super) fn keep(&self, link: Box<Link>) {
-        if link.serves_one || link.is_wanted() {
+        if link.serves_one || link.wanted() > 0 {
             return;
         }
         self.kept.borrow_mut().put(link);
@@ -172,7 +173,7 @@ impl Connections {
         });
     }
 
-    /// Closes an unused connection to each backend for which another worker waits.
+    /// Closes as many unused connections to each backend as other workers wait for.
     fn yield_wanted(&self) {
         self.kept.borrow_mut().yield_wanted();
         self.shares.borrow().values().for_each(|share| share.yield_wanted());
@@ -225,11 +226,11 @@ impl Kept {
 
     fn yield_wanted(&mut self) {
         for unused in self.by_backend.values_mut() {
-            // The first was unused for longest.
-            if unused.first().is_some_and(|unused| unused.link.is_wanted()) {
-                unused.remove(0);
-                self.total -= 1;
-            }
+            // One ring may have been for many.
+            let wanted = unused.first().map_or(0, |unused| unused.link.wanted()).min(unused.len());
+            // The first were unused for longest.
+            unused.drain(..wanted);
+            self.total -= wanted;
         }
     }
 

@@ -52,9 +52,10 @@ pub(super) enum Kind {
 }
 
 impl Connection {
-    /// Sends a request and waits for its answer's head; what the backend says before it goes to `before`. The answer's body reads from the connection itself, sends what is
-    /// left of the request's body meanwhile, and gives the connection back at its end. Dropping this future, or the
-    /// answer's body before its end, gives the exchange up: an HTTP/1.1 connection is closed, an HTTP/2 stream reset.
+    /// Sends a request and waits for its answer's head; what the backend says before it goes to `before`. The answer's body
+    /// reads from the connection itself, sends what is left of the request's body meanwhile, and gives the connection back
+    /// at its end. Dropping this future, or the answer's body before its end, gives the exchange up: an HTTP/1.1 connection
+    /// is closed, an HTTP/2 stream reset.
     pub async fn exchange(
         self,
         request: Outgoing<'_>,

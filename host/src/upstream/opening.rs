@@ -1,27 +1,37 @@
 //! How many connections to a backend are opened, where that is limited. The limit is one for all workers, and each keeps its
 //! own connections: so whoever finds no room has the others close what they keep unused.
 
-use super::{
-    Backend,
-    error::{Error, ErrorKind},
-};
-use crate::figures::Opened;
+use super::{Backend, error::ErrorKind};
+use crate::figures::{Opened, Unasked};
 use std::{pin::pin, time::Duration};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 /// Rings for all workers when one of them waits for a connection to close. It says no more than that they shall look.
 pub(super) static WANTED: Notify = Notify::const_new();
 
-/// The right to open one more connection, within `limit`.
-pub(super) async fn open(backend: &Backend, limit: Duration) -> Result<Opened, Error> {
+/// The right to open one more connection.
+#[derive(Debug)]
+pub(super) struct Leave {
+    pub(super) opened: Opened,
+    /// What it means when the time is over before the connection stands. Who had to wait has only the rest of it to connect,
+    /// and the backend is not to blame.
+    pub(super) too_late: fn(Duration) -> ErrorKind,
+}
+
+/// Waits for room until then, which is `limit` from the beginning.
+pub(super) async fn open(backend: &Backend, until: Instant, limit: Duration) -> Result<Leave, ErrorKind> {
     match backend.opens() {
-        Some(opened) => Ok(opened),
+        Some(opened) => Ok(Leave { opened, too_late: ErrorKind::ConnectTimeout }),
         // Boxed: only who waits needs room for it.
-        None => Box::pin(wait(backend, limit)).await,
+        None => Box::pin(wait(backend, until, limit)).await,
     }
 }
 
-async fn wait(backend: &Backend, limit: Duration) -> Result<Opened, Error> {
+async fn wait(backend: &Backend, until: Instant, limit: Duration) -> Result<Leave, ErrorKind> {
+    let _unasked = Unasked::begin(&backend.figures);
     let waiting = backend.figures.connections().wait();
     let opened = async {
         loop {
@@ -35,5 +45,6 @@ async fn wait(backend: &Backend, limit: Duration) -> Result<Opened, Error> {
             closed.await;
         }
     };
-    timeout(limit, opened).await.map_err(|_| Error::new(ErrorKind::NoConnection(limit), false))
+    let opened = timeout_at(until, opened).await.map_err(|_| ErrorKind::NoConnection(limit))?;
+    Ok(Leave { opened, too_late: ErrorKind::NoConnection })
 }

@@ -38,9 +38,9 @@ impl Way {
         Way { address, host, transport: backend.transport.clone(), opened }
     }
 
-    /// Whether somebody waits for a connection there to close.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.opened.is_wanted()
+    /// How many wait for a connection there to close.
+    pub(super) fn wanted(&self) -> usize {
+        self.opened.wanted()
     }
 
     /// Whether it is still the one to this backend. One that kept its name may have moved, or be reached otherwise.

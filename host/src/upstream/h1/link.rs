@@ -60,9 +60,9 @@ impl Link {
         self.way.leads_to(backend)
     }
 
-    /// Whether somebody waits for it, or another one to its backend, to close.
-    pub(in crate::upstream) fn is_wanted(&self) -> bool {
-        self.way.is_wanted()
+    /// How many wait for it, or another one to its backend, to close.
+    pub(in crate::upstream) fn wanted(&self) -> usize {
+        self.way.wanted()
     }
 
     /// How long it is kept unused.

@@ -19,6 +19,7 @@ pub(super) use share::{Reached, Share};
 
 use super::error::ErrorKind;
 use h2::{Error, Reason};
+use std::io;
 
 /// What a stream's error says about the request: whether the backend saw it, and who is to blame.
 fn kind(error: Error) -> ErrorKind {
@@ -30,6 +31,8 @@ fn kind(error: Error) -> ErrorKind {
     match error.reason() {
         Some(Reason::REFUSED_STREAM) if from_backend => ErrorKind::StreamRefused,
         Some(reason) if from_backend => ErrorKind::StreamReset(reason.description().into()),
+        // We ended the connection, with all that was under way there: that is no word about this one request.
+        Some(_) if error.is_go_away() => ErrorKind::Broken(io::Error::other(error)),
         Some(_) => ErrorKind::BadStream(error.to_string()),
         None => match error.into_io() {
             Some(error) => ErrorKind::Broken(error),

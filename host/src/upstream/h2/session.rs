@@ -34,6 +34,10 @@ const STREAM_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MOST as u32;
 /// Bytes of a request that wait for the backend to open one stream's window.
 const STREAM_BUFFER_MOST: usize = 128 << 10;
+/// Streams that we reset and remember, so that what was on its way to them is no mistake.
+const REMEMBERED_MOST: usize = 2 * STREAMS_MOST;
+/// How long.
+const REMEMBERED: Duration = Duration::from_secs(10);
 /// Until the backend has said how many streams there may be.
 const NOT_SAID: usize = usize::MAX >> 1;
 
@@ -85,6 +89,11 @@ impl Session {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(STREAM_BUFFER_MOST)
             .max_header_list_size(HEAD_MOST as u32)
+            .max_concurrent_reset_streams(REMEMBERED_MOST)
+            .reset_stream_duration(REMEMBERED)
+            // What comes late for one that is forgotten would be counted for the connection's whole life, until clients that
+            // gave up their own requests had ended everybody's.
+            .max_local_error_reset_streams(None)
             .handshake::<_, Bytes>(Listened { stream, pulse: pulse.clone() })
             .await
             .map_err(super::kind)?;
@@ -164,14 +173,6 @@ impl Drop for Place {
 }
 
 impl State {
-    /// The backend allows so many streams now.
-    fn allows(&self, most: usize) {
-        let before = self.most.replace(most);
-        if most > before || (before == NOT_SAID && most != NOT_SAID) {
-            self.changed();
-        }
-    }
-
     /// It takes no new streams from now on.
     fn is_over(&self) {
         self.is_over.set(true);
@@ -199,7 +200,9 @@ async fn drive(mut connection: Connection<Listened, Bytes>, state: Rc<State>, mu
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             return Poll::Ready(ended.err());
         }
-        state.allows(connection.max_concurrent_send_streams());
+        state.most.set(connection.max_concurrent_send_streams());
+        // There may be more places; or none any more, after a goodbye, and the next in the line may connect.
+        state.changed();
         let (Some(pings), Some(beats)) = (&mut pings, &mut beats) else { return Poll::Pending };
         // That it came is known from its bytes.
         let _ = pings.poll_pong(cx);

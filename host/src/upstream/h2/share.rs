@@ -4,11 +4,11 @@
 
 use super::session::{Place, Session};
 use crate::config::model::PoolTimeout;
-use crate::figures::Opened;
+use crate::figures::{Opened, Unasked};
 use crate::upstream::{
     Backend,
     error::{Error, ErrorKind},
-    opening,
+    opening::{self, Leave},
     stream::Stream,
     transport::{Purpose, Speaks, Way},
 };
@@ -84,9 +84,9 @@ impl Share {
         self.idle.set(timeout.idle);
         let until = Instant::now() + timeout.connect;
         loop {
-            let turn = match self.turn(backend) {
-                Some(turn) => turn,
-                None => self.wait(backend, until, timeout.connect).await?,
+            let (turn, has_waited) = match self.turn(backend) {
+                Some(turn) => (turn, false),
+                None => (self.wait(backend, until, timeout.connect).await?, true),
             };
             // Held until the session stands, and has its first stream.
             let _connecting = match turn {
@@ -94,7 +94,12 @@ impl Share {
                 Turn::Connect(connecting) => Some(connecting),
                 Turn::Alone => None,
             };
-            if let Some((stream, opened)) = self.connect(backend, until, timeout).await? {
+            let connected = self.connect(backend, until, timeout).await.map_err(|kind| match kind {
+                // It had only the rest of the time.
+                ErrorKind::ConnectTimeout(limit) if has_waited => self.in_vain(backend, limit),
+                kind => kind,
+            });
+            if let Some((stream, opened)) = connected.map_err(|kind| Error::new(kind, false))? {
                 return Ok(Reached::Http1(stream, opened));
             }
             if let Some(place) = self.place(backend) {
@@ -125,14 +130,16 @@ impl Share {
     }
 
     /// Lets go of sessions that are over, or were unused for too long.
-    pub(in crate::upstream) fn sweep(&self, now: Instant) {
+    pub(in crate::upstream) fn sweep(self: &Rc<Self>, now: Instant) {
         let idle = self.idle.get();
         self.sessions.borrow_mut().retain(|session| !session.is_over() && !session.is_stale(now, idle));
+        // What is gone makes room for another one.
+        self.serve();
     }
 
     /// Lets go of those that are not used, if another worker waits for a connection.
     pub(in crate::upstream) fn yield_wanted(&self) {
-        self.sessions.borrow_mut().retain(|session| !(session.is_unused() && session.way.is_wanted()));
+        self.sessions.borrow_mut().retain(|session| !(session.is_unused() && session.way.wanted() > 0));
     }
 
     /// Lets go of all sessions; streams under way come to their ends.
@@ -177,8 +184,8 @@ impl Share {
         backend: &Backend,
         until: Instant,
         timeout: &PoolTimeout,
-    ) -> Result<Option<(Stream, Opened)>, Error> {
-        let opened = opening::open(backend, until.saturating_duration_since(Instant::now())).await?;
+    ) -> Result<Option<(Stream, Opened)>, ErrorKind> {
+        let Leave { opened, too_late } = opening::open(backend, until, timeout.connect).await?;
         let connecting = async {
             let (stream, speaks) = backend.transport.reach(backend, None, Purpose::Exchange).await?;
             self.speaks.set(Some(speaks));
@@ -192,15 +199,25 @@ impl Share {
             }
             Ok(None)
         };
-        let connected = timeout_at(until, connecting).await;
-        connected.unwrap_or(Err(ErrorKind::ConnectTimeout(timeout.connect))).map_err(|kind| Error::new(kind, false))
+        timeout_at(until, connecting).await.unwrap_or_else(|_| Err(too_late(timeout.connect)))
     }
 
     /// Until it is called.
     async fn wait(&self, backend: &Arc<Backend>, until: Instant, limit: Duration) -> Result<Turn, Error> {
         let called = self.join(backend).ok_or_else(|| Error::new(ErrorKind::TooManyWait, false))?;
-        let in_vain = || Error::new(ErrorKind::NoPlace(limit), false);
+        let _unasked = self.is_full(backend).then(|| Unasked::begin(&backend.figures));
+        let in_vain = || Error::new(self.in_vain(backend, limit), false);
         timeout_at(until, called).await.ok().and_then(Result::ok).ok_or_else(in_vain)
+    }
+
+    /// What it was that took too long.
+    fn in_vain(&self, backend: &Backend, limit: Duration) -> ErrorKind {
+        if self.is_full(backend) { ErrorKind::NoPlace(limit) } else { ErrorKind::ConnectTimeout(limit) }
+    }
+
+    /// Whether the line is for what others have. Behind one that connects first of all it is the backend that all wait for.
+    fn is_full(&self, backend: &Backend) -> bool {
+        !self.sessions.borrow().is_empty() || backend.is_connected_out()
     }
 
     /// Joins the line; none: it is too long.

@@ -4,12 +4,12 @@ use crate::{
     config::model,
     figures::Figures,
     net::{Connection as Client, Head, Headers},
-    upstream::{Connection, Connections, Error, Pool, Purpose},
+    upstream::{Connection, Connections, Error, ErrorKind, Pool, Purpose},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
-use tokio::{net::TcpListener, task::LocalSet};
+use tokio::{net::TcpListener, task::LocalSet, time::Instant};
 
 type Asking<'a> = Pin<Box<dyn Future<Output = Result<Connection, Error>> + 'a>>;
 
@@ -34,7 +34,19 @@ impl Scene {
                 });
             }
         });
-        let mut config = model::Pool::new("shop", vec![backend]);
+        let config = model::Pool::new("shop", vec![backend]);
+        Scene::of(config)
+    }
+
+    /// The backend takes connections in, and says nothing in the handshake.
+    async fn mute() -> (Scene, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let backend = model::Backend::new("mute", listener.local_addr().unwrap());
+        let tls = model::BackendTls { dangerous_skip_verification: true, ..model::BackendTls::default() };
+        (Scene::of(model::Pool { tls: Some(tls), ..model::Pool::new("shop", vec![backend]) }), listener)
+    }
+
+    fn of(mut config: model::Pool) -> Scene {
         config.protocol = model::Protocol::Http2;
         config.timeout.connect = Duration::from_secs(20);
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -103,6 +115,36 @@ async fn who_leaves_the_line_leaves_the_place_to_the_next() {
         drop(places.pop());
         drop(second);
         assert!(third.await.is_ok());
+    };
+    LocalSet::new().run_until(story).await;
+}
+
+#[tokio::test]
+async fn who_waits_for_a_place_was_not_asked_of_the_backend() {
+    let story = async {
+        let scene = Scene::new().await;
+        let mut places = scene.fill().await;
+        let backend = &scene.pool.backends[0];
+        let _attempt = backend.begin(Instant::now()).unwrap();
+        let mut asking = scene.ask();
+        assert!(waits(&mut asking).await);
+        assert_eq!((backend.figures.waiting(), backend.figures.in_flight()), (0, 1));
+        drop(places.pop());
+        let _place = asking.await.unwrap();
+        assert_eq!((backend.figures.waiting(), backend.figures.in_flight()), (1, 1));
+    };
+    LocalSet::new().run_until(story).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_one_that_connects_in_vain_it_is_the_backend_that_is_waited_for() {
+    let story = async {
+        let (scene, _listener) = Scene::mute().await;
+        let (mut first, mut second) = (scene.ask(), scene.ask());
+        assert!(waits(&mut first).await && waits(&mut second).await);
+        let error = second.await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::ConnectTimeout(_)) && !error.is_overload(), "{error}");
+        assert!(matches!(first.await.unwrap_err().kind, ErrorKind::ConnectTimeout(_)));
     };
     LocalSet::new().run_until(story).await;
 }

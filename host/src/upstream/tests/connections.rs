@@ -1,7 +1,7 @@
 //! Kept connections: when they serve again, and when they must not.
 
 use super::*;
-use crate::upstream::transport::Transport;
+use crate::upstream::{opening, transport::Transport};
 use crate::{
     drain::Drain,
     upstream::{ErrorKind, Retry},
@@ -212,4 +212,55 @@ async fn a_connection_to_an_old_address_is_not_used() {
         connection.exchange(outgoing, Body::Empty, attempt, limits, &|_| {}).await.unwrap();
         assert_eq!((old.accepted(), new.accepted()), accepted);
     }
+}
+
+#[tokio::test]
+async fn as_many_unused_ones_are_closed_as_others_wait_for() {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Last::Stay).await;
+    let scene = Scene { pool: limited(origin.address, 2, None), ..Scene::to(origin.address) };
+    let (one, two) = (scene.send(Ask::default()).await.unwrap(), scene.send(Ask::default()).await.unwrap());
+    whole(one).await;
+    whole(two).await;
+    assert_eq!(scene.connections.kept(), 2);
+    // From here on nothing comes over a socket, and no time passes until everybody waits for it.
+    tokio::time::pause();
+    let (drain, live) = Drain::new();
+    let limit = Duration::from_millis(500);
+    let open = || opening::open(&scene.pool.backends[0], Instant::now() + limit, limit);
+    let story = async {
+        let (one, two) = tokio::join!(open(), open());
+        assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
+        drain.start();
+    };
+    tokio::join!(scene.connections.clone().run(live), story);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_had_to_wait_before_it_connects_blames_nobody_for_the_rest() {
+    // It takes connections in, and says nothing in the handshake.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let tls = model::BackendTls { dangerous_skip_verification: true, ..model::BackendTls::default() };
+    let pool = limited(listener.local_addr().unwrap(), 1, Some(tls));
+    let (connections, backend, timeout) = (Connections::new(), &pool.backends[0], &pool.timeout);
+    let head = head();
+    let connect = || connections.connect(backend, &head, Purpose::Exchange, timeout);
+    let error = connect().await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::ConnectTimeout(_)), "{error}");
+    let other = opening::open(backend, Instant::now(), timeout.connect).await.unwrap();
+    let leaves = async {
+        tokio::time::sleep(timeout.connect / 2).await;
+        drop(other);
+    };
+    let error = tokio::join!(connect(), leaves).0.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::NoConnection(_)), "{error}");
+}
+
+/// A pool with one backend that may have so many connections.
+fn limited(address: SocketAddr, connections: u32, tls: Option<model::BackendTls>) -> Arc<Pool> {
+    let mut config = model::Pool::new("shop", vec![model::Backend::new("one", address)]);
+    config.limit = Some(model::PoolLimit { backend_connections: Some(connections), ..model::PoolLimit::default() });
+    config.tls = tls;
+    let pool = Pool::new(&config, &Figures::default()).unwrap();
+    pool.take_over();
+    pool
 }
