@@ -56,6 +56,11 @@ pub fn load(path: &Path) -> Result<Config, Vec<Problem>> {
 }
 
 fn read_file(path: &Path) -> std::io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() && !metadata.is_dir() {
+        // A pipe would have a reload wait for who writes into it, and all changes behind it.
+        return Err(std::io::Error::other("it is not a file"));
+    }
     let mut text = String::new();
     File::open(path)?.take(FILE_MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > FILE_MOST {

@@ -76,6 +76,7 @@ fn a_file_that_cannot_be_read_says_so() {
     let large = directory.path().join("large.toml");
     fs::write(&large, " ".repeat(1 + FILE_MOST as usize)).unwrap();
     assert!(load(&large).unwrap_err()[0].headline.contains("larger than 1 MiB"));
+    assert!(load(Path::new("/dev/null")).unwrap_err()[0].headline.ends_with("it is not a file"));
     fs::write(&large, [0xff, 0xfe]).unwrap();
     assert_eq!(load(&large).unwrap_err()[0].code, Code::NO_CONFIGURATION);
 }

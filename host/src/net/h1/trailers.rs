@@ -7,13 +7,17 @@ use http::{HeaderMap, HeaderName};
 /// headers must not be fooled by them.
 pub(super) fn is_legal(name: &HeaderName) -> bool {
     let name = name.as_str();
-    !name.starts_with("proxy-")
-        && !name.starts_with("x-forwarded-")
+    // Gateways to programs read both spellings as one.
+    if name.contains('_') { may_follow(&name.replace('_', "-")) } else { may_follow(name) }
+}
+
+fn may_follow(name: &str) -> bool {
+    !["proxy-", "x-forwarded-", "x-client-cert-"].iter().any(|prefix| name.starts_with(prefix))
         && !matches!(
             name,
             // framing and routing
             "content-length" | "transfer-encoding" | "host" | "trailer" | "te" | "connection" | "keep-alive" | "upgrade"
-            | "forwarded" | "via" | "x-real-ip"
+            | "forwarded" | "via" | "x-real-ip" | "x-request-id"
             // handling
             | "cache-control" | "expect" | "max-forwards" | "pragma" | "range" | "age" | "date" | "expires" | "location"
             | "retry-after" | "vary" | "warning"
@@ -57,6 +61,12 @@ mod tests {
             ("transfer-encoding", false),
             ("host", false),
             ("x-forwarded-for", false),
+            ("x_forwarded_for", false),
+            ("x-client-cert-subject", false),
+            ("x_client_cert_subject", false),
+            ("content_length", false),
+            ("x-request-id", false),
+            ("x_checksum", true),
             ("proxy-authorization", false),
             ("set-cookie", false),
             ("trailer", false),
