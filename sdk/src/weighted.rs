@@ -83,6 +83,15 @@ impl Weighted {
         }
         Some(drawn)
     }
+
+    /// Two draws of a turn by weight, for whoever chooses between two; where they fall on one position the second is
+    /// made once more, and may fall there again. None when every weight is 0.
+    pub fn draw_two(&self, turn: &Turn, slow: &mut SlowStart) -> Option<(Position, Position)> {
+        let mut draw = |nth| self.draw_in(turn, nth, slow);
+        let (one, other) = (draw(0)?, draw(1)?);
+        let other = if one == other { draw(2).unwrap_or(one) } else { other };
+        Some((one, other))
+    }
 }
 
 #[cfg(test)]

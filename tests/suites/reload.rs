@@ -21,7 +21,7 @@ use std::{
     fmt::Write,
     net::{SocketAddr, TcpListener},
     os::unix::fs::PermissionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -496,18 +496,25 @@ async fn reloads_are_counted_and_the_end_of_a_certificate_is_told() {
     }
 }
 
+/// The shop over a socket file of this mode.
+fn over_a_file(path: &Path, mode: &str, origin: &Origin) -> String {
+    let unix = format!("name = \"unix\"\naddress = \"unix:{}\"\nmode = \"{mode}\"", path.display());
+    shop(&[origin.address()], "").replace("name = \"plain\"\naddress = \"127.0.0.1:0\"", &unix)
+}
+
+fn mode_of(path: &Path) -> u32 {
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_socket_file_gets_the_mode_that_the_file_says() {
     let origin = Origin::named("a");
     let file = File { home: tempfile::tempdir().unwrap() };
     let path = file.home.path().join("shop.sock");
-    let with = |mode: &str| {
-        let unix = format!("name = \"unix\"\naddress = \"unix:{}\"\nmode = \"{mode}\"", path.display());
-        shop(&[origin.address()], "").replace("name = \"plain\"\naddress = \"127.0.0.1:0\"", &unix)
-    };
+    let with = |mode| over_a_file(&path, mode, &origin);
     file.write(&with("0666"));
     let edge = edge::from_unwatched_file(&file.path());
-    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let mode = || mode_of(&path);
     assert_eq!(mode(), 0o666);
     let mut open = Client::unix(&path).await;
     assert_eq!(open.get("/").await.text(), "a");
@@ -745,13 +752,10 @@ async fn a_mode_that_a_socket_file_does_not_get_is_told_and_tried_again() {
     let origin = Origin::named("a");
     let file = File { home: tempfile::tempdir().unwrap() };
     let path = file.home.path().join("shop.sock");
-    let with = |mode: &str| {
-        let unix = format!("name = \"unix\"\naddress = \"unix:{}\"\nmode = \"{mode}\"", path.display());
-        shop(&[origin.address()], "").replace("name = \"plain\"\naddress = \"127.0.0.1:0\"", &unix)
-    };
+    let with = |mode| over_a_file(&path, mode, &origin);
     file.write(&with("0666"));
     let edge = edge::from_file(&file.path());
-    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let mode = || mode_of(&path);
     // As another start of the program has it, while it puts a socket there.
     let directory = std::fs::File::open(file.home.path()).unwrap();
     directory.lock().unwrap();

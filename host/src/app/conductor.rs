@@ -454,9 +454,7 @@ mod tests {
     fn names_that_wait_together_are_taken_together_and_what_comes_between_keeps_its_place() {
         let (sends, mut changes) = mpsc::channel(8);
         let news = |name: &str| NameNews { lookup: Lookup::Service(name.into()), answer: Err("nobody knows".into()) };
-        let name = |news: &NameNews| match &news.lookup {
-            Lookup::Host { name, .. } | Lookup::Service(name) => name.clone(),
-        };
+        let name = |news: &NameNews| news.lookup.name().to_owned();
         for change in [Change::Name(news("b")), Change::Closed(7), Change::Name(news("c"))] {
             sends.try_send(change).unwrap();
         }

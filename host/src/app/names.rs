@@ -59,9 +59,9 @@ impl Answers {
                 known.failure = None;
                 known.until = Instant::now() + answer.ttl;
                 if answer.is_cut && !known.is_cut {
-                    let (Lookup::Host { name, .. } | Lookup::Service(name)) = &news.lookup;
                     tracing::warn!(
-                        "{name} stands for more than {HOSTS_MOST} hosts or {ADDRESSES_MOST} addresses: the first of them serve"
+                        "{} stands for more than {HOSTS_MOST} hosts or {ADDRESSES_MOST} addresses: the first of them serve",
+                        news.lookup.name()
                     );
                 }
                 known.is_cut = answer.is_cut;
@@ -98,7 +98,7 @@ impl Answers {
     pub(super) fn problems(&self) -> Vec<Problem> {
         let failed = self.0.iter().filter_map(|(lookup, known)| Some((lookup, known, known.failure.as_ref()?)));
         let problem = |(lookup, known, why): (&Lookup, &Known, &String)| {
-            let (Lookup::Host { name, .. } | Lookup::Service(name)) = lookup;
+            let name = lookup.name();
             let problem = Problem::warning(Code::NAME_NOT_FOUND, format!("{name} cannot be looked up: {why}"));
             match known.found.len() {
                 0 => problem.serving("no backend of that name serves until it is found"),

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 pub struct View {
     snapshot: Arc<Snapshot>,
     balancers: Vec<Rc<RefCell<Balancer>>>,
-    tells_clients: bool,
     filters: Vec<Rc<RefCell<Filter>>>,
     /// By listener that closes: the last view that had it.
     closing: Vec<(usize, Rc<View>)>,
@@ -46,9 +45,8 @@ impl View {
                 .and_then(|b| b.filters.iter().find(|old| Arc::ptr_eq(old.borrow().assignment(), assignment)).cloned());
             old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
         });
-        let tells_clients = snapshot.pools.iter().any(|assignment| assignment.pool.tells_client());
         let closing = before.map_or_else(Vec::new, |before| before.last_of(&snapshot.closing));
-        View { balancers: balancers.collect(), filters: filters.collect(), tells_clients, closing, snapshot }
+        View { balancers: balancers.collect(), filters: filters.collect(), closing, snapshot }
     }
 
     /// For those of these listeners that this view has: the last view that does. None of them has others that closed before:
@@ -59,7 +57,6 @@ impl View {
             false => Rc::new(View {
                 snapshot: self.snapshot.clone(),
                 balancers: self.balancers.clone(),
-                tells_clients: self.tells_clients,
                 filters: self.filters.clone(),
                 closing: Vec::new(),
             }),
@@ -109,11 +106,6 @@ impl View {
     pub fn route(&self, listener: usize, host: &str, path: &str) -> Option<&RouteEntry> {
         self.policy(listener)?;
         self.snapshot.routes.get(self.snapshot.table.find(listener, host, path)?)
-    }
-
-    /// Whether any backend is told whose connection a request came on.
-    pub fn tells_clients(&self) -> bool {
-        self.tells_clients
     }
 
     /// The balancer of a pool.

@@ -150,12 +150,6 @@ impl Pool {
     pub fn queued(&self) -> usize {
         self.bounds.queue.length()
     }
-
-    /// Whether its backends are told whose connection it is.
-    pub fn tells_client(&self) -> bool {
-        self.transport.tells_client()
-    }
-
     /// Grows with each change of who may be chosen. Read it before the standings: then a change in between is seen next time.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)

@@ -1,5 +1,6 @@
 //! Peak EWMA: two backends are drawn in proportion to weight, and the one whose requests are likely to be answered sooner
-//! serves: its latency, that jumps up at once and comes down slowly, times the requests that would be under way. Slow start makes a weight smaller.
+//! serves: its latency, that jumps up at once and comes down slowly, times the requests that would be under way. Slow
+//! start makes a weight smaller.
 
 use pointsman_sdk::{SlowStart, Weighted, prelude::*};
 
@@ -21,11 +22,7 @@ impl Balancer for PeakEwma {
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let mut draw = |nth| self.drawn.draw_in(turn, nth, &mut self.slow);
-        let (Some(one), Some(mut other)) = (draw(0), draw(1)) else { return Decision::Pass };
-        if one == other {
-            other = draw(2).unwrap_or(one);
-        }
+        let Some((one, other)) = self.drawn.draw_two(turn, &mut self.slow) else { return Decision::Pass };
         turn.untried(if cost(one) <= cost(other) { one } else { other }, pool)
     }
 }

@@ -22,11 +22,7 @@ impl Balancer for PowerOfTwo {
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let mut draw = |nth| self.drawn.draw_in(turn, nth, &mut self.slow);
-        let (Some(one), Some(mut other)) = (draw(0), draw(1)) else { return Decision::Pass };
-        if one == other {
-            other = draw(2).unwrap_or(one);
-        }
+        let Some((one, other)) = self.drawn.draw_two(turn, &mut self.slow) else { return Decision::Pass };
         // Requests, not requests per weight: the draw has weighed already.
         let less_busy = if figures::in_flight(one) <= figures::in_flight(other) { one } else { other };
         turn.untried(less_busy, pool)

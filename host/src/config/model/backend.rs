@@ -119,3 +119,11 @@ pub enum Lookup {
     /// The hosts and ports of a service (SRV), their priorities for tiers, and their weights; the name in lower case.
     Service(String),
 }
+
+impl Lookup {
+    /// In lower case, without port.
+    pub fn name(&self) -> &str {
+        let (Lookup::Host { name, .. } | Lookup::Service(name)) = self;
+        name
+    }
+}

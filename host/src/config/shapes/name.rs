@@ -38,8 +38,7 @@ pub(super) fn is_host(text: &str) -> bool {
 
 /// Whom certificates must be for: what is configured, never what a name server says. Of a service that is its domain.
 pub(super) fn vouched_for(lookup: &Lookup) -> String {
-    let (Lookup::Host { name, .. } | Lookup::Service(name)) = lookup;
-    let mut name = whole(name);
+    let mut name = whole(lookup.name());
     while let Some((_, domain)) = name.split_once('.').filter(|(label, _)| label.starts_with('_')) {
         name = domain;
     }

@@ -3,12 +3,11 @@
 use crate::{
     config::model,
     figures::Figures,
-    net::{Connection as Client, Head, Headers},
-    upstream::{Connection, Connections, Error, ErrorKind, Pool, Purpose},
+    net::Head,
+    upstream::{Connection, Connections, Error, ErrorKind, Pool, Purpose, tests::head},
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, uri::PathAndQuery};
-use std::{future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration};
 use tokio::{net::TcpListener, task::LocalSet, time::Instant};
 
 type Asking<'a> = Pin<Box<dyn Future<Output = Result<Connection, Error>> + 'a>>;
@@ -49,17 +48,7 @@ impl Scene {
     fn of(mut config: model::Pool) -> Scene {
         config.protocol = model::Protocol::Http2;
         config.timeout.connect = Duration::from_secs(20);
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-        let head = Head {
-            method: Method::GET,
-            target: PathAndQuery::from_static("/"),
-            authority: HeaderValue::from_static("shop.example"),
-            headers: Headers::default(),
-            client: peer.ip(),
-            tags: Vec::new(),
-            connection: Arc::new(Client::new(0, peer, None)),
-        };
-        Scene { connections: Connections::new(), pool: Pool::new(&config, &Figures::default()).unwrap(), head }
+        Scene { connections: Connections::new(), pool: Pool::new(&config, &Figures::default()).unwrap(), head: head() }
     }
 
     fn ask(&self) -> Asking<'_> {

@@ -54,9 +54,8 @@ pub(super) async fn ask(whom: model::Resolver, lookup: &Lookup, before: &[Found]
 
 /// By the first full name that is known. Where nobody can say, none after it is asked for: it may be somebody else's.
 async fn all(servers: &Servers, lookup: &Lookup, before: &[Found]) -> Result<Answer, Unknown> {
-    let (Lookup::Host { name, .. } | Lookup::Service(name)) = lookup;
     let mut unknown = Unknown::Nothing(NO_ADDRESS);
-    for name in servers.names(name)? {
+    for name in servers.names(lookup.name())? {
         let answer = match lookup {
             Lookup::Host { port, .. } => host(servers, &name, *port, before).await,
             Lookup::Service(_) => service(servers, &name, before).await,

@@ -263,7 +263,7 @@ impl http_body::Body for Streamed {
 }
 
 /// Whose connection it is does not matter here.
-fn head() -> Head {
+pub(in crate::upstream) fn head() -> Head {
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
     Head {
         method: Method::GET,

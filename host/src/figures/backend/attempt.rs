@@ -1,0 +1,186 @@
+//! One request at one backend, counted in its figures from its beginning to its end.
+
+use super::{BackendFigures, Failure};
+use std::sync::{
+    Arc,
+    atomic::Ordering::{Relaxed, SeqCst},
+};
+use tokio::time::Instant;
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The head of an answer came, with this status.
+    Answered(u16),
+    /// None came, and the backend is to blame.
+    Failed,
+    /// There was no connection: health checks ask the same, and know when it is over.
+    Unreached,
+    /// None came, and the backend is not to blame: the client left, or the process drains.
+    Abandoned,
+}
+
+/// One attempt under way: counted in flight until it is dropped.
+#[derive(Debug)]
+pub struct Attempt {
+    figures: Arc<BackendFigures>,
+    begun: Instant,
+    uploading: bool,
+    told: bool,
+}
+
+impl Attempt {
+    /// Counts one more in flight.
+    pub fn begin(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
+        figures.begun.fetch_add(1, Relaxed);
+        Attempt { figures, begun: now, uploading: false, told: false }
+    }
+
+    /// The same, unless `most` are in flight already.
+    pub fn begin_below(most: u32, figures: Arc<BackendFigures>, now: Instant) -> Option<Attempt> {
+        let one_more = |begun: u64| {
+            let in_flight = begun.saturating_sub(figures.over.load(SeqCst));
+            (in_flight < u64::from(most)).then_some(begun + 1)
+        };
+        figures.begun.fetch_update(SeqCst, SeqCst, one_more).ok()?;
+        Some(Attempt { figures, begun: now, uploading: false, told: false })
+    }
+
+    /// When it began, or was asked last.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The backend has what it can answer to only now: its latency counts from here.
+    pub fn asked(&mut self, now: Instant) {
+        self.begun = now;
+    }
+
+    /// The request's body is still coming: nobody waits for the backend before [`Attempt::uploaded`].
+    pub fn uploading(&mut self) {
+        if !std::mem::replace(&mut self.uploading, true) {
+            self.figures.uploading.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// All of the request is sent.
+    pub fn uploaded(&mut self) {
+        if std::mem::take(&mut self.uploading) {
+            self.figures.uploading.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// A byte came from the backend. No clock is read and, in good times, nothing is written.
+    pub fn heard(&self) {
+        self.figures.silence.broken();
+    }
+
+    /// The figures it counts in.
+    pub fn figures(&self) -> &Arc<BackendFigures> {
+        &self.figures
+    }
+
+    /// Says how it ended, once; it stays in flight until dropped, for the answer's body is still to come.
+    pub fn ended(&mut self, outcome: Outcome, now: Instant) {
+        if self.told {
+            return;
+        }
+        self.waits_no_more();
+        match outcome {
+            Outcome::Answered(status) => {
+                self.figures.answered_after(now.saturating_duration_since(self.begun), now);
+                match failure(status) {
+                    None => self.figures.succeeded(),
+                    Some(failure) => self.figures.failed(failure),
+                }
+            }
+            Outcome::Failed => self.figures.failed(Failure::Lost),
+            Outcome::Unreached => self.figures.failed(Failure::Unreached),
+            Outcome::Abandoned => {}
+        }
+    }
+
+    fn waits_no_more(&mut self) {
+        self.uploaded();
+        self.told = true;
+        self.figures.told.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.told {
+            self.waits_no_more();
+        }
+        // In one order with the length of the line: see `Queue`.
+        self.figures.over.fetch_add(1, SeqCst);
+        if let Some(queue) = self.figures.queue.get() {
+            queue.freed();
+        }
+    }
+}
+
+/// An attempt waits for something else than its backend: while this lives, one attempt less counts as asked of it.
+#[derive(Debug)]
+pub struct Unasked(Arc<BackendFigures>);
+
+impl Unasked {
+    /// From now on.
+    pub fn begin(figures: &Arc<BackendFigures>) -> Unasked {
+        figures.uploading.fetch_add(1, Relaxed);
+        Unasked(figures.clone())
+    }
+}
+
+impl Drop for Unasked {
+    fn drop(&mut self) {
+        self.0.uploading.fetch_sub(1, Relaxed);
+    }
+}
+
+fn failure(status: u16) -> Option<Failure> {
+    match status {
+        502..=504 => Some(Failure::Lost),
+        500.. => Some(Failure::Answer),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_is_in_flight_until_dropped_and_told_once() {
+        let figures = Arc::new(BackendFigures::default());
+        let mut attempt = Attempt::begin(figures.clone(), Instant::now());
+        tokio::time::advance(Duration::from_millis(20)).await;
+        attempt.ended(Outcome::Answered(200), Instant::now());
+        attempt.ended(Outcome::Failed, Instant::now());
+        assert_eq!(figures.in_flight(), 1);
+        assert_eq!((figures.latency_us(), figures.success_permille(), figures.failures()), (20_000, 1000, 0));
+        drop(attempt);
+        assert_eq!(figures.in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_request_that_was_sent_waits() {
+        let figures = Arc::new(BackendFigures::default());
+        let now = Instant::now();
+        let mut attempts = [(); 3].map(|()| Attempt::begin(figures.clone(), now));
+        attempts[0].uploading();
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (2, 2, 3));
+        attempts[0].uploaded();
+        assert_eq!((figures.asked(), figures.waiting()), (3, 3));
+        attempts[1].ended(Outcome::Answered(200), now);
+        attempts[2].uploading();
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (2, 1, 3));
+        let unasked = Unasked::begin(&figures);
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (1, 0, 3));
+        drop(unasked);
+        assert_eq!((figures.asked(), figures.waiting()), (2, 1));
+        drop(attempts);
+        assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (3, 0, 0));
+    }
+}
