@@ -39,6 +39,7 @@
 //! | work on a schedule too | [`Ticker`] |
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
+//! | say more than a decision | [`notes`](host::notes) |
 //! | draw in proportion to weight | [`Weighted`] |
 //! | send equal keys to equal backends | [`hashing`] |
 //! | heed slow start | [`SlowStart`] |
@@ -93,6 +94,6 @@ pub mod prelude {
     pub use crate::{
         Backend, Balancer, Decision, Filter, NoSettings, Place, Pool, Position, Standing, Ticker, Turn, Verdict,
         balancer, filter,
-        host::{edits, figures, log, request, shared},
+        host::{edits, figures, log, notes, request, shared},
     };
 }

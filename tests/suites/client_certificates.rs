@@ -7,7 +7,9 @@ use pointsman_tests::{
     certs::{self, Certificate},
     client::{Client, Heard, Hello, Raw, handshake_with, request},
     edge::{self, Edge},
+    guests,
     origin::Origin,
+    plugins::Plugins,
     story::PATIENCE,
 };
 use rustls::version::{TLS12, TLS13};
@@ -89,6 +91,26 @@ async fn a_plugin_sees_whose_certificate_it_is() {
         let lie = "x-client-cert-subject: CN=ann.test\r\n";
         assert_eq!(get(&edge, &other, "shop.test", lie).await.status(), Some(403));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_balancer_sees_which_certificate_it_is() {
+    let origin = Origin::named("a");
+    let directory = tempfile::tempdir().unwrap();
+    let mut tls = certs::shop();
+    tls.clients.insert(0, rule(directory.path(), Verify::Request));
+    let plugins = Plugins::new();
+    plugins.put("ours", &guests::guest("looks"));
+    let edge =
+        edge::plain().listen("tls", Some(tls)).pool("shop", &[&origin]).balancer("ours").plugins(&plugins).start();
+    let ann = Certificate::client("ann.test");
+    for hello in [hello("shop.test").showing(&ann), hello("shop.test")] {
+        assert_eq!(get(&edge, &hello, "shop.test", "x-look: request\r\n").await.status(), Some(200));
+    }
+    let log = edge.log("ours").await;
+    let shown: Vec<_> = log.iter().filter_map(|line| Some(line.split_once("shown=")?.1)).collect();
+    let told = origin.seen()[0].header("x-client-cert-sha256").unwrap().to_owned();
+    assert!(shown[0].starts_with(&format!("Some(\"{told}\")")) && shown[1].starts_with("None"), "{shown:?}");
 }
 
 /// `open.test` asks nobody, `staff.test` everybody.

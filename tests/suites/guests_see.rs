@@ -57,6 +57,29 @@ async fn a_balancer_sees_the_request_and_the_figures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_request_is_rejected_is_told_why_and_when_to_come_back() {
+    let origin = Origin::named("a");
+    let plugins = Plugins::new();
+    plugins.put("ours", &guests::guest("looks"));
+    let edge = edge::plain().pool("shop", &[&origin]).balancer("ours").plugins(&plugins).start();
+    let mut client = Client::plain(edge.address()).await;
+    for (words, status, after, text) in [
+        ("429 7 the tills are closed", 429, Some("7"), "the tills are closed"),
+        ("503 90 in a while", 503, Some("90"), "in a while"),
+        ("503 - no time is known", 503, Some("1"), "no time is known"),
+        ("403 - come never", 403, None, "come never"),
+        ("451", 451, None, "rejected"),
+    ] {
+        let request = Request::get("/").header("x-reject", words).body(Full::default()).unwrap();
+        let answer = client.send(request).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (status, after), "{words}");
+        let told = answer.text();
+        assert!(told.starts_with(&format!("{text}\nrequest ")), "{told}");
+    }
+    assert_eq!((edge.plugin("ours").faults, origin.requests()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ticker_ticks_between_picks() {
     let [a, b, c] = origin::three();
     let plugins = Plugins::new();

@@ -67,7 +67,7 @@ impl Stage {
         match self.balancer.pick(&mut head(), Instant::now(), &mut self.rng, attempt, &tried) {
             Pick::Backend(backend) => Some(backend.index),
             Pick::Nobody | Pick::Full => None,
-            Pick::Reject(status) => panic!("rejected with {status}"),
+            Pick::Reject(status, _) => panic!("rejected with {status}"),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     config::model::{Fallback, HashKey},
     figures::micros,
     net::{Head, Part},
-    plugin::{Call, Decision, Fault, FaultKind, Turn},
+    plugin::{Call, Decision, Fault, FaultKind, Rejection, Turn},
     rng::Rng,
     upstream::Backend,
 };
@@ -31,8 +31,8 @@ const ASKED_MOST: u32 = 2;
 pub enum Pick {
     /// This one.
     Backend(Arc<Backend>),
-    /// The plugin has the client answered with this status.
-    Reject(u16),
+    /// The plugin has the client answered with this status, and perhaps told more.
+    Reject(u16, Option<Box<Rejection>>),
     /// Nobody now, but somebody who has as many requests as there may be: it is worth waiting.
     Full,
     /// No backend is usable, or the plugin cannot choose and the pool's fallback is to reject.
@@ -115,7 +115,9 @@ impl Balancer {
                     }
                     ill_or_tried => unusable = ill_or_tried.cloned(),
                 },
-                Ok(Decision::Reject(status)) => return Answer::Pick(Pick::Reject(status)),
+                Ok(Decision::Reject(status)) => {
+                    return Answer::Pick(Pick::Reject(status, live.instance.notes().rejection));
+                }
                 Ok(Decision::Pass | Decision::Narrow(_)) => return Answer::Fallback,
                 Err(fault) => {
                     self.drop_instance(&fault);

@@ -92,6 +92,14 @@ pub struct ClientCertificate {
     pub names: Option<HeaderValue>,
 }
 
+impl ClientCertificate {
+    /// SHA-256 of its bytes.
+    pub fn digest(&self) -> Vec<u8> {
+        let digit = |byte: u8| char::from(byte).to_digit(16).unwrap_or_default() as u8;
+        self.sha256.as_bytes().chunks(2).map(|pair| pair.iter().fold(0, |sum, &byte| sum << 4 | digit(byte))).collect()
+    }
+}
+
 /// How the client came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {

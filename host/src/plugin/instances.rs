@@ -2,7 +2,7 @@
 //! its worker; dead after its first fault.
 
 use super::{
-    Call, Decision, Fault, FaultKind, Generation, Membership, Turn,
+    Call, Decision, Fault, FaultKind, Generation, Membership, Notes, Turn,
     abi::v0_1::{Balancer, Filter},
     limits::thread_cpu,
     records::Place,
@@ -65,7 +65,13 @@ impl BalancerInstance {
         let data = self.sandbox.data_mut();
         data.tried.clear();
         data.tried.extend_from_slice(tried);
+        data.notes = Notes::default();
         self.sandbox.call_with(Call::Pick, head, &turn, |store| self.guest.pick(store, turn))
+    }
+
+    /// What it said beside the latest decision; to be taken once.
+    pub fn notes(&mut self) -> Notes {
+        std::mem::take(&mut self.sandbox.data_mut().notes)
     }
 
     /// Tells it who belongs to the pool now, while it serves: it gets no more time than for a pick.

@@ -132,6 +132,29 @@ pub enum Decision {
     Reject(u16),
 }
 
+/// What a balancer said beside its decision.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// For a client whose request it rejects.
+    pub rejection: Option<Box<Rejection>>,
+}
+
+/// What a client is told whose request a plugin had rejected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// When it may come back.
+    pub retry_after_s: Option<u32>,
+    /// One line, without control characters; empty: nothing was said.
+    pub reason: Box<str>,
+}
+
+impl Rejection {
+    /// Why, for the client.
+    pub fn reason(&self) -> &str {
+        if self.reason.is_empty() { "rejected" } else { &self.reason }
+    }
+}
+
 /// Which of a plugin's functions was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {

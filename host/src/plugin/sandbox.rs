@@ -2,7 +2,7 @@
 //! any fault the door stays shut: a store that trapped once may hold anything.
 
 use super::{
-    Call, Fault, FaultKind, Membership, Turn,
+    Call, Fault, FaultKind, Membership, Notes, Turn,
     abi::v0_1::{Edits, Stdio},
     fault::fault,
     limits::{Allowance, Meter, Space},
@@ -47,6 +47,8 @@ pub(super) struct Data {
     pub(super) counters: Arc<Counters>,
     pub(super) log: Arc<Log>,
     pub(super) edits: Edits,
+    /// Of the latest pick.
+    pub(super) notes: Notes,
     pub(super) meter: Meter,
     pub(super) space: Space,
     /// The latest turn's time: the only clock there is.
@@ -102,6 +104,7 @@ impl Sandbox {
             counters: outside.counters,
             log: outside.log,
             edits: Edits::default(),
+            notes: Notes::default(),
             meter: Meter::new(Allowance::of(Call::Instantiate, limits.deadline, outside.live)),
             space: Space::new(limits.memory),
             now_us: 0,

@@ -2,6 +2,7 @@
 
 use crate::{
     net::{Side, h1},
+    plugin::Rejection,
     upstream,
 };
 use std::sync::Arc;
@@ -45,9 +46,9 @@ pub enum Kind {
     /// Its source asks too often; in so many seconds it may again.
     #[error("too many requests")]
     TooManyRequests(u64),
-    /// The pool's plugin had it rejected.
-    #[error("rejected")]
-    Rejected(u16),
+    /// The pool's plugin had it rejected, with these words if it had any.
+    #[error("{}", .1.as_ref().map_or("rejected", |told| told.reason()))]
+    Rejected(u16, Option<Box<Rejection>>),
     /// A filter cannot say whether the request may pass.
     #[error("a filter of this route is unavailable")]
     FilterUnavailable,
@@ -107,7 +108,7 @@ impl Error {
             | Kind::TooManyRequests(_) => Some(Side::Downstream),
             Kind::NobodyReady | Kind::NotSwitched | Kind::QueueFull | Kind::WaitedInVain => Some(Side::Upstream),
             Kind::Upstream(error) => Some(error.side()),
-            Kind::Rejected(_) | Kind::FilterUnavailable | Kind::Overloaded => None,
+            Kind::Rejected(..) | Kind::FilterUnavailable | Kind::Overloaded => None,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Choice<'_> {
                     None => continue,
                 },
                 Pick::Full => return Ok(None),
-                Pick::Reject(status) => return Err(Kind::Rejected(status).into()),
+                Pick::Reject(status, told) => return Err(Kind::Rejected(status, told).into()),
                 Pick::Nobody if std::mem::take(&mut trail.may_return) => trail.tried.clear(),
                 Pick::Nobody => return Err(trail.nobody_else()),
             }

@@ -20,11 +20,8 @@ pub(super) fn respond(error: &Error, version: Version, id: &RequestId) -> Respon
     let mut response = Response::new(status, Body::full(format!("{}\nrequest {id}\n", text(error, status))));
     let headers = &mut response.headers;
     headers.append(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.append(header::RETRY_AFTER, RETRY_AFTER);
-    }
-    if let Kind::TooManyRequests(wait_s) = error.kind {
-        headers.append(header::RETRY_AFTER, wait_s.into());
+    if let Some(wait) = retry_after(&error.kind, status) {
+        headers.append(header::RETRY_AFTER, wait);
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         headers.append(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
@@ -42,6 +39,16 @@ pub(super) fn respond(error: &Error, version: Version, id: &RequestId) -> Respon
     response
 }
 
+/// When the client may come back; none: nobody knows.
+fn retry_after(kind: &Kind, status: StatusCode) -> Option<HeaderValue> {
+    let said = match kind {
+        Kind::TooManyRequests(wait_s) => Some((*wait_s).into()),
+        Kind::Rejected(_, told) => told.as_ref().and_then(|told| told.retry_after_s).map(HeaderValue::from),
+        _ => None,
+    };
+    said.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER))
+}
+
 fn status(kind: &Kind) -> StatusCode {
     match kind {
         Kind::BadRequest(_) | Kind::Malformed(_) => StatusCode::BAD_REQUEST,
@@ -51,7 +58,7 @@ fn status(kind: &Kind) -> StatusCode {
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Misdirected => StatusCode::MISDIRECTED_REQUEST,
         Kind::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
-        Kind::Rejected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        Kind::Rejected(status, _) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
         Kind::FilterUnavailable | Kind::NobodyReady | Kind::Overloaded | Kind::QueueFull | Kind::WaitedInVain => {
             StatusCode::SERVICE_UNAVAILABLE
         }

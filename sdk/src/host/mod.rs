@@ -4,6 +4,7 @@
 pub mod edits;
 pub mod figures;
 pub mod log;
+pub mod notes;
 pub mod request;
 pub mod shared;
 

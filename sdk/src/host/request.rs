@@ -68,6 +68,11 @@ pub fn alpn() -> Option<String> {
     ask!(import::alpn(), |host| host.request.alpn.clone())
 }
 
+/// SHA-256 of the certificate that the client showed in the handshake, 32 bytes; it was verified.
+pub fn peer_certificate_sha256() -> Option<Vec<u8>> {
+    ask!(import::peer_certificate_sha256(), |host| host.request.peer_certificate_sha256.clone())
+}
+
 /// xxh64 with this seed over the bytes of the part; none when it is absent. For `query` it is the value of the first
 /// parameter of that name. `name` is ignored by path, authority and client. A third of the price of reading the part.
 ///

@@ -3,7 +3,7 @@
 use crate::{
     Backend, Balancer, Decision, Filter, Place, Position, Standing, Ticker, Turn, Verdict,
     export::{self, Pooled},
-    testing::{Answer, Figures, Host, Request, host},
+    testing::{Answer, Figures, Host, Notes, Request, host},
     turn::mix,
 };
 
@@ -77,6 +77,7 @@ impl<B: Balancer> Bench<B> {
         let turn = self.clock.turn(attempt);
         let worker = self.next_worker % self.workers.len();
         self.next_worker += 1;
+        host(|host| host.notes = Notes::default());
         self.workers[worker].pick(&turn)
     }
 }

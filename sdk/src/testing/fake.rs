@@ -1,7 +1,11 @@
 //! The host that a test talks to: one per thread, so tests do not meet.
 
 use super::request::legal_header;
-use crate::{Position, host::log::Level, testing::Request};
+use crate::{
+    Position,
+    host::log::Level,
+    testing::{Notes, Request},
+};
 use std::cell::RefCell;
 
 /// How much one filter may add to one request, in bytes.
@@ -41,6 +45,8 @@ pub struct Host {
     pub log: Vec<(Level, String)>,
     /// What the filter answered in place of a backend.
     pub answer: Option<Answer>,
+    /// What the balancer's latest pick said beside its decision.
+    pub notes: Notes,
     pub(super) counters: Vec<(String, u64)>,
     /// How much was added to the request at hand.
     pub(super) added: usize,

@@ -3,8 +3,10 @@
 
 mod bench;
 mod fake;
+mod notes;
 mod request;
 
 pub use bench::{Bench, FilterBench, Sent};
 pub use fake::{Answer, Figures, Host, host};
+pub use notes::Notes;
 pub use request::Request;

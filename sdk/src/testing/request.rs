@@ -31,6 +31,8 @@ pub struct Request {
     pub sni: Option<String>,
     /// The protocol of the TLS handshake.
     pub alpn: Option<String>,
+    /// SHA-256 of the certificate that the client showed.
+    pub peer_certificate_sha256: Option<Vec<u8>>,
 }
 
 impl Default for Request {
@@ -46,6 +48,7 @@ impl Default for Request {
             client_address: "192.0.2.1".into(),
             sni: Some("localhost".into()),
             alpn: Some("h2".into()),
+            peer_certificate_sha256: None,
         }
     }
 }

@@ -80,6 +80,7 @@ pub(super) const SDK: &[(&str, &str)] = files!("/../sdk/",
     "src/host/figures.rs"
     "src/host/log.rs"
     "src/host/mod.rs"
+    "src/host/notes.rs"
     "src/host/request.rs"
     "src/host/shared.rs"
     "src/lib.rs"
@@ -91,6 +92,7 @@ pub(super) const SDK: &[(&str, &str)] = files!("/../sdk/",
     "src/testing/bench.rs"
     "src/testing/fake.rs"
     "src/testing/mod.rs"
+    "src/testing/notes.rs"
     "src/testing/request.rs"
     "src/turn.rs"
     "src/weighted.rs"
@@ -98,6 +100,7 @@ pub(super) const SDK: &[(&str, &str)] = files!("/../sdk/",
     "wit/balancer.wit"
     "wit/filter.wit"
     "wit/host.wit"
+    "wit/notes.wit"
     "wit/types.wit"
     "wit/worlds.wit"
 );

@@ -14,7 +14,7 @@ pub(super) const VERSION: &str = "0.1.0";
 /// The halves of that version, by the names of the interfaces that a component exports.
 const HALVES: [&str; 3] = ["balancer", "ticker", "filter"];
 /// The interfaces of that version that a component may import.
-const OFFERED: [&str; 6] = ["types", "request", "figures", "shared", "log", "edits"];
+const OFFERED: [&str; 7] = ["types", "request", "figures", "shared", "log", "edits", "notes"];
 /// What of WASI is linked.
 const WASI: [&str; 6] = ["cli", "io", "clocks", "random", "filesystem", "sockets"];
 /// WASI's version, all of its patches.

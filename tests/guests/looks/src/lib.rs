@@ -1,5 +1,5 @@
 //! Tells what it sees. A request with `x-look: request` or `x-look: figures` leaves one line in the log; `x-want: NAME`
-//! sends the request to the backend of that name, if it is ready.
+//! sends the request to the backend of that name, if it is ready; `x-reject: STATUS SECONDS WHY` has it rejected.
 
 use pointsman_sdk::{host::request::Part, prelude::*};
 
@@ -26,6 +26,9 @@ impl Balancer for Looks {
             Some(b"figures") => log::info(&the_figures(pool)),
             _ => {}
         }
+        if let Some(reject) = request::header("x-reject") {
+            return rejected(&String::from_utf8_lossy(&reject));
+        }
         let wanted = request::header("x-want").unwrap_or_default();
         let at = pool.ready().iter().position(|backend| backend.name.as_bytes() == wanted);
         turn.untried(at.unwrap_or(0) as Position, pool)
@@ -34,6 +37,16 @@ impl Balancer for Looks {
 
 balancer!(Looks);
 
+fn rejected(words: &str) -> Decision {
+    let mut words = words.splitn(3, ' ');
+    let mut number = || words.next().and_then(|word| word.parse().ok());
+    let (status, seconds) = (number().unwrap_or(500) as u16, number());
+    if let Some(why) = words.next() {
+        notes::rejection(seconds, why);
+    }
+    Decision::Reject(status)
+}
+
 fn the_request(turn: &Turn) -> String {
     let text = |bytes: Option<Vec<u8>>| bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let count = |name: &str| request::headers().iter().filter(|(known, _)| known == name).count();
@@ -41,6 +54,7 @@ fn the_request(turn: &Turn) -> String {
     let [path, query] = [text(Some(request::path())), text(request::query())];
     let [cookie, tag] = [text(request::cookie("session")), request::tag("mark")];
     let [client, sni, alpn] = [Some(request::client_address()), request::sni(), request::alpn()];
+    let shown = request::peer_certificate_sha256().map(|sha256| sha256.iter().map(|b| format!("{b:02x}")).collect::<String>());
     let hashes = [
         request::hash(Part::Header, "x-user", 0),
         request::hash(Part::Query, "q", 7),
@@ -52,7 +66,7 @@ fn the_request(turn: &Turn) -> String {
     ];
     format!(
         "{method} {scheme} {authority} {path:?} {query:?} x-many={} {cookie:?} {tag:?} {client:?} {sni:?} {alpn:?} \
-         {hashes:?} key={:?}",
+         shown={shown:?} {hashes:?} key={:?}",
         count("x-many"),
         turn.key
     )

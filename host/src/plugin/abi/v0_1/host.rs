@@ -4,7 +4,7 @@
 use super::bindings::pointsman::plugin::{figures, log, request, shared, types};
 use crate::{
     figures::BackendFigures,
-    net::Part,
+    net::{ClientCertificate, Part},
     plugin::{Call, Level, sandbox::Data, shared::COUNTERS_MAX},
 };
 use std::sync::Arc;
@@ -63,6 +63,11 @@ impl request::Host for Data {
     fn alpn(&mut self) -> Result<Option<String>> {
         let tls = self.request("alpn")?.head.connection.tls.as_ref();
         Ok(tls.and_then(|tls| tls.alpn.as_deref()).map(Into::into))
+    }
+
+    fn peer_certificate_sha256(&mut self) -> Result<Option<Vec<u8>>> {
+        let tls = self.request("peer-certificate-sha256")?.head.connection.tls.as_ref();
+        Ok(tls.and_then(|tls| tls.client.as_deref()).map(ClientCertificate::digest))
     }
 
     fn hash(&mut self, part: request::Part, name: String, seed: u64) -> Result<Option<u64>> {

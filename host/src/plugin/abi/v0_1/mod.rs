@@ -5,6 +5,7 @@ mod convert;
 mod edits;
 mod exports;
 mod host;
+mod notes;
 mod stdio;
 mod wasi;
 
@@ -17,11 +18,12 @@ use wasmtime::component::{HasSelf, Linker};
 
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
-    use bindings::pointsman::plugin::{edits, figures, log, request, shared};
+    use bindings::pointsman::plugin::{edits, figures, log, notes, request, shared};
     request::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
     figures::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
     shared::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
     log::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
     edits::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    notes::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
     wasi::link(linker)
 }

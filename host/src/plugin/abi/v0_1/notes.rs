@@ -1,0 +1,28 @@
+//! What a balancer says beside its decision.
+
+use super::bindings::pointsman::plugin::notes;
+use crate::plugin::{Call, Notes, Rejection, sandbox::Data};
+use wasmtime::{Result, bail};
+
+/// How long the text of a rejection may be, in bytes.
+const REASON_MAX: usize = 1024;
+
+impl notes::Host for Data {
+    fn rejection(&mut self, retry_after_s: Option<u32>, reason: String) -> Result<()> {
+        if reason.len() > REASON_MAX || reason.contains(char::is_control) {
+            bail!("a reason is one line of at most {REASON_MAX} bytes");
+        }
+        self.note("rejection")?.rejection = Some(Box::new(Rejection { retry_after_s, reason: reason.into() }));
+        Ok(())
+    }
+}
+
+impl Data {
+    /// What the pick that runs has said so far.
+    fn note(&mut self, asked: &str) -> Result<&mut Notes> {
+        if self.call != Call::Pick {
+            bail!("called notes.{asked} in {}: only pick takes notes", self.call);
+        }
+        Ok(&mut self.notes)
+    }
+}

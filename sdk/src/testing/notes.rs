@@ -1,0 +1,19 @@
+//! What a balancer said beside its decision.
+
+/// How long the text of a rejection may be, in bytes.
+const REASON_MAX: usize = 1024;
+
+/// What the latest pick said beside its decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// Seconds, and why.
+    pub rejection: Option<(Option<u32>, String)>,
+}
+
+impl Notes {
+    pub(crate) fn reject(&mut self, retry_after_s: Option<u32>, reason: &str) {
+        let fits = reason.len() <= REASON_MAX && !reason.contains(char::is_control);
+        assert!(fits, "a reason is one line of at most {REASON_MAX} bytes; a host stops the plugin here");
+        self.rejection = Some((retry_after_s, reason.to_owned()));
+    }
+}
