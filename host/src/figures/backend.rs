@@ -218,7 +218,8 @@ impl BackendFigures {
         let sample = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
         let old = self.latency_us();
         let new = if old == 0 { sample } else { moved(old, sample, NEW_SAMPLE_SHIFT) };
-        if f64::from(sample) >= f64::from(self.peak_latency_us(now)) {
+        // No peak is below the average, so most samples need not ask where it stands.
+        if sample >= old && sample >= self.peak_latency_us(now) {
             self.peak_latency_us.store(sample, Relaxed);
             self.peak_written_us.store(self.age_us(now), Relaxed);
         }

@@ -171,9 +171,10 @@ impl Head {
     /// The host as routes compare it: in lower case, without the port, without the dot that ends a full name.
     pub fn host(&self) -> Cow<'_, str> {
         // Framing lets no authority through that is not ASCII.
-        let authority = self.authority.to_str().unwrap_or_default();
-        let host = match authority.rfind(':') {
-            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        let authority = str::from_utf8(self.authority.as_bytes()).unwrap_or_default();
+        // Looked at from its end: what is no digit there is the colon before a port, or belongs to the host.
+        let host = match authority.bytes().rposition(|byte| !byte.is_ascii_digit()) {
+            Some(colon) if authority.as_bytes()[colon] == b':' => &authority[..colon],
             _ => authority,
         };
         let host = host.strip_suffix('.').unwrap_or(host);
@@ -237,6 +238,37 @@ impl Head {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_its_port_and_in_lower_case() {
+        let host = |authority: &'static str| {
+            let head = Head {
+                method: Method::GET,
+                target: PathAndQuery::from_static("/"),
+                authority: HeaderValue::from_static(authority),
+                headers: Headers::default(),
+                client: NOBODY.ip(),
+                tags: Vec::new(),
+                connection: Arc::new(Connection::new(0, NOBODY, None)),
+            };
+            head.host().into_owned()
+        };
+        for (authority, expected) in [
+            ("a.example", "a.example"),
+            ("A.Example:8443", "a.example"),
+            ("a.example.:80", "a.example"),
+            ("a1:", "a1"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+            ("1", "1"),
+            (":80", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host(authority), expected, "{authority}");
+        }
+    }
 
     #[test]
     fn who_showed_what_is_good_here_too_may_come_and_who_was_asked_for_less_may_not() {

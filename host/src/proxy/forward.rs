@@ -214,7 +214,7 @@ impl Sender<'_> {
         head: &Head,
     ) -> Result<Response, ExchangeError> {
         let connections = self.worker.connections();
-        let now = Instant::now();
+        let now = ticket.begun();
         let limits = self.retries.limits(now, self.replay.stays_whole());
         let purpose = self.replay.purpose();
         let connection = match connections.checkout(backend, head, purpose, &self.retries.timeout(&limits, now)).await {

@@ -70,6 +70,17 @@ fn take_authority(target: Option<Authority>, headers: &mut Headers, version: Ver
     }
 }
 
+/// By byte: whether it may stand in a host name or an IPv4 address.
+static IN_HOSTS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
+
 /// A host name, an IPv4 address or an IPv6 address in brackets, and maybe a port. Nothing is allowed that a backend might
 /// read as something else: no user, no list, no percent-encoding. Empty is an answer too.
 fn is_authority(text: &[u8]) -> bool {
@@ -82,7 +93,7 @@ fn is_authority(text: &[u8]) -> bool {
         }
         None => {
             let end = text.iter().position(|&byte| byte == b':').unwrap_or(text.len());
-            let fine = text[..end].iter().all(|&b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~'));
+            let fine = text[..end].iter().all(|&b| IN_HOSTS[usize::from(b)]);
             (fine, &text[end..])
         }
     };

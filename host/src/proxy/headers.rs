@@ -248,13 +248,21 @@ fn join_cookies(headers: &mut Headers) {
     }
 }
 
+/// What a message of each version that came this way is marked with.
+static VIA: [HeaderValue; 3] = [
+    HeaderValue::from_static("1.0 pointsman"),
+    HeaderValue::from_static("1.1 pointsman"),
+    HeaderValue::from_static("2.0 pointsman"),
+];
+
 fn append_via(headers: &mut Headers, version: Version) {
+    let [old, usual, new] = &VIA;
     let via = match version {
-        Version::HTTP_2 => "2.0 pointsman",
-        Version::HTTP_11 => "1.1 pointsman",
-        _ => "1.0 pointsman",
+        Version::HTTP_2 => new,
+        Version::HTTP_11 => usual,
+        _ => old,
     };
-    headers.append(header::VIA, HeaderValue::from_static(via));
+    headers.append(header::VIA, via.clone());
 }
 
 #[cfg(test)]

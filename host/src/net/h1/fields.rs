@@ -69,6 +69,7 @@ pub fn fields(
 }
 
 /// A parsed line as our types, sharing the block's memory.
+#[inline]
 pub(super) fn field(block: &Bytes, line: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), BadMessage> {
     let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadMessage::Malformed)?;
     let value = HeaderValue::from_maybe_shared(block.slice_ref(line.value)).map_err(|_| BadMessage::Malformed)?;
