@@ -166,6 +166,7 @@ impl App {
         let (drain, live) = Drain::new();
         let drain = Arc::new(drain);
         let rescan = Arc::new(Notify::new());
+        let alarm = applier.alarm().clone();
         let status = Arc::new(StatusSource::new(&config, &applier));
         let (changes, hears) = mpsc::channel(CHANGES_MOST);
         let mut checks = Checks::new(side.handle().clone(), drain.clone());
@@ -216,15 +217,8 @@ impl App {
         let conducts = thread::Builder::new().name("conductor".into()).spawn(move || conductor.run(hears));
         conducts.map_err(cannot_start)?;
         let asked = Arc::new(Notify::new());
-        let asks = asked.clone();
-        side.spawn(async move {
-            loop {
-                asks.notified().await;
-                if changes.send(Change::Configuration(Asked::Signal)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        forward_bell(&side, alarm, changes.clone(), || Change::Quarantine);
+        forward_bell(&side, asked.clone(), changes, || Change::Configuration(Asked::Signal));
         Ok(App { drain, workers, admin, status, _access_log: log, asked, side })
     }
 
@@ -320,6 +314,23 @@ fn forward<T: Send + 'static>(
     side.spawn(async move {
         while let Some(news) = news.recv().await {
             if changes.send(wrap(news)).await.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Hands on to the conductor that somebody rang; however often at once, it is told once.
+fn forward_bell(
+    side: &tokio::runtime::Runtime,
+    bell: Arc<Notify>,
+    changes: mpsc::Sender<Change>,
+    change: impl Fn() -> Change + Send + 'static,
+) {
+    side.spawn(async move {
+        loop {
+            bell.notified().await;
+            if changes.send(change()).await.is_err() {
                 return;
             }
         }

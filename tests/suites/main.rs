@@ -44,6 +44,7 @@ mod network;
 mod proxy_protocol;
 mod reload;
 mod retries;
+mod rollback;
 mod routes;
 mod rules;
 mod sources;

@@ -5,6 +5,8 @@
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /v1/plugins` | a list of [`Plugin`] |
 //! | `GET /v1/plugins/NAME/log` | a list of [`LogLine`] |
+//! | `GET /v1/plugins/NAME/history` | a list of [`Generation`]: the one that serves, then those that are kept |
+//! | `POST /v1/plugins/NAME/rollback`, `…/rollback/HASH`, `…/pin`, `…/pin/HASH`, `…/unpin` | [`Steered`]; 409 with a [`Report`] when it cannot be done |
 //! | `GET /metrics` | OpenMetrics text: counts and levels, see the manual's page on metrics |
 //! | `POST /v1/pools/POOL/backends/BACKEND/drain`, `…/ready`, `…/weight/N` | the [`Backend`] as it stands then; names percent-encoded |
 //! | `POST /v1/reload` | [`Reload`]: the configuration and all certificates are read again |
@@ -225,8 +227,78 @@ pub struct Plugin {
     pub problem: Option<Report>,
     /// The bytes that were refused, where `problem` is a refusal.
     pub refused_hash: Option<String>,
+    /// An operator said that no file replaces it.
+    #[serde(default)]
+    pub pinned: bool,
+    /// What its file holds, and is not to serve.
+    #[serde(default)]
+    pub held_back: Option<HeldBack>,
     /// Lines of its log that were dropped.
     pub log_dropped: u64,
+}
+
+/// A file that is held back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// The file.
+    pub file: String,
+    /// The first seven digits of its bytes' SHA-256.
+    pub hash: String,
+    /// `quarantined`, `rolled-back` or `pinned`.
+    pub why: String,
+}
+
+/// A generation of a plugin that is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Generation {
+    /// Its number.
+    pub generation: u64,
+    /// The first seven digits of its bytes' SHA-256.
+    pub hash: String,
+    /// `file` or `embedded`.
+    pub origin: String,
+    /// `serving`, `unused`, `quarantined` or `past`.
+    pub state: String,
+    /// When it was admitted or came back last, in seconds since 1970.
+    pub since_unix: u64,
+    /// Picks, or a filter's requests.
+    pub picks: u64,
+    /// Faults.
+    pub faults: u64,
+    /// The same by kind.
+    pub faults_by_kind: BTreeMap<String, u64>,
+    /// Requests that went on without it.
+    pub fallbacks: u64,
+}
+
+/// What an operator wants of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Steer {
+    /// The generation with this hash, or how it begins, is to serve again; none: the last good one before.
+    RollBack(Option<String>),
+    /// No file replaces the generation that serves; with a hash, or how it begins, that one is to serve.
+    Pin(Option<String>),
+    /// Files are followed again, and what was held back is taken.
+    Unpin,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Steered {
+    /// The plugin.
+    pub plugin: String,
+    /// The first seven digits of the hash of the generation that served.
+    pub from: String,
+    /// Those of the one that serves.
+    pub to: String,
+    /// Its number.
+    pub generation: u64,
+    /// Until it served.
+    pub took_us: u64,
+    /// Whether no file replaces it.
+    pub pinned: bool,
+    /// What its file holds, and is not to serve.
+    pub held_back: Option<HeldBack>,
 }
 
 /// A line of a plugin's log.

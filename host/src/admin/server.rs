@@ -2,11 +2,13 @@
 
 use super::{
     access::Access,
-    api::{Backend, LogLine, Order, Reload, Status, WEIGHT_MOST},
+    api::{Backend, Generation, LogLine, Order, Reload, Status, Steer, Steered, WEIGHT_MOST},
     bind::{Bound, Socket},
     names::decoded,
 };
-use crate::{config::model::AdminAddress, drain::Live, net::SocketFile, telemetry::metrics::CONTENT_TYPE};
+use crate::{
+    config::model::AdminAddress, drain::Live, net::SocketFile, problem::Report, telemetry::metrics::CONTENT_TYPE,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -31,11 +33,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Finds a plugin's log by its name.
 type LogOf = Box<dyn Fn(&str) -> Option<Vec<LogLine>> + Send + Sync>;
 
+/// The generations of a plugin.
+type HistoryOf = Box<dyn Fn(&str) -> Option<Vec<Generation>> + Send + Sync>;
+
+/// Has something done with a plugin; none when the process ends.
+type Steers = Box<dyn Fn(String, Steer) -> Answered<Result<Steered, Report>> + Send + Sync>;
+
+/// What is answered later.
+type Answered<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
+
 /// Has a backend of a pool do something.
 type OrderTo = Box<dyn Fn(&str, &str, Order) -> Option<Backend> + Send + Sync>;
 
 /// Reads the configuration again; none when the process ends.
-type Reloads = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<Reload>> + Send>> + Send + Sync>;
+type Reloads = Box<dyn Fn() -> Answered<Reload> + Send + Sync>;
 
 /// What the API reads and does; `app` fills it in.
 pub struct Sources {
@@ -43,6 +54,10 @@ pub struct Sources {
     pub status: Box<dyn Fn() -> Status + Send + Sync>,
     /// A plugin's log; none when there is no such plugin.
     pub log: LogOf,
+    /// The generations of a plugin; none when there is no such plugin.
+    pub history: HistoryOf,
+    /// Has another generation of a plugin serve, or stay.
+    pub steer: Steers,
     /// The page of metrics.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Has a backend, by its pool's name and its own, do something; none when there is no such backend.
@@ -173,6 +188,10 @@ impl Calls {
                 Some(lines) => json(&lines),
                 None => text(StatusCode::NOT_FOUND, "no such plugin"),
             },
+            (&Method::GET, ["v1", "plugins", name, "history"]) => match (self.sources.history)(name) {
+                Some(generations) => json(&generations),
+                None => text(StatusCode::NOT_FOUND, "no such plugin"),
+            },
             (&Method::GET, ["metrics"]) => respond(StatusCode::OK, CONTENT_TYPE, (self.sources.metrics)().into()),
             (&Method::POST, ["v1", "pools", pool, "backends", backend, what @ ..]) => match order(what) {
                 Some(order) => self.order(pool, backend, order),
@@ -182,11 +201,23 @@ impl Calls {
                 Some(reload) => json(&reload),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "it is ending"),
             },
+            (&Method::POST, ["v1", "plugins", name, what @ ..]) if !what.is_empty() => match steer(what) {
+                Some(wanted) => self.steer(name, wanted).await,
+                None => text(StatusCode::NOT_FOUND, "no such call"),
+            },
             (&Method::POST, ["v1", "plugins", "rescan"]) => {
                 self.sources.rescan.notify_one();
                 text(StatusCode::ACCEPTED, "the plugin directory is looked at")
             }
             _ => text(StatusCode::NOT_FOUND, "no such call"),
+        }
+    }
+
+    async fn steer(&self, name: &str, wanted: Steer) -> Response<Full<Bytes>> {
+        match (self.sources.steer)(name.to_owned(), wanted).await {
+            Some(Ok(steered)) => json(&steered),
+            Some(Err(report)) => with_status(StatusCode::CONFLICT, json(&report)),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "it is ending"),
         }
     }
 
@@ -207,6 +238,23 @@ fn order(what: &[&str]) -> Option<Order> {
         ["weight", weight] => weight.parse().ok().filter(|weight| *weight <= WEIGHT_MOST).map(Order::Weight),
         _ => None,
     }
+}
+
+/// What the end of a call's path asks for of a plugin.
+fn steer(what: &[&str]) -> Option<Steer> {
+    match what {
+        ["rollback"] => Some(Steer::RollBack(None)),
+        ["rollback", hash] => Some(Steer::RollBack(Some((*hash).to_owned()))),
+        ["pin"] => Some(Steer::Pin(None)),
+        ["pin", hash] => Some(Steer::Pin(Some((*hash).to_owned()))),
+        ["unpin"] => Some(Steer::Unpin),
+        _ => None,
+    }
+}
+
+fn with_status(status: StatusCode, mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    *response.status_mut() = status;
+    response
 }
 
 fn json(value: &impl serde::Serialize) -> Response<Full<Bytes>> {

@@ -19,7 +19,7 @@ use crate::{
     plugin::loader::News,
     problem::{Code, Problem, Report, Style, render},
     server::{Opener, Porter},
-    state::Applier,
+    state::{Applier, Steer, Steered},
     upstream::names::{Names, News as NameNews},
 };
 use std::{
@@ -46,6 +46,10 @@ const DAYS_TO_WARN: i64 = 14;
 pub(super) enum Change {
     /// What became of a plugin's file.
     Plugin(Box<News>),
+    /// A generation was quarantined.
+    Quarantine,
+    /// An operator wants something of a plugin.
+    Steer(Arc<str>, Steer, oneshot::Sender<Result<Steered, Problem>>),
     /// The configuration is to be read again, and all certificates with it.
     Configuration(Asked),
     /// A certificate's file may be another one.
@@ -122,6 +126,11 @@ impl Conductor {
                     if is_new && !self.refused.is_empty() {
                         self.reload(false);
                     }
+                }
+                Change::Quarantine => self.applier.recover(),
+                Change::Steer(name, steer, answer) => {
+                    // Who has left meanwhile finds it in the log and in `status`.
+                    let _ = answer.send(self.applier.steer(&name, &steer));
                 }
                 Change::Configuration(Asked::File) => drop(self.reload(false)),
                 Change::Configuration(Asked::Signal) => drop(self.reload(true)),

@@ -15,7 +15,7 @@ use crate::{
     net::Address,
     plugin::{FaultKind, Generation, Origin},
     problem::Report,
-    state::{Applier, Board, Cell, Entry, Snapshot},
+    state::{Applier, Board, Cell, Entry, Held, Snapshot, State, Steer},
     telemetry::{access_log::AccessLog, metrics::Page},
     upstream::Backend,
 };
@@ -81,7 +81,12 @@ impl StatusSource {
         changes: mpsc::Sender<Change>,
     ) -> Arc<Sources> {
         let page = Page::new(Numbers { status: self.clone(), figures, access_log });
-        let (status, log, ordered) = (self.clone(), self.clone(), self.clone());
+        let (status, log, ordered, past) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let (steered, steers) = (self.clone(), changes.clone());
+        let steer = move |name: String, steer: api::Steer| {
+            let (changes, status) = (steers.clone(), steered.clone());
+            async move { status.steer(&changes, &name, steer).await }
+        };
         let reload = move || {
             let changes = changes.clone();
             async move {
@@ -93,6 +98,8 @@ impl StatusSource {
         Arc::new(Sources {
             status: Box::new(move || status.read()),
             log: Box::new(move |name| log.log(name)),
+            history: Box::new(move |name| past.history(name)),
+            steer: Box::new(move |name, wanted| Box::pin(steer(name, wanted))),
             order: Box::new(move |pool, name, order| ordered.order(pool, name, order)),
             metrics: Box::new(move || page.text()),
             rescan: rescan.clone(),
@@ -153,9 +160,50 @@ impl StatusSource {
         all
     }
 
-    /// The generation that was admitted last of each plugin.
+    /// The generations of all plugins that serve, were admitted last, or are kept.
     pub(super) fn generations(&self) -> Vec<Arc<Generation>> {
-        self.board.entries().into_iter().filter_map(|entry| Some(entry.generation?.0)).collect()
+        self.board.entries().iter().flat_map(|entry| kept(entry).map(|(generation, _)| generation.clone())).collect()
+    }
+
+    /// Those of one plugin, the one that serves first; none when there is no such plugin.
+    fn history(&self, name: &str) -> Option<Vec<api::Generation>> {
+        let entry = self.board.entry(name)?;
+        let state = |generation: &Arc<Generation>| match &entry.generation {
+            Some((latest, _)) if Arc::ptr_eq(latest, generation) => entry.state().as_str(),
+            _ if generation.is_quarantined() => State::Quarantined.as_str(),
+            _ => "past",
+        };
+        Some(kept(&entry).map(|(g, since)| self::generation(g, *since, state(g))).collect())
+    }
+
+    /// Has the conductor do what an operator wants of a plugin; none when the process ends.
+    async fn steer(
+        &self,
+        changes: &mpsc::Sender<Change>,
+        name: &str,
+        wanted: api::Steer,
+    ) -> Option<Result<api::Steered, Report>> {
+        let wanted = match wanted {
+            api::Steer::RollBack(hash) => Steer::RollBack(hash),
+            api::Steer::Pin(hash) => Steer::Pin(hash),
+            api::Steer::Unpin => Steer::Unpin,
+        };
+        let (answer, told) = oneshot::channel();
+        changes.send(Change::Steer(name.into(), wanted, answer)).await.ok()?;
+        let steered = match told.await.ok()? {
+            Ok(steered) => steered,
+            Err(problem) => return Some(Err(Report::from(&problem))),
+        };
+        let entry = self.board.entry(name)?;
+        Some(Ok(api::Steered {
+            plugin: name.to_owned(),
+            from: steered.before.hash().short(),
+            to: steered.now.hash().short(),
+            generation: steered.now.number(),
+            took_us: crate::figures::micros(steered.took),
+            pinned: entry.pinned,
+            held_back: entry.held.as_ref().map(held_back),
+        }))
     }
 
     /// Has a backend do what an operator wants; none when there is no such backend.
@@ -243,10 +291,7 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
         state: entry.state().as_str().into(),
         generation: generation.map(Generation::number),
         hash: generation.map(|g| g.hash().short()),
-        origin: generation.map(|g| match g.origin() {
-            Origin::File(_) => "file".into(),
-            Origin::Embedded => "embedded".into(),
-        }),
+        origin: generation.map(|g| origin(g).into()),
         size: generation.map(|g| g.size() as u64),
         since_unix: entry.generation.as_ref().map(|(_, since)| unix_seconds(*since)),
         file: entry.file.as_ref().map(|path| path.display().to_string()),
@@ -261,7 +306,40 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
             .map(|(_, problem)| problem.into())
             .or_else(|| Some((&generation?.last_fault()?).into())),
         refused_hash: entry.problem.as_ref().and_then(|(hash, _)| Some(hash.as_ref()?.short())),
+        pinned: entry.pinned,
+        held_back: entry.held.as_ref().map(held_back),
         log_dropped: generation.map_or(0, |g| g.log().dropped()),
+    }
+}
+
+/// The generation that serves, or was admitted last, and those that are kept from before.
+fn kept(entry: &Entry) -> impl Iterator<Item = &(Arc<Generation>, SystemTime)> {
+    entry.generation.iter().chain(entry.past.iter())
+}
+
+fn generation(generation: &Generation, since: SystemTime, state: &str) -> api::Generation {
+    let totals = generation.costs().totals();
+    api::Generation {
+        generation: generation.number(),
+        hash: generation.hash().short(),
+        origin: origin(generation).into(),
+        state: state.into(),
+        since_unix: unix_seconds(since),
+        picks: totals.calls,
+        faults: totals.all_faults(),
+        faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
+        fallbacks: totals.fallbacks,
+    }
+}
+
+fn held_back(held: &Held) -> api::HeldBack {
+    api::HeldBack { file: held.compiled.artifact().place(), hash: held.hash().short(), why: held.why.as_str().into() }
+}
+
+fn origin(generation: &Generation) -> &'static str {
+    match generation.origin() {
+        Origin::File(_) => "file",
+        Origin::Embedded => "embedded",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::roster::{Roster, draw_up};
 use crate::{
-    plugin::{BalancerInstance, Fault, Generation, InstanceSet},
+    plugin::{BalancerInstance, Fault, Generation, InstanceSet, Serving},
     upstream::Pool,
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ pub struct Assignment {
     /// Whose backends are chosen.
     pub pool: Arc<Pool>,
     /// None: no plugin of that name could be admitted, the fallback serves.
-    pub(super) instances: Option<Arc<InstanceSet<Prepared>>>,
+    pub(super) serving: Option<Arc<Serving<Prepared>>>,
     /// The pool that those will be told of that are built from now on; shared by all assignments that have these instances.
     builds_for: Arc<Mutex<Arc<Pool>>>,
 }
@@ -26,26 +26,25 @@ pub(super) struct Prepared {
     pub roster: Roster,
 }
 
-impl Assignment {
-    /// No plugin: the fallback serves.
-    pub fn bare(pool: Arc<Pool>) -> Arc<Assignment> {
-        Arc::new(Assignment { builds_for: Arc::new(Mutex::new(pool.clone())), pool, instances: None })
-    }
+/// What instances are built with.
+#[derive(Debug)]
+pub struct How {
+    /// One JSON object.
+    pub settings: Arc<str>,
+    /// One instance for each.
+    pub workers: usize,
+    /// Where those are built that a fault makes necessary.
+    pub side: Handle,
+}
 
-    /// Builds the instances of all workers. Blocking.
-    ///
-    /// # Errors
-    /// The first fault of any of them.
-    pub fn new(
-        pool: Arc<Pool>,
+impl How {
+    fn fill(
+        &self,
         generation: Arc<Generation>,
-        settings: Arc<str>,
-        workers: usize,
-        side: Handle,
-    ) -> Result<Arc<Assignment>, Fault> {
-        let builds_for = Arc::new(Mutex::new(pool.clone()));
+        builds_for: &Arc<Mutex<Arc<Pool>>>,
+    ) -> Result<Arc<InstanceSet<Prepared>>, Fault> {
         let build = {
-            let (builds_for, generation) = (builds_for.clone(), generation.clone());
+            let (builds_for, generation, settings) = (builds_for.clone(), generation.clone(), self.settings.clone());
             move |worker| {
                 let pool = current(&builds_for);
                 let (roster, membership) = draw_up(&pool);
@@ -53,25 +52,56 @@ impl Assignment {
                 Ok(Prepared { instance, roster })
             }
         };
-        let instances = Some(InstanceSet::fill(generation, workers, side, build)?);
-        Ok(Arc::new(Assignment { pool, instances, builds_for }))
+        InstanceSet::fill(generation, self.workers, self.side.clone(), build)
+    }
+}
+
+impl Assignment {
+    /// No plugin: the fallback serves.
+    pub fn bare(pool: Arc<Pool>) -> Arc<Assignment> {
+        Arc::new(Assignment { builds_for: Arc::new(Mutex::new(pool.clone())), pool, serving: None })
+    }
+
+    /// Has a generation choose; `reserve`, when it can be built, takes over should that be quarantined. Instances that
+    /// `before`, an assignment of the same pool and settings, has of either are kept; others are built, for all workers.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// The first fault of any instance.
+    pub fn new(
+        pool: Arc<Pool>,
+        generation: Arc<Generation>,
+        reserve: Option<Arc<Generation>>,
+        before: Option<&Assignment>,
+        how: &How,
+    ) -> Result<Arc<Assignment>, Fault> {
+        let builds_for = before.map_or_else(|| Arc::new(Mutex::new(pool.clone())), |b| b.builds_for.clone());
+        let serving = before.and_then(|before| before.serving.as_ref());
+        let set_of = |generation: Arc<Generation>| match serving.and_then(|serving| serving.of(&generation)) {
+            Some(set) => Ok(set.clone()),
+            None => how.fill(generation, &builds_for),
+        };
+        let first = set_of(generation)?;
+        // What the reserve lacks with these settings is told when it is asked for.
+        let reserve = reserve.and_then(|reserve| set_of(reserve).ok());
+        Ok(Arc::new(Assignment { pool, serving: Some(Arc::new(Serving::new(first, reserve))), builds_for }))
     }
 
     /// The same instances for a successor of the pool; they are told of it before their next pick. From now on others are
     /// built for it too, so this is for an assignment that is about to be published.
     pub fn with(&self, pool: Arc<Pool>) -> Arc<Assignment> {
         *self.builds_for.lock().unwrap_or_else(PoisonError::into_inner) = pool.clone();
-        Arc::new(Assignment { pool, instances: self.instances.clone(), builds_for: self.builds_for.clone() })
+        Arc::new(Assignment { pool, serving: self.serving.clone(), builds_for: self.builds_for.clone() })
     }
 
-    /// Whether the other one has these instances too.
+    /// Whether the same instances choose in the other one.
     pub fn shares_instances(&self, other: &Assignment) -> bool {
-        self.instances.as_ref().zip(other.instances.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+        self.serving.as_ref().zip(other.serving.as_ref()).is_some_and(|(a, b)| a.goes_on_in(b))
     }
 
-    /// The generation that chooses, unless there is none.
+    /// The generation that chooses, or chose last, unless there is none.
     pub fn generation(&self) -> Option<&Arc<Generation>> {
-        self.instances.as_ref().map(|i| i.generation())
+        self.serving.as_ref().map(|serving| serving.generation())
     }
 
     /// Who the pool's members are now, as a plugin would be told: for dry picks.

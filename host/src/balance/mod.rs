@@ -6,7 +6,7 @@
 //!    │  └─ became unusable meanwhile ─ asked once more ─▶ that backend, else the next usable one
 //!    ├─ passes ──────────────┐
 //!    ├─ faults: store dropped ├▶ fallback ─────────────▶ the next by weight, or nobody
-//!    └─ absent, quarantined ─┘
+//!    └─ absent, quarantined ─┘  (unless a good generation stands behind it: that picks)
 //! ```
 
 mod assignment;
@@ -16,5 +16,5 @@ mod roster;
 mod tests;
 mod worker;
 
-pub use assignment::Assignment;
+pub use assignment::{Assignment, How};
 pub use worker::{Balancer, Pick};

@@ -1,6 +1,6 @@
 //! The ladder from a plugin's choice to the fallback, rung by rung; and what the tests of this room share.
 
-use super::{Assignment, Balancer, Pick};
+use super::{Assignment, Balancer, How, Pick};
 use crate::{
     config::model::{self, Plugins},
     figures::{Figures, Standing},
@@ -54,8 +54,8 @@ impl Stage {
         let plugins = crate::plugin::Runtime::new(&Plugins::default(), 1, "", None).unwrap();
         let compiled = plugins.compile(Artifact::new("ours", guest.bytes(), Origin::Embedded)).unwrap();
         let generation = plugins.admit(&compiled, Kind::Balancer, &[]).unwrap();
-        let assignment =
-            Assignment::new(pool.clone(), generation.clone(), "{}".into(), 1, side.handle().clone()).unwrap();
+        let how = How { settings: "{}".into(), workers: 1, side: side.handle().clone() };
+        let assignment = Assignment::new(pool.clone(), generation.clone(), None, None, &how).unwrap();
         let balancer = Balancer::new(assignment, 0, Instant::now());
         Stage { pool, generation, balancer, rng: Rng::new(1), _side: side }
     }

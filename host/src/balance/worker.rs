@@ -133,16 +133,18 @@ impl Balancer {
         }
     }
 
-    /// Takes a prepared instance if one waits, and tells the live one of a changed pool. There is none in quarantine.
+    /// Takes a prepared instance if one waits, and tells the live one of a changed pool. There is none in quarantine, unless
+    /// a good generation stands behind it.
     fn refresh(&mut self) {
-        let Some(instances) = &self.assignment.instances else { return };
-        if instances.generation().is_quarantined() {
+        let Some(instances) = self.assignment.serving.as_ref().and_then(|serving| serving.current()) else {
             self.live = None;
             return;
-        }
+        };
         if let Some(prepared) = instances.take(self.worker) {
             self.live = Some(prepared);
         }
+        // That of a generation that was quarantined is not asked again.
+        self.live.take_if(|live| !Arc::ptr_eq(live.instance.generation(), instances.generation()));
         let Some(live) = &mut self.live else { return instances.order(self.worker) };
         if live.roster.version == self.assignment.pool.version() {
             return;
@@ -186,16 +188,28 @@ impl Balancer {
 
     /// After a fault the whole store is dead; a successor is ordered.
     fn drop_instance(&mut self, fault: &Fault) {
-        self.live = None;
+        let Some(dead) = self.live.take() else { return };
         self.next_tick = None;
-        if let Some(instances) = &self.assignment.instances {
-            instances.generation().record(fault);
+        dead.instance.generation().record(fault);
+        // After the record: when this was the last straw, the reserve is who goes on.
+        let next = self.assignment.serving.as_ref().and_then(|serving| serving.current());
+        if let Some(instances) = next.filter(|next| next.is_empty(self.worker)) {
             instances.order(self.worker);
         }
     }
 
     fn micros(&self, now: Instant) -> u64 {
         micros(now.saturating_duration_since(self.epoch))
+    }
+}
+
+impl Drop for Balancer {
+    /// Its instance may be asked for again: a generation that follows may fail.
+    fn drop(&mut self) {
+        if let (Some(live), Some(serving)) = (self.live.take(), &self.assignment.serving) {
+            let generation = live.instance.generation().clone();
+            serving.put_back(self.worker, &generation, live);
+        }
     }
 }
 

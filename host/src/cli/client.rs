@@ -4,7 +4,7 @@ use super::Failure;
 use crate::{
     admin,
     config::{default_admin, model::AdminAddress, token_file},
-    problem::{Code, Problem},
+    problem::{Code, Problem, Report},
 };
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -80,6 +80,9 @@ impl Client {
                 Err(_) => Err(self.nobody(format!("no answer in {CALL_MOST:?}")).into()),
             }
         })?;
+        if let (StatusCode::CONFLICT, Ok(report)) = (status, serde_json::from_slice::<Report>(&body)) {
+            return Err(Problem::from(&report).into());
+        }
         if !status.is_success() {
             let said = String::from_utf8_lossy(&body);
             return Err(anyhow::anyhow!("{} answered {status}: {}", self.address, said.trim()).into());

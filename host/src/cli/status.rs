@@ -134,7 +134,7 @@ fn amiss(plugin: &Plugin) -> Option<String> {
 }
 
 /// `4m`, `3h`, `12d`: the largest unit that is there.
-fn age(duration: Duration) -> String {
+pub(super) fn age(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (scale, unit) = match seconds {
         ..60 => (1, "s"),
@@ -146,7 +146,7 @@ fn age(duration: Duration) -> String {
 }
 
 /// `850µs`, `1.9ms`, `2.1s`; nothing before the first answer.
-fn latency(micros: u32) -> String {
+pub(super) fn latency(micros: u32) -> String {
     match micros {
         0 => "-".into(),
         1..1_000 => format!("{micros}µs"),
@@ -198,6 +198,8 @@ mod tests {
             fallbacks: 2,
             problem: None,
             refused_hash: None,
+            pinned: false,
+            held_back: None,
             log_dropped: 0,
         }
     }

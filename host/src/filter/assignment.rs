@@ -1,6 +1,6 @@
 //! Which generation serves as which filter: the part of a snapshot that this room reads.
 
-use crate::plugin::{Fault, FilterInstance, Generation, InstanceSet};
+use crate::plugin::{Fault, FilterInstance, Generation, InstanceSet, Serving};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -10,36 +10,50 @@ pub struct Assignment {
     /// The plugin's name.
     pub plugin: Arc<str>,
     /// None: no plugin of that name could be admitted.
-    pub(super) instances: Option<Arc<InstanceSet<FilterInstance>>>,
+    pub(super) serving: Option<Arc<Serving<FilterInstance>>>,
 }
 
 impl Assignment {
     /// No plugin: every request meets `on_fault`.
     pub fn bare(plugin: Arc<str>) -> Arc<Assignment> {
-        Arc::new(Assignment { plugin, instances: None })
+        Arc::new(Assignment { plugin, serving: None })
     }
 
-    /// Builds the instances of all workers. Blocking.
+    /// Has a generation serve; `reserve`, when it can be built, takes over should that be quarantined. Instances that
+    /// `before`, an assignment with the same settings, has of either are kept; others are built, for all workers. Blocking.
     ///
     /// # Errors
-    /// The first fault of any of them.
+    /// The first fault of any instance.
     pub fn new(
         generation: Arc<Generation>,
-        settings: Arc<str>,
+        reserve: Option<Arc<Generation>>,
+        before: Option<&Assignment>,
+        settings: &Arc<str>,
         workers: usize,
-        side: Handle,
+        side: &Handle,
     ) -> Result<Arc<Assignment>, Fault> {
         let plugin = generation.name().clone();
-        let build = {
-            let generation = generation.clone();
-            move |worker| generation.filter(worker, &settings)
+        let serving = before.and_then(|before| before.serving.as_ref());
+        let set_of = |generation: Arc<Generation>| match serving.and_then(|serving| serving.of(&generation)) {
+            Some(set) => Ok(set.clone()),
+            None => {
+                let (makes, settings) = (generation.clone(), settings.clone());
+                let build = move |worker| makes.filter(worker, &settings);
+                InstanceSet::fill(generation, workers, side.clone(), build)
+            }
         };
-        let instances = Some(InstanceSet::fill(generation, workers, side, build)?);
-        Ok(Arc::new(Assignment { plugin, instances }))
+        let first = set_of(generation)?;
+        let reserve = reserve.and_then(|reserve| set_of(reserve).ok());
+        Ok(Arc::new(Assignment { plugin, serving: Some(Arc::new(Serving::new(first, reserve))) }))
     }
 
-    /// The generation that serves, unless there is none.
+    /// Whether the same instances serve in the other one.
+    pub fn shares_instances(&self, other: &Assignment) -> bool {
+        self.serving.as_ref().zip(other.serving.as_ref()).is_some_and(|(a, b)| a.goes_on_in(b))
+    }
+
+    /// The generation that serves, or served last, unless there is none.
     pub fn generation(&self) -> Option<&Arc<Generation>> {
-        self.instances.as_ref().map(|i| i.generation())
+        self.serving.as_ref().map(|serving| serving.generation())
     }
 }

@@ -41,23 +41,31 @@ impl Filter {
         &self.assignment
     }
 
+    /// Goes on with another assignment that has the same instances.
+    pub fn adopt(&mut self, assignment: Arc<Assignment>) {
+        self.assignment = assignment;
+    }
+
     /// Shows it a request. After [`Verdict::Unavailable`] the head is as it was before: nothing is left of the edits that
     /// the filter made before its fault.
     pub fn on_request(&mut self, head: &mut Head, turn: Turn) -> Verdict {
-        let Some(instances) = &self.assignment.instances else { return Verdict::Unavailable };
+        let Some(serving) = &self.assignment.serving else { return Verdict::Unavailable };
+        let Some(instances) = serving.current() else {
+            self.live = None;
+            serving.generation().costs().fell_back(self.worker);
+            return Verdict::Unavailable;
+        };
+        let generation = instances.generation();
         if let Some(instance) = instances.take(self.worker) {
             self.live = Some(instance);
         }
-        let generation = instances.generation();
+        // That of a generation that was quarantined is not asked again.
+        self.live.take_if(|live| !Arc::ptr_eq(live.generation(), generation));
         let Some(live) = &mut self.live else {
             generation.costs().fell_back(self.worker);
             instances.order(self.worker);
             return Verdict::Unavailable;
         };
-        if generation.is_quarantined() {
-            generation.costs().fell_back(self.worker);
-            return Verdict::Unavailable;
-        }
         let begun = generation.costs().called(self.worker).then(Instant::now);
         let verdict = live.on_request(head, turn);
         if let Some(begun) = begun {
@@ -70,9 +78,21 @@ impl Filter {
                 self.live = None;
                 generation.costs().fell_back(self.worker);
                 generation.record(&fault);
-                instances.order(self.worker);
+                if let Some(instances) = serving.current().filter(|next| next.is_empty(self.worker)) {
+                    instances.order(self.worker);
+                }
                 Verdict::Unavailable
             }
+        }
+    }
+}
+
+impl Drop for Filter {
+    /// Its instance may be asked for again: a generation that follows may fail.
+    fn drop(&mut self) {
+        if let (Some(live), Some(serving)) = (self.live.take(), &self.assignment.serving) {
+            let generation = live.generation().clone();
+            serving.put_back(self.worker, &generation, live);
         }
     }
 }

@@ -106,6 +106,11 @@ impl Generation {
         self.quarantine.is_on()
     }
 
+    /// How long it has been in quarantine, if it is.
+    pub fn quarantined_for(&self) -> Option<Duration> {
+        Some(self.quarantine.since()?.elapsed())
+    }
+
     /// The latest fault that was told of, if there was one.
     pub fn last_fault(&self) -> Option<Problem> {
         self.told().last.clone()
@@ -150,6 +155,9 @@ impl Generation {
             let problem = report::of_serving(self, fault, strike, self.runtime.limits.faults.window);
             problem.log();
             told.last = Some(problem);
+        }
+        if matches!(strike, Strike::Last { .. }) {
+            self.runtime.alarm().notify_one();
         }
     }
 

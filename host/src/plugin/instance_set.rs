@@ -17,7 +17,7 @@ type Build<I> = Box<dyn Fn(usize) -> Result<I, Fault> + Send + Sync>;
 
 /// What all workers share about the instances of one generation with one set of settings.
 pub struct InstanceSet<I> {
-    generation: Arc<Generation>,
+    pub(super) generation: Arc<Generation>,
     build: Build<I>,
     places: Box<[Place<I>]>,
     side: Handle,
@@ -56,6 +56,18 @@ impl<I: Send + 'static> InstanceSet<I> {
     /// The instance that waits for this worker, if one does. Costs one load when none does.
     pub fn take(&self, worker: usize) -> Option<I> {
         self.places.get(worker)?.seat.take()
+    }
+
+    /// Whether none waits for this worker.
+    pub fn is_empty(&self, worker: usize) -> bool {
+        self.places.get(worker).is_none_or(|place| place.seat.is_empty())
+    }
+
+    /// Leaves an instance that its worker needs no more in its seat, unless a younger one waits there.
+    pub fn put_back(&self, worker: usize, instance: I) {
+        if let Some(place) = self.places.get(worker).filter(|place| place.seat.is_empty()) {
+            place.seat.put(instance);
+        }
     }
 
     /// Has a new instance built for this worker, aside; [`take`](Self::take) finds it some milliseconds later. Does nothing

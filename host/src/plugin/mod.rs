@@ -24,6 +24,7 @@ mod report;
 mod runtime;
 mod sandbox;
 mod seat;
+mod serving;
 mod shared;
 pub mod stock;
 #[cfg(test)]
@@ -41,3 +42,4 @@ pub use log::{Level, Log, LogLine};
 pub use records::{Call, Decision, Fault, FaultKind, Member, Membership, Notes, Rejection, Turn};
 pub use runtime::Runtime;
 pub use seat::Seat;
+pub use serving::Serving;

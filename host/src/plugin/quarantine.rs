@@ -4,7 +4,7 @@ use crate::config::model::Faults;
 use std::{
     collections::VecDeque,
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 pub(super) struct Quarantine {
     limits: Faults,
     on: AtomicBool,
+    since: OnceLock<Instant>,
     recent: Mutex<VecDeque<Instant>>,
 }
 
@@ -31,12 +32,17 @@ pub(super) enum Strike {
 
 impl Quarantine {
     pub(super) fn new(limits: Faults) -> Quarantine {
-        Quarantine { limits, on: AtomicBool::new(false), recent: Mutex::default() }
+        Quarantine { limits, on: AtomicBool::new(false), since: OnceLock::new(), recent: Mutex::default() }
     }
 
     /// One relaxed load.
     pub(super) fn is_on(&self) -> bool {
         self.on.load(Relaxed)
+    }
+
+    /// Since when; none while it is off.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since.get().copied()
     }
 
     /// Counts a fault.
@@ -51,6 +57,8 @@ impl Quarantine {
         recent.push_back(now);
         let (seen, limit) = (recent.len(), self.limits.limit as usize);
         if seen >= limit {
+            // It is on once.
+            let _ = self.since.set(now);
             self.on.store(true, Relaxed);
             return Strike::Last { seen };
         }

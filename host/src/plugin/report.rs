@@ -49,8 +49,8 @@ pub(super) fn of_serving(generation: &Generation, fault: &Fault, strike: Strike,
         Strike::Late => "in quarantine already".to_owned(),
     };
     let (instead, until_then) = match generation.kind() {
-        Kind::Balancer => ("fell back", "its fallback serves"),
-        Kind::Filter => ("`on_fault` decides", "`on_fault` decides"),
+        Kind::Balancer => ("fell back", "its fallback"),
+        Kind::Filter => ("`on_fault` decides", "`on_fault`"),
     };
     let (code, what) = match kind {
         FaultKind::Deadline => (Code::OVERRAN, format!("stopped after {text} in {call}")),
@@ -63,9 +63,8 @@ pub(super) fn of_serving(generation: &Generation, fault: &Fault, strike: Strike,
     problem.notes = causes(fault);
     match strike {
         Strike::Counted { left, .. } => problem.note(format!("{left} more in {window} s → quarantined")),
-        Strike::Last { .. } | Strike::Late => {
-            problem.note(format!("quarantined: {until_then} until another file of that name arrives"))
-        }
+        Strike::Last { .. } | Strike::Late => problem
+            .note(format!("quarantined until other bytes arrive: the last good generation serves, else {until_then}")),
     }
 }
 

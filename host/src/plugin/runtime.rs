@@ -12,6 +12,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::Notify;
 use wasmtime::{Engine, component::Linker};
 
 /// One per process.
@@ -25,6 +26,8 @@ pub struct Runtime {
     /// Sets this process apart from others in what its instances draw.
     pub(super) seed: u64,
     pub(super) shared: Shared,
+    /// Rung when a generation is quarantined.
+    alarm: Arc<Notify>,
     /// The number of each plugin's latest generation.
     numbers: Mutex<HashMap<Arc<str>, u64>>,
 }
@@ -46,6 +49,7 @@ impl Runtime {
             zone: zone.into(),
             seed: Rng::from_entropy().bits(),
             shared: Shared::default(),
+            alarm: Arc::default(),
             numbers: Mutex::default(),
         }))
     }
@@ -57,6 +61,11 @@ impl Runtime {
             return Err(too_large(&artifact.place(), size, self.limits.size));
         }
         Compiled::new(&self.engine, &self.linker, artifact).map(Arc::new)
+    }
+
+    /// Notified when a generation is quarantined: who keeps the plugins' story has to look.
+    pub fn alarm(&self) -> &Arc<Notify> {
+        &self.alarm
     }
 
     /// The number that the next generation of this plugin gets.

@@ -27,9 +27,14 @@ impl<I> Seat<I> {
         drop(older);
     }
 
+    /// Whether nothing waits here.
+    pub fn is_empty(&self) -> bool {
+        !self.occupied.load(Ordering::Relaxed)
+    }
+
     /// What waits here. Free when nothing does: one relaxed load, no lock.
     pub fn take(&self) -> Option<I> {
-        if !self.occupied.load(Ordering::Relaxed) {
+        if self.is_empty() {
             return None;
         }
         let mut instance = self.lock();

@@ -92,6 +92,8 @@ codes! {
     TRAPPED              401 "PM0401" "a plugin trapped while it served"
     OVERRAN              402 "PM0402" "a plugin used up its time"
     BAD_ANSWER           403 "PM0403" "a plugin gave an answer that it may not give"
+    HELD_BACK            404 "PM0404" "a plugin's file is held back, and an earlier generation serves"
+    NOT_STEERED          405 "PM0405" "a plugin cannot be rolled back, pinned or unpinned as asked"
     NO_BACKEND           501 "PM0501" "no backend of a pool is ready"
     NO_ROOM              502 "PM0502" "a pool has as many requests as it may have, and more wait than may"
     OVERLOADED           503 "PM0503" "as many requests are under way as `server.requests` allows"

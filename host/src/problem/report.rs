@@ -1,6 +1,6 @@
 //! A problem as JSON, for the admin API and `--json`.
 
-use super::{Problem, Severity};
+use super::{Code, Problem, Severity};
 use serde::{Deserialize, Serialize};
 
 /// A [`Problem`] without the text of its file.
@@ -55,5 +55,21 @@ impl From<&Problem> for Report {
             serving: problem.serving.clone(),
             detail: problem.detail.clone(),
         }
+    }
+}
+
+impl From<&Report> for Problem {
+    /// What another process found, as if it had been found here.
+    fn from(report: &Report) -> Problem {
+        let code = Code::parse(&report.code).unwrap_or(Code::LOAD_FAULT);
+        let place = match (&report.file, report.line) {
+            (Some(file), Some(line)) => format!(" ({file}:{line})"),
+            _ => String::new(),
+        };
+        let mut problem = Problem::error(code, format!("{}{place}", report.headline));
+        problem.notes.clone_from(&report.notes);
+        problem.serving.clone_from(&report.serving);
+        problem.detail.clone_from(&report.detail);
+        problem
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     balance::{self, Balancer},
-    filter::Filter,
+    filter::{self, Filter},
     state::{Cell, Policy, RouteEntry, Snapshot},
 };
 use std::{
@@ -41,8 +41,7 @@ impl View {
             old.unwrap_or_else(|| Rc::new(RefCell::new(Balancer::new(assignment.clone(), worker, epoch))))
         });
         let filters = snapshot.filters.iter().map(|assignment| {
-            let old = before
-                .and_then(|b| b.filters.iter().find(|old| Arc::ptr_eq(old.borrow().assignment(), assignment)).cloned());
+            let old = before.and_then(|before| before.filter_like(assignment));
             old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
         });
         let closing = before.map_or_else(Vec::new, |before| before.last_of(&snapshot.closing));
@@ -95,6 +94,14 @@ impl View {
             balancer.borrow_mut().adopt(assignment.clone());
         }
         (is_same || goes_on).then(|| balancer.clone())
+    }
+
+    /// The filter that goes on with this assignment, if one does.
+    fn filter_like(&self, assignment: &Arc<filter::Assignment>) -> Option<Rc<RefCell<Filter>>> {
+        let is_same = |old: &filter::Assignment| std::ptr::eq(old, &**assignment) || old.shares_instances(assignment);
+        let filter = self.filters.iter().find(|filter| is_same(filter.borrow().assignment()))?;
+        filter.borrow_mut().adopt(assignment.clone());
+        Some(filter.clone())
     }
 
     /// What it is a view of.

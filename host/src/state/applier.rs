@@ -1,7 +1,11 @@
 //! The only writer: news of plugin files come in, the next snapshot goes out. Whatever is refused leaves the snapshot in
 //! force as it is, and says so on the board and in the log.
 
-use super::{Board, Cell, Entry, Plan, Snapshot, State, plan::PoolPlan};
+use super::{
+    Board, Cell, Entry, Held, Plan, Snapshot, State,
+    past::Why,
+    plan::{FilterPlan, PoolPlan},
+};
 use crate::{
     balance,
     config::model::BalancerChoice,
@@ -10,7 +14,7 @@ use crate::{
     problem::{Code, Problem},
 };
 use std::{path::PathBuf, sync::Arc, time::SystemTime};
-use tokio::{runtime::Handle, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 /// Turns news into snapshots.
 #[derive(Debug)]
@@ -42,6 +46,11 @@ impl Applier {
     /// The cell it writes.
     pub fn cell(&self) -> &Arc<Cell> {
         &self.cell
+    }
+
+    /// Notified when a generation is quarantined: [`Applier::recover`] is to be called.
+    pub fn alarm(&self) -> &Arc<Notify> {
+        self.runtime.alarm()
     }
 
     /// What became of each plugin.
@@ -113,7 +122,7 @@ impl Applier {
     }
 
     /// Dry run, instances, snapshot: the new generation serves, or nothing changes.
-    fn admit(&mut self, compiled: &Arc<Compiled>) -> Result<(), Problem> {
+    pub(super) fn admit(&mut self, compiled: &Arc<Compiled>) -> Result<(), Problem> {
         let begun = Instant::now();
         let artifact = compiled.artifact();
         let name = &artifact.name;
@@ -121,11 +130,15 @@ impl Applier {
             self.board.note(name, |entry| is_well(entry, &artifact.origin));
             return Ok(());
         }
+        if self.holds_back(compiled) {
+            return Ok(());
+        }
         let kind = self.plan.kind_of(name).unwrap_or(compiled.kind());
         let admitted = self.runtime.admit(compiled, kind, &self.plan.uses(name, kind));
         let (generation, next) = admitted
             .and_then(|generation| {
-                let next = self.next_snapshot(&generation).map_err(|fault| cannot_be_built(artifact, &fault))?;
+                let next =
+                    self.next_snapshot(&generation, |_| true).map_err(|fault| cannot_be_built(artifact, &fault))?;
                 Ok((generation, next))
             })
             .map_err(|problem| self.refuse(name, path(&artifact.origin), Some(artifact.hash), problem))?;
@@ -137,7 +150,7 @@ impl Applier {
             self.cell.publish(next);
         }
         self.note_swap(artifact, kind, &generation);
-        let instead = before.map_or(String::new(), |b| format!("; {} retires when its calls end", b.hash().short()));
+        let instead = before.map_or(String::new(), |b| format!("; {} is kept, to roll back to", b.hash().short()));
         tracing::info!(
             "{name} {} {}: generation {}, compiled in {:?}, admitted in {:?}{instead}",
             generation.hash().short(),
@@ -156,8 +169,74 @@ impl Applier {
         entry.is_some_and(|entry| entry.used && entry.generation.is_some_and(|(g, _)| g.hash() == artifact.hash))
     }
 
-    /// The snapshot in force with this generation in its places; none when nothing uses it.
-    fn next_snapshot(&self, generation: &Arc<Generation>) -> Result<Option<Snapshot>, Fault> {
+    /// Whether these bytes are not to serve: an operator pinned another generation, or they were held back before and no
+    /// others have come since.
+    fn holds_back(&self, compiled: &Arc<Compiled>) -> bool {
+        let artifact = compiled.artifact();
+        let Some(entry) = self.board.entry(&artifact.name) else { return false };
+        let same = entry.held.as_ref().filter(|held| held.hash() == artifact.hash);
+        let why = match same {
+            Some(held) => held.why,
+            None if entry.pinned => Why::Pinned,
+            None => return false,
+        };
+        let Some((serving, _)) = &entry.generation else { return false };
+        let held = Held { compiled: compiled.clone(), why };
+        let problem = held.problem(serving);
+        if same.is_none() {
+            problem.log();
+        }
+        self.board.note(&artifact.name, |entry| {
+            is_well(entry, &artifact.origin);
+            entry.problem = Some((Some(artifact.hash), problem));
+            entry.held = Some(held);
+        });
+        true
+    }
+
+    /// The generation that goes on when this one is quarantined.
+    fn reserve_of(&self, generation: &Arc<Generation>) -> Option<Arc<Generation>> {
+        let entry = self.board.entry(generation.name())?;
+        let latest = entry.generation.filter(|(latest, _)| entry.used && latest.number() < generation.number());
+        let latest = latest.map(|(latest, _)| latest).filter(|latest| !latest.is_quarantined());
+        latest.or_else(|| entry.past.good_before(generation).cloned())
+    }
+
+    /// The best of its name to go back to from this one.
+    pub(super) fn good_before(&self, generation: &Generation) -> Option<Arc<Generation>> {
+        self.board.entry(generation.name())?.past.good_before(generation).cloned()
+    }
+
+    /// Has a generation choose for a pool. `before`: what does now, where settings and pool are the same.
+    pub(super) fn assign(
+        &self,
+        plan: &PoolPlan,
+        generation: &Arc<Generation>,
+        before: Option<&balance::Assignment>,
+    ) -> Result<Arc<balance::Assignment>, Fault> {
+        let how = balance::How { settings: plan.settings.clone(), workers: self.workers, side: self.side.clone() };
+        let reserve = self.reserve_of(generation);
+        balance::Assignment::new(plan.pool.clone(), generation.clone(), reserve, before, &how)
+    }
+
+    /// As [`Applier::assign`], for a filter.
+    pub(super) fn assign_filter(
+        &self,
+        plan: &FilterPlan,
+        generation: &Arc<Generation>,
+        before: Option<&filter::Assignment>,
+    ) -> Result<Arc<filter::Assignment>, Fault> {
+        let reserve = self.reserve_of(generation);
+        filter::Assignment::new(generation.clone(), reserve, before, &plan.settings, self.workers, &self.side)
+    }
+
+    /// The snapshot in force with this generation in those of its places where `takes` says so of who is there; none when
+    /// nothing uses it.
+    pub(super) fn next_snapshot(
+        &self,
+        generation: &Arc<Generation>,
+        takes: impl Fn(Option<&Arc<Generation>>) -> bool,
+    ) -> Result<Option<Snapshot>, Fault> {
         let now = self.cell.load();
         let mut next = Snapshot { revision: now.revision + 1, ..Snapshot::clone(&now) };
         let mut used = false;
@@ -167,12 +246,11 @@ impl Applier {
                     let (Some(plan), Some(place)) = (self.plan.pools.get(index), next.pools.get_mut(index)) else {
                         continue;
                     };
-                    if is_stopgap(generation, plan) && place.generation().is_some() {
+                    let is_late = is_stopgap(generation, plan) && place.generation().is_some();
+                    if is_late || !takes(place.generation()) {
                         continue;
                     }
-                    let (pool, settings) = (plan.pool.clone(), plan.settings.clone());
-                    *place =
-                        balance::Assignment::new(pool, generation.clone(), settings, self.workers, self.side.clone())?;
+                    *place = self.assign(plan, generation, Some(place))?;
                     used = true;
                 }
             }
@@ -181,8 +259,7 @@ impl Applier {
                     let (Some(plan), Some(place)) = (self.plan.filters.get(index), next.filters.get_mut(index)) else {
                         continue;
                     };
-                    let settings = plan.settings.clone();
-                    *place = filter::Assignment::new(generation.clone(), settings, self.workers, self.side.clone())?;
+                    *place = self.assign_filter(plan, generation, Some(place))?;
                     used = true;
                 }
             }
@@ -196,7 +273,10 @@ impl Applier {
         let admitted = |entry: &mut Entry| {
             is_well(entry, &artifact.origin);
             entry.kind = Some(kind);
-            entry.generation = Some((generation.clone(), SystemTime::now()));
+            let bygone = entry.generation.replace((generation.clone(), SystemTime::now()));
+            if let Some((bygone, since)) = bygone.filter(|_| entry.used) {
+                entry.past.add(bygone, since);
+            }
         };
         self.note_use(Some(&artifact.name), admitted);
     }
@@ -269,6 +349,7 @@ impl Applier {
 /// Nothing is amiss with the file any more.
 fn is_well(entry: &mut Entry, origin: &Origin) {
     entry.problem = None;
+    entry.held = None;
     entry.waiting = false;
     entry.file = path(origin).or(entry.file.take());
 }

@@ -1,5 +1,6 @@
 //! What became of every plugin file and name, for people: written by the applier, read by the admin API.
 
+use super::{Held, Past};
 use crate::{
     plugin::{Generation, Hash, Kind},
     problem::Problem,
@@ -24,8 +25,14 @@ pub struct Entry {
     pub name: Arc<str>,
     /// None: never admitted, and nothing names it.
     pub kind: Option<Kind>,
-    /// The generation that was admitted last, with its moment.
+    /// The generation that serves, or was admitted last, with its moment.
     pub generation: Option<(Arc<Generation>, SystemTime)>,
+    /// Those that served before.
+    pub past: Past,
+    /// An operator said that no file replaces it.
+    pub pinned: bool,
+    /// What its file holds, and is not to serve.
+    pub held: Option<Held>,
     /// Whether a pool or a route uses it.
     pub used: bool,
     /// Its file, once one was seen.
@@ -128,6 +135,9 @@ fn entry<'a>(entries: &'a mut BTreeMap<Arc<str>, Entry>, name: &Arc<str>) -> &'a
         name: name.clone(),
         kind: None,
         generation: None,
+        past: Past::default(),
+        pinned: false,
+        held: None,
         used: false,
         file: None,
         problem: None,

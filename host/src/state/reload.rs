@@ -126,9 +126,7 @@ impl Staging<'_> {
             return Some(if same { Place::Kept(assignment) } else { Place::Moved(assignment, plan.pool.clone()) });
         }
         let generation = self.generation(&plan.wanted())?;
-        let (pool, settings) = (plan.pool.clone(), plan.settings.clone());
-        let (workers, side) = (self.applier.workers, self.applier.side.clone());
-        let built = balance::Assignment::new(pool, generation.clone(), settings, workers, side);
+        let built = self.applier.assign(plan, &generation, None);
         let built = built.map_err(|fault| cannot_be_built(generation.compiled().artifact(), &fault));
         self.noted(built).map(Place::Built)
     }
@@ -140,8 +138,7 @@ impl Staging<'_> {
             return Some(assignment.clone());
         }
         let generation = self.generation(&plan.wanted())?;
-        let (workers, side) = (self.applier.workers, self.applier.side.clone());
-        let built = filter::Assignment::new(generation.clone(), plan.settings.clone(), workers, side);
+        let built = self.applier.assign_filter(plan, &generation, None);
         let built = built.map_err(|fault| cannot_be_built(generation.compiled().artifact(), &fault));
         self.noted(built)
     }

@@ -6,7 +6,7 @@ use crate::{
     cli::{Context, Exit, Failure, client::Client},
     config::is_plugin_name,
     plugin::Compiled,
-    problem::{Code, Problem, Report},
+    problem::Problem,
 };
 use anyhow::{Context as _, anyhow};
 use std::{
@@ -122,7 +122,7 @@ enum Outcome {
 fn outcome(plugin: Option<Plugin>, hash: &str) -> Outcome {
     let Some(plugin) = plugin else { return Outcome::Pending("not seen yet".into()) };
     match &plugin.problem {
-        Some(report) if plugin.refused_hash.as_deref() == Some(hash) => Outcome::Refused(problem(report)),
+        Some(report) if plugin.refused_hash.as_deref() == Some(hash) => Outcome::Refused(report.into()),
         _ if plugin.hash.as_deref() == Some(hash) => Outcome::Admitted(plugin.into()),
         _ => Outcome::Pending(plugin.state),
     }
@@ -145,23 +145,10 @@ fn live(plugin: &Plugin) -> String {
     format!("{name} {hash} generation {number}: {live}")
 }
 
-/// What the running process refused, as if it had been found here.
-fn problem(report: &Report) -> Problem {
-    let code = Code::parse(&report.code).unwrap_or(Code::LOAD_FAULT);
-    let place = match (&report.file, report.line) {
-        (Some(file), Some(line)) => format!(" ({file}:{line})"),
-        _ => String::new(),
-    };
-    let mut problem = Problem::error(code, format!("{}{place}", report.headline));
-    problem.notes.clone_from(&report.notes);
-    problem.serving.clone_from(&report.serving);
-    problem.detail.clone_from(&report.detail);
-    problem
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Code;
     use std::collections::BTreeMap;
 
     fn plugin(state: &str, hash: &str, pools: &[&str]) -> Plugin {
@@ -182,6 +169,8 @@ mod tests {
             fallbacks: 0,
             problem: None,
             refused_hash: None,
+            pinned: false,
+            held_back: None,
             log_dropped: 0,
         }
     }

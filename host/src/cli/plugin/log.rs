@@ -3,9 +3,7 @@
 use crate::{
     admin::api::LogLine,
     cli::{Context, Exit, Failure, client::Client},
-    config::is_plugin_name,
 };
-use anyhow::anyhow;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -17,12 +15,8 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
-    // It becomes a part of a path.
-    if !is_plugin_name(&args.name) {
-        return Err(anyhow!("no plugin can be called {:?}", args.name).into());
-    }
     let client = Client::new(context.global.admin.as_ref());
-    let lines: Vec<LogLine> = client.get(&format!("/v1/plugins/{}/log", args.name))?;
+    let lines: Vec<LogLine> = client.get(&super::path(&args.name, "log")?)?;
     let out = &mut context.console.out;
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&lines).map_err(anyhow::Error::from)?)?;

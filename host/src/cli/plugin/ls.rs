@@ -51,7 +51,7 @@ fn table(plugins: &[Plugin]) -> Table {
         table.row([
             plugin.name.clone(),
             or_dash(plugin.kind.as_ref()),
-            plugin.state.clone(),
+            format!("{}{}", plugin.state, if plugin.pinned { ",pinned" } else { "" }),
             or_dash(plugin.generation),
             or_dash(plugin.hash.as_ref()),
             or_dash(plugin.origin.as_ref()),
@@ -65,6 +65,6 @@ fn table(plugins: &[Plugin]) -> Table {
 }
 
 /// No cell is empty, so that no column is lost to `awk`.
-fn or_dash(cell: Option<impl ToString>) -> String {
+pub(super) fn or_dash(cell: Option<impl ToString>) -> String {
     cell.map_or_else(|| "-".to_owned(), |cell| cell.to_string())
 }

@@ -3,15 +3,19 @@
 mod build;
 mod export;
 mod file;
+mod history;
 mod inspect;
 mod install;
 mod log;
 mod ls;
 mod manifest;
 mod new;
+mod steer;
 mod template;
 
 use super::{Context, Exit, Failure};
+use crate::config::is_plugin_name;
+use anyhow::anyhow;
 
 /// What can be done with plugins.
 #[derive(Debug, clap::Subcommand)]
@@ -28,6 +32,14 @@ pub enum Command {
     Export(export::Args),
     /// List the plugins of a running Pointsman
     Ls(ls::Args),
+    /// List the generations of a plugin that are kept, and what each of them did
+    History(history::Args),
+    /// Have an earlier generation serve again; its successor's file is held back
+    Rollback(steer::Args),
+    /// Have a generation serve whatever file comes
+    Pin(steer::Args),
+    /// Follow the plugin's file again, and take what was held back
+    Unpin(steer::Unpin),
     /// Print what a plugin of a running Pointsman has said lately
     Log(log::Args),
 }
@@ -40,6 +52,18 @@ pub(super) fn run(command: &Command, context: &mut Context<'_>) -> Result<Exit, 
         Command::Install(args) => install::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Ls(args) => ls::run(args, context),
+        Command::History(args) => history::run(args, context),
+        Command::Rollback(args) => steer::run(args, "rollback", context),
+        Command::Pin(args) => steer::run(args, "pin", context),
+        Command::Unpin(args) => steer::unpin(args, context),
         Command::Log(args) => log::run(args, context),
     }
+}
+
+/// Where the admin API has something of a plugin.
+fn path(name: &str, what: &str) -> Result<String, Failure> {
+    if !is_plugin_name(name) {
+        return Err(anyhow!("no plugin can be called {name:?}").into());
+    }
+    Ok(format!("/v1/plugins/{name}/{what}"))
 }

@@ -298,7 +298,10 @@ fn five_faults_quarantine_a_generation_and_are_told() {
     assert!(generation.is_quarantined());
     assert_eq!(generation.costs().totals().faults_of(FaultKind::Trap), 5);
     let told = generation.last_fault().unwrap();
-    assert_eq!(told.notes.last().unwrap(), "quarantined: its fallback serves until another file of that name arrives");
+    assert_eq!(
+        told.notes.last().unwrap(),
+        "quarantined until other bytes arrive: the last good generation serves, else its fallback"
+    );
 }
 
 #[test]
