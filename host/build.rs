@@ -9,7 +9,8 @@ use std::{
 };
 
 /// What `stock/` holds after `cargo xtask stock`.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
+    "bounded-load",
     "first-available",
     "jump-hash",
     "least-request",

@@ -47,6 +47,7 @@ mod retries;
 mod rollback;
 mod routes;
 mod rules;
+mod shared;
 mod sources;
 mod splits;
 mod stock_plugins;

@@ -74,9 +74,10 @@ pub(super) fn is_full(pool: &Pool, tried: &[Arc<Backend>]) -> bool {
 }
 
 /// What a plugin may send a request to when it says so: a backend that drains is there for the clients that stick to it.
-pub(super) fn may_be_chosen(backend: &Arc<Backend>, tried: &[Arc<Backend>]) -> bool {
+/// One whose place was reserved counts it already.
+pub(super) fn may_be_chosen(backend: &Arc<Backend>, tried: &[Arc<Backend>], is_reserved: bool) -> bool {
     matches!(backend.standing(), Standing::Ready | Standing::Draining)
-        && backend.has_room()
+        && (if is_reserved { backend.is_within_bounds() } else { backend.has_room() })
         && !is_tried(backend, tried)
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::model::{Fallback, HashKey},
-    figures::micros,
+    figures::{Reservation, micros},
     net::{Head, Part},
     plugin::{Call, Decision, Fault, FaultKind, Rejection, Turn},
     rng::Rng,
@@ -29,8 +29,8 @@ const ASKED_MOST: u32 = 2;
 /// Who gets the request.
 #[derive(Debug)]
 pub enum Pick {
-    /// This one.
-    Backend(Arc<Backend>),
+    /// This one; the attempt may count already.
+    Backend(Arc<Backend>, Option<Reservation>),
     /// The plugin has the client answered with this status, and perhaps told more.
     Reject(u16, Option<Box<Rejection>>),
     /// Nobody now, but somebody who has as many requests as there may be: it is worth waiting.
@@ -109,16 +109,16 @@ impl Balancer {
                 live.instance.generation().costs().took(self.worker, begun.elapsed());
             }
             match picked {
-                Ok(Decision::Choose(position)) => match live.roster.backends.get(position as usize) {
-                    Some(backend) if may_be_chosen(backend, tried) => {
-                        return Answer::Pick(Pick::Backend(backend.clone()));
+                Ok((Decision::Choose(position), reserved)) => match live.roster.backends.get(position as usize) {
+                    Some(backend) if may_be_chosen(backend, tried, reserved.is_some()) => {
+                        return Answer::Pick(Pick::Backend(backend.clone(), reserved));
                     }
                     ill_or_tried => unusable = ill_or_tried.cloned(),
                 },
-                Ok(Decision::Reject(status)) => {
+                Ok((Decision::Reject(status), _)) => {
                     return Answer::Pick(Pick::Reject(status, live.instance.notes().rejection));
                 }
-                Ok(Decision::Pass | Decision::Narrow(_)) => return Answer::Fallback,
+                Ok((Decision::Pass | Decision::Narrow(_), _)) => return Answer::Fallback,
                 Err(fault) => {
                     self.drop_instance(&fault);
                     return Answer::Fallback;
@@ -127,7 +127,7 @@ impl Balancer {
         }
         // Chosen twice and unusable twice: no fault, for it fell ill or was tried since the plugin was told.
         match unusable.and_then(|after| self.next_usable(&after, tried)) {
-            Some(backend) => Answer::Pick(Pick::Backend(backend)),
+            Some(backend) => Answer::Pick(Pick::Backend(backend, None)),
             None if is_full(&self.assignment.pool, tried) => Answer::Pick(Pick::Full),
             None => Answer::Fallback,
         }
@@ -171,7 +171,7 @@ impl Balancer {
             return Pick::Nobody;
         }
         match self.fallback.next(&self.assignment.pool, tried, now) {
-            Some(backend) => Pick::Backend(backend),
+            Some(backend) => Pick::Backend(backend, None),
             None if is_full(&self.assignment.pool, tried) => Pick::Full,
             None => Pick::Nobody,
         }
@@ -219,12 +219,13 @@ enum Answer {
 }
 
 impl Prepared {
-    /// A guest's answer is data to be checked, never trusted.
-    fn pick(&mut self, head: &mut Head, turn: Turn, tried: &[u64]) -> Result<Decision, Fault> {
+    /// A guest's answer is data to be checked, never trusted. With it comes what it has reserved where it leads.
+    fn pick(&mut self, head: &mut Head, turn: Turn, tried: &[u64]) -> Result<(Decision, Option<Reservation>), Fault> {
         let decision = self.instance.pick(head, turn, tried)?;
+        let reserved = self.instance.reserved(decision);
         match self.instance.membership().breach(decision) {
             Some(text) => Err(Fault::new(FaultKind::Answer, Call::Pick, text)),
-            None => Ok(decision),
+            None => Ok((decision, reserved)),
         }
     }
 }

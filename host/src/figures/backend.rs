@@ -29,6 +29,8 @@ pub struct BackendFigures {
     over: AtomicU64,
     /// Attempts whose requests are not sent yet: they have no connection, or their bodies are still coming.
     uploading: AtomicU32,
+    /// Those of them that wait for a connection, or for a place on one.
+    queued: AtomicU32,
     /// Attempts that were let go of unanswered, for another backend was faster.
     outrun: AtomicU64,
     latency_us: AtomicU32,
@@ -63,6 +65,7 @@ impl Default for BackendFigures {
             told: AtomicU64::new(0),
             over: AtomicU64::new(0),
             uploading: AtomicU32::new(0),
+            queued: AtomicU32::new(0),
             outrun: AtomicU64::new(0),
             latency_us: AtomicU32::new(0),
             peak_latency_us: AtomicU32::new(0),
@@ -98,6 +101,11 @@ impl BackendFigures {
     pub fn is_below(&self, most: u32) -> bool {
         let over = self.over.load(SeqCst);
         self.begun.load(SeqCst).saturating_sub(over) < u64::from(most)
+    }
+
+    /// Attempts under way that wait for a connection, or for a place on one.
+    pub fn queued(&self) -> u32 {
+        self.queued.load(Relaxed)
     }
 
     /// Time to first byte, moving average; 0 before the first answer.
@@ -203,6 +211,28 @@ impl BackendFigures {
     /// All attempts that ended without an answer below 500 through the backend's fault.
     pub fn failures(&self) -> u64 {
         self.failures.load(Relaxed)
+    }
+
+    /// Counts one more as begun, unless `most` are under way.
+    pub(super) fn one_more_below(&self, most: u32) -> bool {
+        let one_more = |begun: u64| {
+            let in_flight = begun.saturating_sub(self.over.load(SeqCst));
+            (in_flight < u64::from(most)).then_some(begun + 1)
+        };
+        self.begun.fetch_update(SeqCst, SeqCst, one_more).is_ok()
+    }
+
+    /// What was counted as begun is none.
+    pub(super) fn one_less(&self) {
+        self.begun.fetch_sub(1, SeqCst);
+        self.freed();
+    }
+
+    /// There is room for one more, after it was made.
+    fn freed(&self) {
+        if let Some(queue) = self.queue.get() {
+            queue.freed();
+        }
     }
 
     fn age_us(&self, now: Instant) -> u64 {

@@ -9,6 +9,7 @@ mod histogram;
 mod listener;
 mod pool;
 mod queue;
+mod reserve;
 mod silence;
 mod standing;
 
@@ -19,6 +20,7 @@ pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};
 pub use pool::{Failure, PoolCounts, PoolFigures};
 pub use queue::{Place, Queue};
+pub use reserve::Reservation;
 pub use silence::{Silence, Told};
 pub use standing::Standing;
 

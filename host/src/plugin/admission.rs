@@ -1,10 +1,10 @@
 //! Whether a compiled plugin may serve: it is instantiated, configured and updated for each use that is configured, and
-//! asked for decisions about requests that nobody sent. Its counters and its log are scratch ones, chance has a fixed
+//! asked for decisions about requests that nobody sent. What it shares and its log are scratch ones, chance has a fixed
 //! seed: nothing of this is visible to live instances.
 
 use super::{
     BalancerInstance, Call, Compiled, Fault, FaultKind, FilterInstance, Generation, Kind, Log, Membership, Runtime,
-    Turn, records::Place, report, sandbox::Outside, shared::Counters,
+    Turn, records::Place, report, sandbox::Outside, shared::Commons,
 };
 use crate::{
     figures::Standing,
@@ -93,7 +93,7 @@ fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
 
 /// What an instance gets that is only tried out.
 pub(super) fn scratch() -> Outside {
-    Outside { counters: Arc::new(Counters::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED, live: false }
+    Outside { commons: Arc::new(Commons::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED, live: false }
 }
 
 /// The pool's shape. While nobody is ready, as before the first health check, all are taken to be: no live instance is

@@ -176,7 +176,7 @@ impl Generation {
     }
 
     fn outside(&self, pool: &Arc<str>, seed: u64) -> Outside {
-        Outside { counters: self.runtime.shared.of(self.name(), pool), log: self.log.clone(), seed, live: true }
+        Outside { commons: self.runtime.shared.of(self.name(), pool), log: self.log.clone(), seed, live: true }
     }
 
     fn artifact(&self) -> &Artifact {

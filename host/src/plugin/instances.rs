@@ -8,7 +8,7 @@ use super::{
     records::Place,
     sandbox::{Outside, Sandbox},
 };
-use crate::net::Head;
+use crate::{figures::Reservation, net::Head};
 use bytes::Bytes;
 use http::Response;
 use std::{fmt, sync::Arc, time::Duration};
@@ -66,12 +66,20 @@ impl BalancerInstance {
         data.tried.clear();
         data.tried.extend_from_slice(tried);
         data.notes = Notes::default();
+        data.reserved = None;
         self.sandbox.call_with(Call::Pick, head, &turn, |store| self.guest.pick(store, turn))
     }
 
     /// What it said beside the latest decision; to be taken once.
     pub fn notes(&mut self) -> Notes {
         std::mem::take(&mut self.sandbox.data_mut().notes)
+    }
+
+    /// What the latest pick has reserved of the backend that it chose; what it reserved elsewhere is undone. Ask after each
+    /// pick.
+    pub fn reserved(&mut self, decision: Decision) -> Option<Reservation> {
+        let (of, reservation) = self.sandbox.data_mut().reserved.take()?;
+        (decision == Decision::Choose(of)).then_some(reservation)
     }
 
     /// Tells it who belongs to the pool now, while it serves: it gets no more time than for a pick.
@@ -81,7 +89,7 @@ impl BalancerInstance {
 
     fn tell(&mut self, call: Call, members: Membership) -> Result<(), Fault> {
         let began = thread_cpu();
-        self.sandbox.data_mut().members = members.clone();
+        self.sandbox.data_mut().told(members.clone());
         self.sandbox.call(call, |store| self.guest.update(store, &members))?;
         self.update_time = thread_cpu().saturating_sub(began);
         Ok(())

@@ -1,4 +1,4 @@
-//! What all plugins of a process share: the engine, what they may import, the ticker, the limits, the shared counters.
+//! What all plugins of a process share: the engine, what they may import, the ticker, the limits, what instances share.
 
 use super::{Artifact, Compiled, abi::v0_1, engine::engine, sandbox::Data, shared::Shared, ticker::Ticker};
 use crate::{

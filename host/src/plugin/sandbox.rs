@@ -7,10 +7,11 @@ use super::{
     fault::fault,
     limits::{Allowance, Meter, Space},
     log::Log,
-    shared::Counters,
+    shared::{Commons, Row},
 };
 use crate::{
     config::model::Plugins,
+    figures::Reservation,
     net::{Connection, Head, Headers},
     rng::Rng,
 };
@@ -44,7 +45,13 @@ pub(super) struct Data {
     pub(super) tried: Vec<u64>,
     /// What the instance's latest `update` listed.
     pub(super) members: Membership,
-    pub(super) counters: Arc<Counters>,
+    pub(super) commons: Arc<Commons>,
+    /// Whose cells are whose, by position; looked up when somebody asks for one after an update.
+    pub(super) rows: Option<Vec<Arc<Row>>>,
+    /// What the pick under way has reserved, and of which position.
+    pub(super) reserved: Option<(u32, Reservation)>,
+    /// Whether it serves: what is only tried out leaves no trace in figures.
+    pub(super) live: bool,
     pub(super) log: Arc<Log>,
     pub(super) edits: Edits,
     /// Of the latest pick.
@@ -62,6 +69,12 @@ pub(super) struct Data {
 }
 
 impl Data {
+    /// These belong to the pool from now on.
+    pub(super) fn told(&mut self, members: Membership) {
+        self.members = members;
+        self.rows = None;
+    }
+
     /// What the guest printed to standard error in this call.
     pub(super) fn last_words(&mut self) -> String {
         self.stdio.finish(&self.log);
@@ -72,7 +85,7 @@ impl Data {
 /// What an instance is given of the world outside.
 #[derive(Clone)]
 pub(super) struct Outside {
-    pub(super) counters: Arc<Counters>,
+    pub(super) commons: Arc<Commons>,
     pub(super) log: Arc<Log>,
     pub(super) seed: u64,
     /// Whether it will serve. What is only tried out makes nobody wait, so the clock on the wall is not held against it.
@@ -101,7 +114,10 @@ impl Sandbox {
             head: blank(),
             tried: Vec::new(),
             members: Membership::default(),
-            counters: outside.counters,
+            commons: outside.commons,
+            rows: None,
+            reserved: None,
+            live: outside.live,
             log: outside.log,
             edits: Edits::default(),
             notes: Notes::default(),

@@ -3,7 +3,7 @@
 use super::{Error, Kind, Worker, context::Context, grpc, hedge, replay::Replay, retry::Retries, room};
 use crate::{
     balance::{Balancer, Pick},
-    figures::{Attempt, PoolCounts},
+    figures::{Attempt, PoolCounts, Reservation},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ErrorKind, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
@@ -86,7 +86,7 @@ impl Choice<'_> {
         loop {
             let pick = self.balancer.borrow_mut().pick(head, now, &mut self.worker.rng(), trail.attempts, &trail.tried);
             match pick {
-                Pick::Backend(backend) => match backend.begin(now) {
+                Pick::Backend(backend, reserved) => match begin(&backend, reserved, now) {
                     Some(ticket) => return Ok(Some(Start { backend, ticket })),
                     // Another worker was faster; what is full now is not chosen again.
                     None => continue,
@@ -109,8 +109,8 @@ impl Choice<'_> {
         // A copy: the first attempt may still be sending its own.
         let pick = self.balancer.borrow_mut().pick(&mut head.clone(), now, &mut self.worker.rng(), 1, &tried);
         match pick {
-            Pick::Backend(backend) if pool.pays(now) => {
-                let Some(ticket) = backend.begin(now) else {
+            Pick::Backend(backend, reserved) if pool.pays(now) => {
+                let Some(ticket) = begin(&backend, reserved, now) else {
                     pool.takes_back();
                     return None;
                 };
@@ -119,6 +119,14 @@ impl Choice<'_> {
             }
             _ => None,
         }
+    }
+}
+
+/// The right to ask this backend, unless it has no room.
+fn begin(backend: &Backend, reserved: Option<Reservation>, now: Instant) -> Option<Attempt> {
+    match reserved {
+        Some(reserved) => reserved.begin(now),
+        None => backend.begin(now),
     }
 }
 

@@ -138,6 +138,11 @@ impl Backend {
         self.bounds.as_ref().is_none_or(|bounds| self.figures.is_below(self.requests_most(bounds)))
     }
 
+    /// Whether those that it has are not more than it may have.
+    pub fn is_within_bounds(&self) -> bool {
+        self.bounds.as_ref().is_none_or(|bounds| self.figures.is_below(self.requests_most(bounds).saturating_add(1)))
+    }
+
     /// Counts an attempt; none when there is no room for it.
     pub fn begin(&self, now: Instant) -> Option<Attempt> {
         match &self.bounds {

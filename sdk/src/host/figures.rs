@@ -61,6 +61,44 @@ pub fn all_success_permille() -> Vec<u32> {
     ask!(import::all_success_permille(), |host| host.figures.iter().map(|figures| figures.success_permille).collect())
 }
 
+/// Of the requests under way there, those that wait for a connection, or for a place on one.
+pub fn queued(of: Position) -> u32 {
+    ask!(import::queued(of), |host| host.figures(of).queued)
+}
+
+/// [`queued`] of every position in one call.
+pub fn all_queued() -> Vec<u32> {
+    ask!(import::all_queued(), |host| host.figures.iter().map(|figures| figures.queued).collect())
+}
+
+/// Counts this attempt there at once if fewer than `limit` requests are in flight; whether it does. So a bound is never
+/// exceeded, whatever other workers do at the same moment. Undone when the pick decides otherwise, and when it reserves at
+/// another position. Only inside [`Balancer::pick`](crate::Balancer::pick).
+///
+/// ```
+/// # use pointsman_sdk::prelude::*;
+/// # use pointsman_sdk::testing::{self, Bench};
+/// /// The first that has fewer than two requests.
+/// struct Packed;
+///
+/// impl Balancer for Packed {
+/// #     type Settings = NoSettings;
+/// #     fn new(_: NoSettings, _: &Place) -> Result<Self, String> { Ok(Packed) }
+///     fn pick(&mut self, _: &Turn, pool: &Pool) -> Decision {
+///         let first = (0..pool.len()).find(|&at| figures::reserve(at, 2));
+///         first.map_or(Decision::Reject(503), Decision::Choose)
+///     }
+/// }
+/// # let mut bench = Bench::<Packed>::new(&[1, 1]);
+/// # testing::host(|host| host.figures[0].in_flight = 2);
+/// # assert_eq!(bench.pick(), Decision::Choose(1));
+/// # testing::host(|host| host.figures[1].in_flight = 2);
+/// # assert_eq!(bench.pick(), Decision::Reject(503));
+/// ```
+pub fn reserve(of: Position, limit: u32) -> bool {
+    ask!(import::reserve(of, limit), |host| host.figures(of).in_flight < limit)
+}
+
 /// Which part of its weight a backend should count with now, in thousandths: 1000, but for one in the pool's `slow_start`,
 /// where it grows with time. [`SlowStart`](crate::SlowStart) asks only where it may be less.
 pub fn slow_start_permille(of: Position) -> u32 {

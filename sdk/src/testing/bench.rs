@@ -87,6 +87,7 @@ impl<B: Ticker> Bench<B> {
     pub fn tick(&mut self) {
         for worker in &mut self.workers {
             self.clock.now_us += u64::from(worker.period_ms()) * 1000;
+            host(|host| host.now_us = self.clock.now_us);
             worker.tick(self.clock.now_us);
         }
     }
@@ -145,6 +146,7 @@ impl Clock {
     fn turn(&mut self, attempt: u32) -> Turn {
         self.now_us += 100;
         self.turns += 1;
+        host(|host| host.now_us = self.now_us);
         Turn { now_us: self.now_us, random: mix(self.turns), key: Some(mix(!self.turns)), attempt, explain: false }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     host::log::Level,
     testing::{Notes, Request},
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeMap};
 
 /// How much one filter may add to one request, in bytes.
 const ADDED_MAX: usize = 64 << 10;
@@ -18,6 +18,8 @@ const BODY_MAX: usize = 64 << 10;
 const COUNTERS_MAX: usize = 64;
 /// How long a counter's name may be, in bytes.
 const COUNTER_NAME_MAX: usize = 256;
+/// How many cells each backend has.
+const SLOTS: u32 = 8;
 
 thread_local!(static HOST: RefCell<Host> = RefCell::default());
 
@@ -47,7 +49,12 @@ pub struct Host {
     pub answer: Option<Answer>,
     /// What the balancer's latest pick said beside its decision.
     pub notes: Notes,
+    /// What time it is, on the clock of [`Turn::now_us`](crate::Turn::now_us).
+    pub now_us: u64,
     pub(super) counters: Vec<(String, u64)>,
+    pub(super) cells: BTreeMap<(u32, Position), u64>,
+    /// Numbers by key, and when they end.
+    pub(super) table: BTreeMap<u64, (u64, Option<u64>)>,
     /// How much was added to the request at hand.
     pub(super) added: usize,
 }
@@ -58,6 +65,24 @@ impl Host {
             Some(figures) => figures,
             None => panic!("the plugin asked for position {of} of {}; a host stops it here", self.figures.len()),
         }
+    }
+
+    /// A backend's cell; the backends of a test keep their positions.
+    pub(crate) fn cell(&mut self, slot: u32, of: Position) -> &mut u64 {
+        self.figures(of);
+        assert!(slot < SLOTS, "there is no cell {slot}: each backend has {SLOTS}; a host stops the plugin here");
+        self.cells.entry((slot, of)).or_default()
+    }
+
+    pub(crate) fn recall(&self, key: u64) -> Option<u64> {
+        let &(value, until) = self.table.get(&key)?;
+        until.is_none_or(|until| self.now_us < until).then_some(value)
+    }
+
+    /// A test does not run out of room.
+    pub(crate) fn remember(&mut self, key: u64, value: u64, ttl_ms: u32) {
+        let until = (ttl_ms > 0).then(|| self.now_us + u64::from(ttl_ms) * 1000);
+        self.table.insert(key, (value, until));
     }
 
     /// One more edit of the request at hand, by so many bytes.
@@ -109,6 +134,8 @@ pub struct Figures {
     pub age_ms: u64,
     /// Which part of its weight it should count with: less than 1000 in slow start.
     pub slow_start_permille: u32,
+    /// Requests under way that wait for a connection, or for a place on one.
+    pub queued: u32,
 }
 
 impl Default for Figures {
@@ -121,6 +148,7 @@ impl Default for Figures {
             consecutive_failures: 0,
             age_ms: 0,
             slow_start_permille: 1000,
+            queued: 0,
         }
     }
 }

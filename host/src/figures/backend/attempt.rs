@@ -33,17 +33,17 @@ impl Attempt {
     /// Counts one more in flight.
     pub fn begin(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
         figures.begun.fetch_add(1, Relaxed);
-        Attempt { figures, begun: now, uploading: false, told: false }
+        Attempt::counted(figures, now)
     }
 
     /// The same, unless `most` are in flight already.
     pub fn begin_below(most: u32, figures: Arc<BackendFigures>, now: Instant) -> Option<Attempt> {
-        let one_more = |begun: u64| {
-            let in_flight = begun.saturating_sub(figures.over.load(SeqCst));
-            (in_flight < u64::from(most)).then_some(begun + 1)
-        };
-        figures.begun.fetch_update(SeqCst, SeqCst, one_more).ok()?;
-        Some(Attempt { figures, begun: now, uploading: false, told: false })
+        figures.one_more_below(most).then(|| Attempt::counted(figures, now))
+    }
+
+    /// One that counts as begun already.
+    pub(in crate::figures) fn counted(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
+        Attempt { figures, begun: now, uploading: false, told: false }
     }
 
     /// When it began, or was asked last.
@@ -114,13 +114,12 @@ impl Drop for Attempt {
         }
         // In one order with the length of the line: see `Queue`.
         self.figures.over.fetch_add(1, SeqCst);
-        if let Some(queue) = self.figures.queue.get() {
-            queue.freed();
-        }
+        self.figures.freed();
     }
 }
 
-/// An attempt waits for something else than its backend: while this lives, one attempt less counts as asked of it.
+/// An attempt waits for a connection, or for a place on one: while this lives, one attempt less counts as asked of its
+/// backend.
 #[derive(Debug)]
 pub struct Unasked(Arc<BackendFigures>);
 
@@ -128,6 +127,7 @@ impl Unasked {
     /// From now on.
     pub fn begin(figures: &Arc<BackendFigures>) -> Unasked {
         figures.uploading.fetch_add(1, Relaxed);
+        figures.queued.fetch_add(1, Relaxed);
         Unasked(figures.clone())
     }
 }
@@ -135,6 +135,7 @@ impl Unasked {
 impl Drop for Unasked {
     fn drop(&mut self) {
         self.0.uploading.fetch_sub(1, Relaxed);
+        self.0.queued.fetch_sub(1, Relaxed);
     }
 }
 
@@ -178,8 +179,9 @@ mod tests {
         assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (2, 1, 3));
         let unasked = Unasked::begin(&figures);
         assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (1, 0, 3));
+        assert_eq!(figures.queued(), 1);
         drop(unasked);
-        assert_eq!((figures.asked(), figures.waiting()), (2, 1));
+        assert_eq!((figures.asked(), figures.waiting(), figures.queued()), (2, 1, 0));
         drop(attempts);
         assert_eq!((figures.asked(), figures.waiting(), figures.in_flight()), (3, 0, 0));
     }

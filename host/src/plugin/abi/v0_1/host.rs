@@ -3,11 +3,15 @@
 
 use super::bindings::pointsman::plugin::{figures, log, request, shared, types};
 use crate::{
-    figures::BackendFigures,
+    figures::{BackendFigures, Reservation},
     net::{ClientCertificate, Part},
-    plugin::{Call, Level, sandbox::Data, shared::COUNTERS_MAX},
+    plugin::{
+        Call, Level,
+        sandbox::Data,
+        shared::{COUNTERS_MAX, Row, SLOTS},
+    },
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use wasmtime::{Result, bail, format_err};
 
@@ -143,20 +147,70 @@ impl figures::Host for Data {
         let now = Instant::now();
         Ok(self.all(|figures| figures.slow_start_permille(now)))
     }
+
+    fn queued(&mut self, of: u32) -> Result<u32> {
+        Ok(self.figures(of)?.queued())
+    }
+
+    fn all_queued(&mut self) -> Result<Vec<u32>> {
+        Ok(self.all(BackendFigures::queued))
+    }
+
+    fn reserve(&mut self, of: u32, limit: u32) -> Result<bool> {
+        if self.call != Call::Pick {
+            bail!("called figures.reserve in {}: only a pick reserves", self.call);
+        }
+        let figures = self.figures(of)?;
+        if !self.live {
+            return Ok(figures.is_below(limit));
+        }
+        let reservation = Reservation::below(limit, figures);
+        let is_reserved = reservation.is_some();
+        if let Some(reservation) = reservation {
+            self.reserved = Some((of, reservation));
+        }
+        Ok(is_reserved)
+    }
 }
 
 impl shared::Host for Data {
     fn counter(&mut self, name: String) -> Result<u32> {
-        let handle = self.counters.handle(&name);
+        let handle = self.commons.counters.handle(&name);
         handle.ok_or_else(|| format_err!("more than {COUNTERS_MAX} counters, or a name that is too long"))
     }
 
     fn add(&mut self, counter: u32, delta: u64) -> Result<u64> {
-        self.counters.add(counter, delta).ok_or_else(|| format_err!("no counter has the handle {counter}"))
+        self.commons.counters.add(counter, delta).ok_or_else(|| format_err!("no counter has the handle {counter}"))
     }
 
     fn load(&mut self, counter: u32) -> Result<u64> {
-        self.counters.load(counter).ok_or_else(|| format_err!("no counter has the handle {counter}"))
+        self.commons.counters.load(counter).ok_or_else(|| format_err!("no counter has the handle {counter}"))
+    }
+
+    fn cell(&mut self, slot: u32, of: u32) -> Result<u64> {
+        self.row(of)?.get(slot).ok_or_else(|| no_slot(slot))
+    }
+
+    fn all_cells(&mut self, slot: u32) -> Result<Vec<u64>> {
+        self.rows().iter().map(|row| row.get(slot).ok_or_else(|| no_slot(slot))).collect()
+    }
+
+    fn set_cell(&mut self, slot: u32, of: u32, value: u64) -> Result<()> {
+        self.row(of)?.set(slot, value).ok_or_else(|| no_slot(slot))
+    }
+
+    fn replace_cell(&mut self, slot: u32, of: u32, old: u64, new: u64) -> Result<u64> {
+        self.row(of)?.replace(slot, old, new).ok_or_else(|| no_slot(slot))
+    }
+
+    fn recall(&mut self, key: u64) -> Result<Option<u64>> {
+        Ok(self.commons.table.recall(key))
+    }
+
+    fn remember(&mut self, key: u64, value: u64, ttl_ms: u32) -> Result<()> {
+        let ttl = (ttl_ms > 0).then(|| Duration::from_millis(ttl_ms.into()));
+        self.commons.table.remember(key, value, ttl);
+        Ok(())
     }
 }
 
@@ -182,6 +236,19 @@ impl Data {
         }
     }
 
+    /// The cells of the pool's backends, by position.
+    fn rows(&mut self) -> &[Arc<Row>] {
+        let Data { rows, members, commons, .. } = self;
+        rows.get_or_insert_with(|| commons.cells.rows(members.iter().map(|member| member.id), Instant::now()))
+    }
+
+    fn row(&mut self, of: u32) -> Result<&Row> {
+        let listed = self.members.len();
+        let row = self.rows().get(of as usize);
+        row.map(|row| &**row)
+            .ok_or_else(|| format_err!("asked for a cell of position {of}; the latest update listed {listed}"))
+    }
+
     fn figures(&self, of: u32) -> Result<&Arc<BackendFigures>> {
         let member = self.members.get(of).ok_or_else(|| {
             format_err!("asked for figures of position {of}; the latest update listed {}", self.members.len())
@@ -192,4 +259,8 @@ impl Data {
     fn all(&self, figure: impl Fn(&BackendFigures) -> u32) -> Vec<u32> {
         self.members.iter().map(|member| figure(&member.figures)).collect()
     }
+}
+
+fn no_slot(slot: u32) -> wasmtime::Error {
+    format_err!("there is no cell {slot}: each backend has {SLOTS}")
 }

@@ -1,22 +1,18 @@
-//! Numbers that all instances of a plugin in a pool share, whichever worker they live on. They outlive instances and
-//! swaps. Adding is one atomic operation; names are looked up once, when an instance is configured.
+//! Numbers with names. Adding is one atomic operation; names are looked up once, when an instance is configured.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// How many counters a plugin may have in a pool.
-pub(super) const COUNTERS_MAX: usize = 64;
+pub(in crate::plugin) const COUNTERS_MAX: usize = 64;
 /// How long a counter's name may be, in bytes.
-pub(super) const COUNTER_NAME_MAX: usize = 256;
+pub(in crate::plugin) const COUNTER_NAME_MAX: usize = 256;
 
 /// The counters of one plugin in one pool.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(in crate::plugin) struct Counters {
     names: Mutex<Vec<Box<str>>>,
     known: AtomicU32,
     values: [Value; COUNTERS_MAX],
@@ -35,7 +31,7 @@ impl Default for Counters {
 
 impl Counters {
     /// The handle of the counter of this name; none when there are too many, or the name is too long.
-    pub(super) fn handle(&self, name: &str) -> Option<u32> {
+    pub(in crate::plugin) fn handle(&self, name: &str) -> Option<u32> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = names.iter().position(|n| &**n == name) {
             return u32::try_from(known).ok();
@@ -50,12 +46,12 @@ impl Counters {
     }
 
     /// Adds, wrapping round, and returns the value before; none when there is no such handle.
-    pub(super) fn add(&self, handle: u32, delta: u64) -> Option<u64> {
+    pub(in crate::plugin) fn add(&self, handle: u32, delta: u64) -> Option<u64> {
         Some(self.value(handle)?.fetch_add(delta, Ordering::Relaxed))
     }
 
     /// The value as it stands now; none when there is no such handle.
-    pub(super) fn load(&self, handle: u32) -> Option<u64> {
+    pub(in crate::plugin) fn load(&self, handle: u32) -> Option<u64> {
         Some(self.value(handle)?.load(Ordering::Relaxed))
     }
 
@@ -64,45 +60,9 @@ impl Counters {
     }
 }
 
-/// The counters of all plugins, by plugin and pool.
-#[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<HashMap<Owner, Arc<Counters>>>);
-
-/// A plugin's name and a pool's.
-type Owner = (Arc<str>, Arc<str>);
-
-impl Shared {
-    /// The counters of this plugin in this pool. Off the request path only.
-    pub(super) fn of(&self, plugin: &Arc<str>, pool: &Arc<str>) -> Arc<Counters> {
-        self.lock().entry((plugin.clone(), pool.clone())).or_default().clone()
-    }
-
-    /// Lets go of the counters of this plugin in all pools; instances that are left keep theirs.
-    pub(super) fn forget(&self, plugin: &str) {
-        self.lock().retain(|(of, _), _| **of != *plugin);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Counters>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counters_are_shared_by_name_and_kept_apart_by_pool() {
-        let shared = Shared::default();
-        let (rr, cart, shop): (Arc<str>, Arc<str>, Arc<str>) = ("rr".into(), "cart".into(), "shop".into());
-        let one = shared.of(&rr, &cart);
-        let handle = one.handle("turns").unwrap();
-        assert_eq!(one.add(handle, 3), Some(0));
-        let same = shared.of(&rr, &cart);
-        assert_eq!(same.handle("turns"), Some(handle));
-        assert_eq!(same.load(handle), Some(3));
-        assert_eq!(shared.of(&rr, &shop).load(handle), None, "another pool has not asked yet");
-    }
 
     #[test]
     fn names_and_handles_are_bounded() {

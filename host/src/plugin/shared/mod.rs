@@ -1,0 +1,63 @@
+//! What all instances of a plugin in a pool share, whichever worker they live on. It outlives instances and swaps.
+
+mod cells;
+mod counters;
+mod table;
+
+pub(super) use cells::{Cells, Row, SLOTS};
+pub(super) use counters::{COUNTERS_MAX, Counters};
+pub(super) use table::Table;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// What the instances of one plugin in one pool share.
+#[derive(Debug, Default)]
+pub(super) struct Commons {
+    pub(super) counters: Counters,
+    pub(super) cells: Cells,
+    pub(super) table: Table,
+}
+
+/// The commons of all plugins, by plugin and pool.
+#[derive(Debug, Default)]
+pub(super) struct Shared(Mutex<HashMap<Owner, Arc<Commons>>>);
+
+/// A plugin's name and a pool's.
+type Owner = (Arc<str>, Arc<str>);
+
+impl Shared {
+    /// What this plugin shares in this pool. Off the request path only.
+    pub(super) fn of(&self, plugin: &Arc<str>, pool: &Arc<str>) -> Arc<Commons> {
+        self.lock().entry((plugin.clone(), pool.clone())).or_default().clone()
+    }
+
+    /// Lets go of what this plugin shares in all pools; instances that are left keep theirs.
+    pub(super) fn forget(&self, plugin: &str) {
+        self.lock().retain(|(of, _), _| **of != *plugin);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Commons>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_is_kept_apart_by_pool() {
+        let shared = Shared::default();
+        let (rr, cart, shop): (Arc<str>, Arc<str>, Arc<str>) = ("rr".into(), "cart".into(), "shop".into());
+        let one = shared.of(&rr, &cart);
+        let handle = one.counters.handle("turns").unwrap();
+        assert_eq!(one.counters.add(handle, 3), Some(0));
+        let same = shared.of(&rr, &cart);
+        assert_eq!(same.counters.handle("turns"), Some(handle));
+        assert_eq!(same.counters.load(handle), Some(3));
+        assert_eq!(shared.of(&rr, &shop).counters.load(handle), None, "another pool has not asked yet");
+    }
+}
