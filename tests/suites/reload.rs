@@ -657,6 +657,25 @@ async fn without_watching_a_signal_or_a_command_has_the_file_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signal_during_the_start_is_heard_after_it() {
+    let origin = Origin::named("a");
+    let room = Room::new();
+    // Never answers, so the start waits until it gives the name up.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let resolver = format!("[server]\nresolver = \"{}\"\n", silent.local_addr().unwrap());
+    let named = shop(&[], &resolver).replace("backends = []", "backends = [\"shop.test:80\"]");
+    room.write("pointsman.toml", &named);
+    let running = room.start(&["run", "--no-watch"]);
+    within("it asks for the name", silent.recv_from(&mut [0; 512])).await.unwrap();
+    room.write("pointsman.toml", &shop(&[origin.address()], &resolver));
+    running.hang_up();
+    running.logs("reloaded, revision").await;
+    let line = running.logs("listening on http://").await;
+    let address = line.split("http://").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+    assert_eq!(Client::plain(address).await.get("/").await.text(), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_vouches_for_backends_is_read_again_with_the_configuration() {
     let origin = Origin::named("a");
     let certificate = Certificate::new(&["127.0.0.1"]);

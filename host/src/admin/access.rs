@@ -6,7 +6,7 @@ use crate::{
     config::{model::AdminAddress, token_file},
     problem::{Code, Problem},
 };
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, Uri, header};
 use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
@@ -45,22 +45,25 @@ impl Access {
     pub(super) fn check(
         &self,
         method: &Method,
-        path: &str,
+        target: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), (StatusCode, &'static str)> {
         let token = match self {
             Access::Socket => return Ok(()),
-            Access::Metrics if path == METRICS => return Ok(()),
+            Access::Metrics if target.path() == METRICS => return Ok(()),
             Access::Metrics => return Err((StatusCode::NOT_FOUND, "only /metrics is here")),
             Access::Loopback { token } => token,
         };
         // A page whose host name was pointed at this machine names itself here; two names are one too many.
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().and_then(|host| host.to_str().ok());
-        if hosts.next().is_some() || !host.is_some_and(is_loopback_host) {
+        let is_target_foreign = target.authority().is_some_and(|authority| !is_loopback_host(authority.as_str()));
+        if hosts.next().is_some() || !host.is_some_and(is_loopback_host) || is_target_foreign {
             return Err((StatusCode::FORBIDDEN, "the admin API answers loopback hosts only"));
         }
-        if headers.contains_key(header::ORIGIN) {
+        // Not every call of a page names its origin; where it comes from is told all the same.
+        let is_of_page = headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin");
+        if headers.contains_key(header::ORIGIN) || is_of_page {
             return Err((StatusCode::FORBIDDEN, "the admin API answers no pages"));
         }
         let bearer = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()?.strip_prefix("Bearer "));
@@ -116,7 +119,9 @@ mod tests {
     fn on_tcp_only_local_programs_may_call_and_changes_need_the_token() {
         let access = Access::Loopback { token: "secret".into() };
         let check = |method, list: &[_]| {
-            access.check(&method, "/v1/status", &headers(list)).map_err(|(status, _)| status.as_u16())
+            access
+                .check(&method, &Uri::from_static("/v1/status"), &headers(list))
+                .map_err(|(status, _)| status.as_u16())
         };
         let host = ("host", "localhost");
         assert_eq!(check(Method::GET, &[host]), Ok(()));
@@ -126,6 +131,14 @@ mod tests {
         assert_eq!(check(Method::GET, &[("host", "127.0.0.1.evil.example:9000")]), Err(403));
         assert_eq!(check(Method::GET, &[]), Err(403));
         assert_eq!(check(Method::GET, &[host, ("origin", "http://localhost")]), Err(403));
+        assert_eq!(check(Method::GET, &[host, ("sec-fetch-site", "cross-site")]), Err(403));
+        assert_eq!(check(Method::GET, &[host, ("sec-fetch-site", "none")]), Ok(()), "typed by hand");
+        for (target, status) in
+            [("http://evil.example/v1/status", Err(403)), ("http://localhost:9000/v1/status", Ok(()))]
+        {
+            let checked = access.check(&Method::GET, &Uri::from_static(target), &headers(&[host]));
+            assert_eq!(checked.map_err(|(status, _)| status.as_u16()), status, "{target}");
+        }
         assert_eq!(check(Method::POST, &[host]), Err(401));
         assert_eq!(check(Method::POST, &[host, ("authorization", "Bearer secreT")]), Err(401));
         assert_eq!(check(Method::POST, &[host, ("authorization", "Bearer secret")]), Ok(()));
@@ -133,7 +146,10 @@ mod tests {
 
     #[test]
     fn where_metrics_are_read_nothing_else_is() {
-        let check = |path| Access::Metrics.check(&Method::GET, path, &headers(&[("host", "evil.example")])).is_ok();
+        let check = |path| {
+            let headers = headers(&[("host", "evil.example")]);
+            Access::Metrics.check(&Method::GET, &Uri::from_static(path), &headers).is_ok()
+        };
         assert!(check("/metrics") && !check("/v1/status") && !check("/"));
     }
 }

@@ -176,11 +176,10 @@ impl Calls {
 
     /// Bodies of calls mean nothing and are not read.
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        if let Err((status, why)) = self.access.check(request.method(), path, request.headers()) {
+        if let Err((status, why)) = self.access.check(request.method(), request.uri(), request.headers()) {
             return text(status, why);
         }
-        let path: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
         match (request.method(), path.as_slice()) {
             (&Method::GET, ["v1", "status"]) => json(&(self.sources.status)()),
             (&Method::GET, ["v1", "plugins"]) => json(&(self.sources.status)().plugins),

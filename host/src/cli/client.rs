@@ -77,7 +77,7 @@ impl Client {
         let (status, body) = runtime.block_on(async {
             match tokio::time::timeout(CALL_MOST, self.exchange(request)).await {
                 Ok(answer) => answer,
-                Err(_) => Err(self.nobody(format!("no answer in {CALL_MOST:?}")).into()),
+                Err(_) => Err(self.late().into()),
             }
         })?;
         if let (StatusCode::CONFLICT, Ok(report)) = (status, serde_json::from_slice::<Report>(&body)) {
@@ -117,6 +117,12 @@ impl Client {
             Ok(body) => Ok((status, body.to_bytes())),
             Err(error) => Err(anyhow::anyhow!("the answer broke off: {error}").into()),
         }
+    }
+
+    fn late(&self) -> Problem {
+        let headline = format!("the Pointsman on {} has not answered in {CALL_MOST:?}", self.address);
+        Problem::error(Code::ADMIN_UNREACHABLE, headline)
+            .note("it may still be at work on this: `pointsman status` tells what it serves")
     }
 
     fn nobody(&self, why: impl std::fmt::Display) -> Problem {

@@ -17,6 +17,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let hangups = serve::Hangups::catch()?;
     let (file, config, options) = serve::configured(context, args.allow_expired)?;
     let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
     serve::raise_file_limit();
@@ -32,5 +33,5 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
         tracing::info!("listening on {scheme}://{} ({})", listener.address, listener.name);
     }
     tracing::info!("serving {}; admin {}", file.display(), app.admin());
-    serve::until_stopped(app)
+    serve::until_stopped(app, hangups)
 }

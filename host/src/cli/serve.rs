@@ -1,5 +1,5 @@
 //! What commands that serve, or look whether they could, have in common: the configuration as the command line has it,
-//! where compiled code is kept, open files, and waiting for the signal to end.
+//! where compiled code is kept, open files, and signals.
 
 use super::{Context, Exit, Failure};
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::PathBuf;
 use tokio::{
-    runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    runtime::{Builder, Runtime},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 /// Open files that are asked for: a hard limit may lie far beyond what any machine serves.
@@ -46,14 +46,29 @@ pub(super) fn raise_file_limit() {
     }
 }
 
+/// SIGHUP, caught before anything is read: it would end the process. One that comes during the start is heard after it.
+#[derive(Debug)]
+pub(super) struct Hangups {
+    runtime: Runtime,
+    signal: Signal,
+}
+
+impl Hangups {
+    pub(super) fn catch() -> Result<Hangups, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let signal = runtime.block_on(async { signal(SignalKind::hangup()) })?;
+        Ok(Hangups { runtime, signal })
+    }
+}
+
 /// Serves until SIGTERM or SIGINT, then drains; SIGHUP has the configuration read again. A second signal during the drain ends the process at once.
-pub(super) fn until_stopped(app: App) -> Result<Exit, Failure> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+pub(super) fn until_stopped(app: App, hangups: Hangups) -> Result<Exit, Failure> {
+    let Hangups { runtime, signal: mut hangup } = hangups;
     let mut signals = {
         let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
-    let (terminate, interrupt, hangup) = &mut signals;
+    let (terminate, interrupt) = &mut signals;
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -37,6 +37,7 @@ pub struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
+    let hangups = serve::Hangups::catch()?;
     let _log = telemetry::start(context.global.verbosity(), context.console.style.color)?;
     serve::raise_file_limit();
     let backends = demo::Backends::start()?;
@@ -73,7 +74,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     writeln!(out, "Try it: curl -k {url}/")?;
     writeln!(out, "Ctrl-C stops everything. Next: pointsman plugin new least-loaded")?;
     out.flush()?;
-    serve::until_stopped(app)
+    serve::until_stopped(app, hangups)
 }
 
 fn fresh_directory() -> std::io::Result<(PathBuf, Option<tempfile::TempDir>)> {

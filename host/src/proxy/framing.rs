@@ -84,7 +84,9 @@ static IN_HOSTS: [bool; 256] = {
 /// A host name, an IPv4 address or an IPv6 address in brackets, and maybe a port. Nothing is allowed that a backend might
 /// read as something else: no user, no list, no percent-encoding. Empty is an answer too.
 fn is_authority(text: &[u8]) -> bool {
-    let is_port = |text: &[u8]| text.len() <= 5 && text.iter().all(u8::is_ascii_digit);
+    let number = |text: &[u8]| text.iter().fold(0, |number: u32, digit| number * 10 + u32::from(digit - b'0'));
+    let is_port =
+        |text: &[u8]| text.len() <= 5 && text.iter().all(u8::is_ascii_digit) && number(text) <= u32::from(u16::MAX);
     let (host_is_fine, rest) = match text.iter().position(|&byte| byte == b']') {
         Some(end) => {
             let inside = text[..end].strip_prefix(b"[").unwrap_or_default();
@@ -171,13 +173,14 @@ mod tests {
             "[2001:db8::1]:80",
             "[::1]",
             "a:",
+            "a:65535",
         ] {
             assert_eq!(get("/", &[("host", host)]).unwrap().authority, host);
         }
         let long = "a".repeat(AUTHORITY_BYTES_MAX + 1);
         for host in [
-            "a b", "a@b", "a/b", "a,b", "a\\b", "a%41", "a?b", "a#b", "a:b", "a:123456", "a:1:2", "[]", "[::1", "::1",
-            "]", "[a]b", &long,
+            "a b", "a@b", "a/b", "a,b", "a\\b", "a%41", "a?b", "a#b", "a:b", "a:123456", "a:65536", "a:1:2", "[]",
+            "[::1", "::1", "]", "[a]b", &long,
         ] {
             assert!(get("/", &[("host", host)]).is_err(), "{host}");
         }

@@ -127,8 +127,8 @@ pub(super) fn towards_client(headers: &mut Headers, version: Version) {
     append_via(headers, version);
 }
 
-/// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, and what browsers and HTTP/2
-/// upgrades add).
+/// About one connection only, whether or not `connection` names them (RFC 9110 §7.6.1, what browsers and HTTP/2
+/// upgrades add, and what passes for one of them where dashes become underscores).
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
@@ -141,6 +141,9 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
             | "keep-alive"
             | "proxy-connection"
             | "http2-settings"
+            // Some servers read these as the headers that frame a message.
+            | "content_length"
+            | "transfer_encoding"
     )
 }
 
@@ -419,6 +422,8 @@ mod tests {
             ("proxy-authorization", "Basic eDp5"),
             ("te", "trailers"),
             ("transfer-encoding", "chunked"),
+            ("transfer_encoding", "chunked"),
+            ("content_length", "3"),
             ("expect", "100-continue"),
             ("accept", "*/*"),
             ("via", "1.1 edge"),

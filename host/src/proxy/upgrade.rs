@@ -15,7 +15,10 @@ static WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-acc
 /// upgrade is a wish (RFC 9110 §7.8), and refused on HTTP/2, where it is the method (RFC 8441 §4).
 pub(super) fn check(head: &mut Head, body: Body, version: Version, rng: &mut Rng) -> Result<Body, Error> {
     let Body::Upgrade(protocols) = &body else { return Ok(body) };
-    if head.method == Method::HEAD || protocols.as_bytes().split(|&byte| byte == b',').any(is_http) {
+    if head.method == Method::HEAD
+        || protocols.is_empty()
+        || protocols.as_bytes().split(|&byte| byte == b',').any(is_http)
+    {
         return if version == Version::HTTP_2 { Err(refused("no such protocol")) } else { Ok(Body::Empty) };
     }
     if has_token(protocols, b"websocket") {
@@ -109,6 +112,7 @@ mod tests {
 
     #[test]
     fn case_34_http_is_never_gone_on_with() {
+        assert_eq!(checked(head(Method::GET, &[]), "", Version::HTTP_2), None, "no name at all");
         for protocols in ["h2c", "H2C", "websocket, h2c", "HTTP/2.0", "TLS/1.2, HTTP/1.1", "h2"] {
             assert_eq!(checked(head(Method::GET, &[KEY]), protocols, Version::HTTP_11), Some(false), "{protocols}");
             assert_eq!(checked(head(Method::GET, &[]), protocols, Version::HTTP_2), None, "{protocols}");

@@ -21,10 +21,17 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{sync::watch, task::spawn_local, time::sleep};
+use tokio::{
+    sync::watch,
+    task::spawn_local,
+    time::{Instant, sleep},
+};
 
 /// After an accept that failed for want of files or memory: idle connections end meanwhile, and the loop does not spin.
 const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Between two warnings that accepts fail: while files are short, some succeed in between.
+const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// Accepts in a row that may fail before a queue is given up with who waits in it.
 const FAILURES_MOST: u32 = 20;
@@ -180,7 +187,7 @@ impl Reception {
                 () = own.draining() => {}
             }
         });
-        let mut is_failing = false;
+        let mut warned: Option<Instant> = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -193,15 +200,14 @@ impl Reception {
                 accepted = self.accept(&gate) => accepted,
             };
             match accepted {
-                Ok((connection, peer)) => {
-                    is_failing = false;
-                    self.admit(connection, peer);
-                }
+                Ok((connection, peer)) => self.admit(connection, peer),
                 // The client was faster: it has left already.
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
                 Err(error) => {
-                    if !std::mem::replace(&mut is_failing, true) {
-                        tracing::warn!(listener = self.porter.entrance().number, %error, "no connection can be accepted for now");
+                    if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                        warned = Some(Instant::now());
+                        let listener = &self.porter.entrance().policy.listener;
+                        tracing::warn!(%listener, %error, "no connection can be accepted for now");
                     }
                     self.shed();
                     sleep(BACK_OFF).await;

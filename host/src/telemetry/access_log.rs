@@ -2,6 +2,7 @@
 //! when the queue is full the entry is dropped and counted.
 
 use http::{HeaderValue, Method, Version};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde::{Serialize, Serializer};
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -258,8 +259,13 @@ fn current<'a>(path: &Path, file: &'a mut Option<File>) -> io::Result<&'a File> 
     file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
+/// A pipe that nobody reads is an error: opening it would wait for a reader.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
+    let at_once = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().append(true).create(true).mode(MODE).custom_flags(at_once).open(path)?;
+    // From here on it may take its time: only the log's own thread waits.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 fn protocol<S: Serializer>(version: &Version, to: S) -> Result<S::Ok, S::Error> {
@@ -342,6 +348,15 @@ mod tests {
             error: None,
             ended: Ended::ClientLeft,
         })
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_an_error_and_holds_nobody_up() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let room = tempfile::tempdir().unwrap();
+        let pipe = room.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert!(AccessLog::to_file(&pipe).is_err());
     }
 
     #[test]

@@ -236,13 +236,51 @@ mod tests {
         assert!(load(&one) != load(&other), "who was let in by the old one is let in no longer");
     }
 
+    fn source(names: &[&str]) -> CertificateSource {
+        let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+        CertificateSource::Memory { cert: cert.pem(), key: signing_key.serialize_pem() }
+    }
+
+    #[test]
+    fn the_rule_of_a_wildcard_holds_for_all_names_below_it() {
+        let room = tempfile::tempdir().unwrap();
+        let rule = |authority: &str| {
+            let ca = room.path().join(authority);
+            std::fs::write(&ca, generate_simple_self_signed(vec![authority.into()]).unwrap().cert.pem()).unwrap();
+            ClientRule { ca, verify: Verify::Require, spot: None }
+        };
+        let certificates = vec![
+            source(&["default.example"]),
+            source(&["*.admin.example"]),
+            source(&["open.admin.example"]),
+            source(&["*.shop.admin.example"]),
+        ];
+        let of = |clients: Vec<(usize, ClientRule)>| {
+            let tls = Tls { clients: clients.into_iter().collect(), ..Tls::from(certificates.clone()) };
+            Store::load(&tls, room.path()).unwrap()
+        };
+        let (staff, guests) = (of(vec![(1, rule("staff"))]), of(vec![(0, rule("guests")), (1, rule("staff"))]));
+        let long = "a.".repeat(20_000) + "b.admin.example";
+        for (name, by_staff, by_both) in [
+            ("default.example", 0, 1),
+            ("admin.example", 0, 1),
+            ("notadmin.example", 0, 1),
+            ("a.admin.example", 1, 2),
+            ("a.b.admin.example", 1, 2),
+            (&long, 1, 2),
+            ("open.admin.example", 0, 0),
+            ("a.open.admin.example", 1, 2),
+            ("a.shop.admin.example", 0, 0),
+            // Nearest is who asks for nothing; shown is the first.
+            ("a.b.shop.admin.example", 0, 1),
+        ] {
+            assert_eq!((staff.rule(Some(name)), guests.rule(Some(name))), (by_staff, by_both), "{name:.50}");
+        }
+    }
+
     #[test]
     fn exact_beats_wildcard_beats_the_first() {
-        let source = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|&name| name.into()).collect();
-            let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-            CertificateSource::Memory { cert: cert.pem(), key: signing_key.serialize_pem() }
-        };
         let certificates = vec![
             source(&["default.example"]),
             source(&["*.shop.example", "shop.example"]),

@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs::{self, File, Metadata},
     io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
@@ -49,7 +50,7 @@ pub(super) fn list(directory: &Path) -> io::Result<BTreeMap<Arc<str>, Found>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        let Some(name) = stem(&entry.file_name().to_string_lossy()) else { continue };
+        let Some(name) = stem(&printable(&entry.file_name())) else { continue };
         let path = entry.path();
         let metadata = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -64,7 +65,7 @@ pub(super) fn list(directory: &Path) -> io::Result<BTreeMap<Arc<str>, Found>> {
 
 /// A file's bytes, if it still is as it was listed and no larger than allowed.
 pub(super) fn read(name: &str, found: &Found, size_most: u64) -> Content {
-    let path = found.path.display();
+    let path = printable(found.path.as_os_str());
     let refused = |what: String| Problem::error(Code::UNREADABLE, format!("{path}: {what}"));
     if !is_plugin_name(name) {
         let rename = format!("rename it, for example to `{}.wasm`", near_name(name));
@@ -77,7 +78,7 @@ pub(super) fn read(name: &str, found: &Found, size_most: u64) -> Content {
         return Content::Refused(refused("not a file".into()));
     }
     if found.stamp.size > size_most {
-        return Content::Refused(too_large(&path.to_string(), found.stamp.size, size_most));
+        return Content::Refused(too_large(&path, found.stamp.size, size_most));
     }
     match read_unchanged(found) {
         Ok(Some(bytes)) => Content::Bytes(bytes),
@@ -111,6 +112,12 @@ impl Stamp {
             is_file: metadata.is_file(),
         }
     }
+}
+
+/// A name as it is told: whoever may write into a directory writes nothing else on an operator's screen.
+fn printable(name: &OsStr) -> String {
+    let name = name.to_string_lossy();
+    if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.into_owned() }
 }
 
 /// The plugin's name in a file's, if it has one. Hidden files are a writer's scratch.
