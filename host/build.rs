@@ -9,7 +9,8 @@ use std::{
 };
 
 /// What `stock/` holds after `cargo xtask stock`.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
+    "adaptive-weights",
     "bounded-load",
     "first-available",
     "jump-hash",
@@ -29,16 +30,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     let stock = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("stock");
     println!("cargo::rerun-if-changed={}", stock.display());
     let files = NAMES.map(|name| stock.join(name).with_extension("wasm"));
-    if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+    let manifests = NAMES.map(|name| stock.join(name).with_extension("toml"));
+    if let Some(missing) = files.iter().chain(&manifests).find(|file| !file.is_file()) {
         let missing = missing.display();
         println!("cargo::error={missing} is missing: build the stock plugins first, with `cargo xtask stock`");
         return Ok(());
     }
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("stock.rs"), text(&files))?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("stock.rs"), text(&files, &manifests))?;
     Ok(())
 }
 
-fn text(files: &[PathBuf]) -> String {
+fn text(files: &[PathBuf], manifests: &[PathBuf]) -> String {
     let bytes: String = files.iter().map(|file| format!("include_bytes!({file:?}), ")).collect();
-    format!("const NAMES: &[&str] = &{NAMES:?};\nconst BYTES: &[&[u8]] = &[{bytes}];\n")
+    let texts: String = manifests.iter().map(|file| format!("include_str!({file:?}), ")).collect();
+    format!(
+        "const NAMES: &[&str] = &{NAMES:?};\nconst BYTES: &[&[u8]] = &[{bytes}];\nconst MANIFESTS: &[&str] = &[{texts}];\n"
+    )
 }

@@ -40,7 +40,7 @@
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
 //! | say more than a decision | [`notes`](host::notes) |
-//! | draw in proportion to weight | [`Weighted`] |
+//! | draw in proportion to weight, or take turns | [`Weighted`], [`Deadlines`] |
 //! | send equal keys to equal backends | [`hashing`] |
 //! | heed slow start | [`SlowStart`] |
 //! | test it | [`testing`] |
@@ -55,6 +55,7 @@ pub mod bindings;
 pub mod export;
 
 mod balancer;
+mod deadlines;
 mod filter;
 mod pool;
 mod settings;
@@ -72,6 +73,7 @@ pub use bindings::{
     filter::exports::pointsman::plugin::filter::Verdict,
     platform::pointsman::plugin::types::{Backend, Decision, Place, Position, Standing, Turn},
 };
+pub use deadlines::Deadlines;
 pub use filter::Filter;
 pub use pool::Pool;
 pub use settings::NoSettings;

@@ -59,6 +59,8 @@ struct About {
     _summary: String,
     #[serde(default, rename = "settings")]
     _settings: toml::Table,
+    #[serde(default, rename = "cost")]
+    _cost: Vec<toml::Table>,
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,8 @@ pub struct BackendFigures {
     /// Attempts that were let go of unanswered, for another backend was faster.
     outrun: AtomicU64,
     latency_us: AtomicU32,
+    /// Micros since `joined` at which `latency_us` was written.
+    latency_written_us: AtomicU64,
     peak_latency_us: AtomicU32,
     /// Micros since `joined` at which `peak_latency_us` was written.
     peak_written_us: AtomicU64,
@@ -53,6 +55,11 @@ pub struct BackendFigures {
 
 /// The share of a new sample in the averages of latency and success: 1/16, so about the last forty answers count.
 const NEW_SAMPLE_SHIFT: u32 = 4;
+/// In how long an average of latencies that no answer confirms is worth 1/e: a backend that was left alone after a bad
+/// moment is judged by its next answers, and not by that moment.
+const LATENCY_MEMORY: Duration = Duration::from_secs(3);
+/// After a shorter silence a new sample has its usual share: `1 - exp(-SILENCE / LATENCY_MEMORY)` is 1/16.
+const SILENCE: Duration = Duration::from_millis(193);
 /// In how long the peak comes down to 1/e of itself: Finagle's and Linkerd's default.
 const PEAK_DECAY: Duration = Duration::from_secs(10);
 /// What a backend in slow start gets at first, in thousandths of its share: Envoy's `min_weight_percent`.
@@ -68,6 +75,7 @@ impl Default for BackendFigures {
             queued: AtomicU32::new(0),
             outrun: AtomicU64::new(0),
             latency_us: AtomicU32::new(0),
+            latency_written_us: AtomicU64::new(0),
             peak_latency_us: AtomicU32::new(0),
             peak_written_us: AtomicU64::new(0),
             success_permille_x1000: AtomicU32::new(1_000_000),
@@ -247,13 +255,23 @@ impl BackendFigures {
     fn latency_moves(&self, took: Duration, now: Instant) {
         let sample = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
         let old = self.latency_us();
-        let new = if old == 0 { sample } else { moved(old, sample, NEW_SAMPLE_SHIFT) };
+        let age_us = self.age_us(now);
+        let silent = Duration::from_micros(age_us.saturating_sub(self.latency_written_us.load(Relaxed)));
+        let new = match old {
+            0 => sample,
+            _ if silent <= SILENCE => moved(old, sample, NEW_SAMPLE_SHIFT),
+            _ => {
+                let left = (-silent.as_secs_f64() / LATENCY_MEMORY.as_secs_f64()).exp();
+                (f64::from(sample) + (f64::from(old) - f64::from(sample)) * left) as u32
+            }
+        };
         // No peak is below the average, so most samples need not ask where it stands.
         if sample >= old && sample >= self.peak_latency_us(now) {
             self.peak_latency_us.store(sample, Relaxed);
-            self.peak_written_us.store(self.age_us(now), Relaxed);
+            self.peak_written_us.store(age_us, Relaxed);
         }
         self.latency_us.store(new.max(1), Relaxed);
+        self.latency_written_us.store(age_us, Relaxed);
     }
 
     fn succeeded(&self) {
@@ -316,6 +334,19 @@ mod tests {
         tokio::time::advance(PEAK_DECAY).await;
         let third = figures.latency_us() + ((101_000 - figures.latency_us()) as f64 / std::f64::consts::E) as u32;
         assert!(figures.peak_latency_us(Instant::now()).abs_diff(third) < 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_average_of_long_ago_gives_way_to_new_answers() {
+        let figures = BackendFigures::default();
+        figures.answered_after(Duration::from_secs(1), Instant::now());
+        tokio::time::advance(SILENCE).await;
+        figures.answered_after(Duration::from_millis(1), Instant::now());
+        assert_eq!(figures.latency_us(), 1_000_000 - 999_000 / 16, "the usual share");
+        tokio::time::advance(LATENCY_MEMORY).await;
+        figures.answered_after(Duration::from_millis(1), Instant::now());
+        let third = 1_000 + (f64::from(937_563 - 1_000) / std::f64::consts::E) as u32;
+        assert!(figures.latency_us().abs_diff(third) < 10, "{}", figures.latency_us());
     }
 
     #[tokio::test(start_paused = true)]

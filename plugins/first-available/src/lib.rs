@@ -58,7 +58,10 @@ balancer!(FirstAvailable);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pointsman_sdk::behaves;
     use pointsman_sdk::testing::{self, Bench};
+
+    behaves!(FirstAvailable, r#"{"room": 10}"#);
 
     fn bench(weights: &[u32], under_way: &[u32]) -> Bench<FirstAvailable> {
         let bench = Bench::with(r#"{"room": 10}"#, weights, 1).unwrap();

@@ -58,7 +58,10 @@ balancer!(JumpHash);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::{self, Bench, Request};
+    use pointsman_sdk::behaves;
+    use pointsman_sdk::testing::{self, Behaviour, Bench, Request, assert_shares};
+
+    behaves!(JumpHash);
 
     fn serving(bench: &mut Bench<JumpHash>, user: u32) -> Decision {
         testing::host(|host| host.request = Request::get("/").with_header("x-user", &user.to_string()));
@@ -95,5 +98,12 @@ mod tests {
     fn nobody_serves_with_weight_0_alone() {
         assert_eq!(Bench::<JumpHash>::new(&[0, 0]).pick(), Decision::Pass);
         assert_eq!(Bench::<JumpHash>::new(&[]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn shares_are_even_and_who_falls_ill_moves_its_own_keys() {
+        assert_shares(&Bench::<JumpHash>::with("{}", &[1; 10], 3).unwrap().spread(100_000), &[1; 10]);
+        let moved = Behaviour::<JumpHash>::of("{}").disruption(10, 50_000);
+        assert!(moved.others == 0.0 && (moved.own - 0.1).abs() < 0.006, "the least there can be: {moved:?}");
     }
 }

@@ -3,28 +3,60 @@
 //!
 //! A backend in slow start takes part as often as its part of its weight says, and what it has under way weighs as much
 //! more: so one that has nothing to do yet is not the least loaded every time.
+//!
+//! With the setting `bias` backends take turns instead, by Envoy's weights: `weight / (under way + 1)^bias`.
 
+mod by_turns;
+#[cfg(test)]
+mod tests;
+
+use by_turns::ByTurns;
 use pointsman_sdk::{SlowStart, prelude::*};
+use serde::Deserialize;
+
+/// Beyond that the least loaded gets all of it anyway.
+const BIAS_MAX: f64 = 10.0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// How much requests under way count against a backend: Envoy's `active_request_bias`.
+    bias: Option<f64>,
+}
 
 struct LeastRequest {
     /// Of the ready backends, by position.
     weights: Vec<u32>,
     slow: SlowStart,
+    by_turns: Option<ByTurns>,
 }
 
 impl Balancer for LeastRequest {
-    type Settings = NoSettings;
+    type Settings = Settings;
 
-    fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        Ok(LeastRequest { weights: Vec::new(), slow: SlowStart::default() })
+    fn new(settings: Settings, _: &Place) -> Result<Self, String> {
+        let by_turns = match settings.bias {
+            Some(bias) if !(0.0..=BIAS_MAX).contains(&bias) => {
+                return Err(format!("bias must be 0 to {BIAS_MAX}, not {bias}"));
+            }
+            bias => bias.map(ByTurns::new),
+        };
+        Ok(LeastRequest { weights: Vec::new(), slow: SlowStart::default(), by_turns })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.weights = pool.ready().iter().map(|backend| backend.weight).collect();
         self.slow = SlowStart::over(pool);
+        if let Some(by_turns) = &mut self.by_turns {
+            by_turns.update(&self.weights, pool.place().seed);
+        }
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+        if let Some(by_turns) = &mut self.by_turns {
+            let next = by_turns.next(&self.weights, &mut self.slow);
+            return next.map_or(Decision::Pass, |position| turn.untried(position, pool));
+        }
         let mut loads = figures::all_in_flight();
         let chosen = if turn.attempt == 0 && self.slow.is_over() {
             least(&self.weights, &loads, turn.draw(0))
@@ -106,74 +138,4 @@ fn without(weights: &[u32], tried: &[Position]) -> Vec<u32> {
         }
     }
     weights
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pointsman_sdk::testing::{self, Bench};
-
-    fn busy(loads: &[u32]) {
-        testing::host(|host| {
-            for (figures, load) in host.figures.iter_mut().zip(loads) {
-                figures.in_flight = *load;
-            }
-        });
-    }
-
-    #[test]
-    fn the_least_loaded_for_its_weight_serves() {
-        let mut bench = Bench::<LeastRequest>::new(&[1, 1, 4, 0]);
-        busy(&[2, 1, 3, 0]);
-        assert_eq!(
-            bench.pick(),
-            Decision::Choose(2),
-            "3 of weight 4 is less than 1 of weight 1; weight 0 is never chosen"
-        );
-        busy(&[2, 1, 5, 0]);
-        assert_eq!(bench.pick(), Decision::Choose(1));
-    }
-
-    #[test]
-    fn equals_share_by_weight() {
-        let mut bench = Bench::<LeastRequest>::with("{}", &[3, 1, 1, 0], 2).unwrap();
-        busy(&[3, 1, 2, 0]);
-        let spread = bench.spread(40_000);
-        assert!(spread[0].abs_diff(30_000) < 600 && spread[1].abs_diff(10_000) < 600, "{spread:?}");
-        assert_eq!(spread[2..], [0, 0]);
-    }
-
-    #[test]
-    fn a_retry_takes_the_least_loaded_of_the_rest() {
-        let mut bench = Bench::<LeastRequest>::new(&[1, 1, 1]);
-        busy(&[1, 5, 3]);
-        assert_eq!(bench.retry(&[0]), Decision::Choose(2));
-        assert_eq!(bench.retry(&[0, 2]), Decision::Choose(1));
-        assert!(matches!(bench.retry(&[0, 2, 1]), Decision::Choose(_)), "nobody is left: the host decides");
-    }
-
-    #[test]
-    fn who_starts_slowly_takes_part_now_and_then_and_weighs_more() {
-        let mut bench = Bench::<LeastRequest>::new(&[1; 3]);
-        testing::host(|host| host.figures[0].slow_start_permille = 200);
-        bench.update(3, Standing::Ready);
-        let spread = bench.spread(30_000);
-        assert!(spread[0].abs_diff(2_000) < 300, "a fifth of its share while all are idle: {spread:?}");
-        busy(&[1, 4, 4]);
-        assert_eq!(bench.spread(1_000)[0], 0, "one of its requests is as much as five");
-        busy(&[0, 9, 9]);
-        let spread = bench.spread(10_000);
-        assert!(spread[0].abs_diff(2_000) < 300, "least loaded, it does not take all: {spread:?}");
-        assert_eq!(bench.retry(&[1, 2]), Decision::Choose(0), "there is nobody else");
-    }
-
-    #[test]
-    fn nobody_serves_with_weight_0_alone() {
-        assert_eq!(Bench::<LeastRequest>::new(&[0, 0]).pick(), Decision::Pass);
-    }
-
-    #[test]
-    fn the_largest_numbers_overflow_nothing() {
-        assert_eq!(least(&[u32::MAX; 3], &[u32::MAX, u32::MAX, 0], u64::MAX), Some(2));
-    }
 }

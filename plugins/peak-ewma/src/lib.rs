@@ -46,7 +46,10 @@ const PENALTY_US: u64 = 1 << 62;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::{self, Bench};
+    use pointsman_sdk::behaves;
+    use pointsman_sdk::testing::{self, Bench, Simulation};
+
+    behaves!(PeakEwma);
 
     fn known(figures: &[(u32, u32)]) {
         testing::host(|host| {
@@ -100,5 +103,21 @@ mod tests {
     fn a_retry_goes_elsewhere() {
         let mut bench = Bench::<PeakEwma>::new(&[1, 1, 1]);
         assert!((0..100).all(|_| bench.retry(&[0, 2]) == Decision::Choose(1)));
+    }
+
+    #[test]
+    fn a_slow_server_is_left_alone_and_comes_back() {
+        let mut simulation = Simulation::new(Bench::<PeakEwma>::with("{}", &[1; 5], 2).unwrap());
+        let run = simulation.run(20_000, 1_000);
+        assert!(run.shares().iter().all(|share| (15.0..=25.0).contains(share)), "{:?}", run.shares());
+        simulation.server(0).service_us = 500_000;
+        simulation.run(2_000, 1_000);
+        // Drawn in both draws it serves all the same.
+        let run = simulation.run(20_000, 1_000);
+        assert!(run.shares()[0] < 5.0, "{:?}", run.shares());
+        simulation.server(0).service_us = 10_000;
+        simulation.run(60_000, 1_000);
+        let run = simulation.run(20_000, 1_000);
+        assert!(run.shares()[0] > 15.0, "{:?}", run.shares());
     }
 }

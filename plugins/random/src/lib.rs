@@ -33,7 +33,10 @@ balancer!(Random);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::{self, Bench};
+    use pointsman_sdk::behaves;
+    use pointsman_sdk::testing::{self, Bench, assert_shares};
+
+    behaves!(Random);
 
     #[test]
     fn shares_follow_weights() {
@@ -59,5 +62,13 @@ mod tests {
     fn a_retry_goes_elsewhere() {
         let mut bench = Bench::<Random>::new(&[1, 1, 1]);
         assert!((0..100).all(|_| bench.retry(&[0, 2]) == Decision::Choose(1)));
+    }
+
+    #[test]
+    fn shares_are_those_of_fair_draws() {
+        for weights in [vec![1; 10], vec![1000, 1, 0, 500], (0..200).collect(), vec![1; 1000]] {
+            let spread = Bench::<Random>::with("{}", &weights, 3).unwrap().spread(200_000);
+            assert_shares(&spread, &weights);
+        }
     }
 }

@@ -45,7 +45,10 @@ balancer!(Rendezvous);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::{self, Bench, Request};
+    use pointsman_sdk::behaves;
+    use pointsman_sdk::testing::{self, Behaviour, Bench, Request, assert_shares};
+
+    behaves!(Rendezvous);
 
     #[test]
     fn keys_are_shared_by_weight() {
@@ -68,5 +71,18 @@ mod tests {
     #[test]
     fn nobody_serves_with_weight_0_alone() {
         assert_eq!(Bench::<Rendezvous>::new(&[0]).pick(), Decision::Pass);
+    }
+
+    #[test]
+    fn shares_are_those_of_fair_draws() {
+        for weights in [vec![1; 10], vec![1000, 1, 0, 500], (0..50).collect()] {
+            assert_shares(&Bench::<Rendezvous>::with("{}", &weights, 3).unwrap().spread(50_000), &weights);
+        }
+    }
+
+    #[test]
+    fn who_leaves_moves_its_own_keys_and_no_other() {
+        let moved = Behaviour::<Rendezvous>::of("{}").disruption(10, 50_000);
+        assert!(moved.others == 0.0 && (moved.own - 0.1).abs() < 0.006, "the least there can be: {moved:?}");
     }
 }

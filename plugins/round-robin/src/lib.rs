@@ -4,6 +4,9 @@
 //! is one for the whole process, and exact, however requests fall on the workers. A backend in slow start lets some of its
 //! turns go by.
 
+#[cfg(test)]
+mod tests;
+
 use pointsman_sdk::{SlowStart, host::shared::Counter, prelude::*};
 
 /// How much work an `update` may put into the sequence: its length times the number of backends. About 3 ms.
@@ -127,71 +130,4 @@ fn running_sums(weights: &[u64]) -> Vec<u64> {
 
 fn common_divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { common_divisor(b, a % b) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pointsman_sdk::testing::{self, Bench};
-
-    fn spread(weights: &[u32], workers: u32, picks: u32) -> Vec<u32> {
-        Bench::<RoundRobin>::with("{}", weights, workers).unwrap().spread(picks)
-    }
-
-    #[test]
-    fn deals_as_nginx_does() {
-        assert_eq!(smooth(&[5, 1, 1], 7), [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(smooth(&[1, 2, 3], 6), [2, 1, 0, 2, 1, 2]);
-    }
-
-    #[test]
-    fn is_exact_across_workers() {
-        assert_eq!(spread(&[1; 5], 3, 5_000), [1_000; 5]);
-        assert_eq!(spread(&[5, 1, 1, 0], 3, 7_000), [5_000, 1_000, 1_000, 0]);
-        assert_eq!(spread(&[100, 300], 4, 4_000), [1_000, 3_000]);
-    }
-
-    #[test]
-    fn nobody_gets_a_turn_with_weight_0_alone() {
-        assert_eq!(Bench::<RoundRobin>::new(&[0, 0]).pick(), Decision::Pass);
-        assert_eq!(Bench::<RoundRobin>::new(&[]).pick(), Decision::Pass);
-    }
-
-    #[test]
-    fn who_starts_slowly_lets_turns_go_by() {
-        let mut bench = Bench::<RoundRobin>::with("{}", &[2, 1, 1], 2).unwrap();
-        testing::host(|host| host.figures[0].slow_start_permille = 250);
-        bench.update(3, Standing::Ready);
-        let spread = bench.spread(50_000);
-        assert!(spread.iter().zip([10_000, 20_000, 20_000]).all(|(n, m)| n.abs_diff(m) < 600), "{spread:?}");
-        testing::host(|host| host.figures[0].slow_start_permille = 1000);
-        bench.spread(100);
-        assert_eq!(bench.spread(4_000), [2_000, 1_000, 1_000], "exact again");
-    }
-
-    #[test]
-    fn a_sequence_too_long_to_keep_holds_shares_all_the_same() {
-        let mut weights = vec![1000; 1500];
-        weights[..4].copy_from_slice(&[1, 500, 997, 0]);
-        let total: u32 = weights.iter().sum();
-        let spread = spread(&weights, 2, total);
-        for (count, weight) in spread.iter().zip(&weights) {
-            assert!(count.abs_diff(*weight) <= 6, "{count} picks for weight {weight}");
-        }
-        assert_eq!(spread[3], 0);
-    }
-
-    #[test]
-    fn a_membership_change_keeps_the_turns() {
-        let mut bench = Bench::<RoundRobin>::with("{}", &[1; 3], 2).unwrap();
-        bench.spread(4);
-        bench.update(2, Standing::Unhealthy);
-        assert_eq!(bench.spread(10), [5, 5, 0]);
-    }
-
-    #[test]
-    fn a_retry_goes_on_to_the_next() {
-        let mut bench = Bench::<RoundRobin>::new(&[1, 1, 1]);
-        assert_eq!(bench.retry(&[0]), Decision::Choose(1));
-    }
 }

@@ -16,7 +16,8 @@ pub fn total_in_flight() -> u32 {
     ask!(import::total_in_flight(), |host| host.figures.iter().map(|figures| figures.in_flight).sum())
 }
 
-/// Time to the first byte of the answer, as a moving average in microseconds; 0 before the first answer.
+/// Time to the first byte of the answer, as a moving average in microseconds, over about forty answers; after some seconds
+/// without one the next counts nearly alone. 0 before the first answer.
 pub fn latency_us(of: Position) -> u32 {
     ask!(import::latency_us(of), |host| host.figures(of).latency_us)
 }

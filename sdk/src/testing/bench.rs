@@ -7,6 +7,9 @@ use crate::{
     turn::mix,
 };
 
+/// A host ticks no more often.
+const PERIOD_LEAST_MS: u32 = 10;
+
 /// A pool with one balancer instance for each of some workers. Time passes by 100 µs with each pick; chance is the same
 /// in every run.
 pub struct Bench<B> {
@@ -50,15 +53,36 @@ impl<B: Balancer> Bench<B> {
         }
     }
 
+    /// Says anew who belongs to the pool: a ready backend for each weight. Those at the same place are the same ones;
+    /// who joins at the end is new, and nothing is known of it.
+    pub fn resize(&mut self, weights: &[u32]) {
+        self.backends = weights.iter().zip(0..).map(|(&weight, at)| backend(at, weight)).collect();
+        host(|host| host.figures.resize_with(weights.len(), Figures::default));
+        self.update(weights.len(), Standing::Ready);
+    }
+
+    /// Lets so much time pass.
+    pub fn pass(&mut self, us: u64) {
+        self.clock.now_us += us;
+    }
+
     /// A request; the workers take turns.
     pub fn pick(&mut self) -> Decision {
-        self.ask(0)
+        let turn = self.clock.turn(0);
+        self.ask(&turn)
+    }
+
+    /// A request whose key, by the pool's `hash`, is this one; or that has none.
+    pub fn pick_of(&mut self, key: Option<u64>) -> Decision {
+        let turn = Turn { key, ..self.clock.turn(0) };
+        self.ask(&turn)
     }
 
     /// A retry of a request that has been at these positions.
     pub fn retry(&mut self, tried: &[Position]) -> Decision {
         host(|host| host.tried = tried.to_vec());
-        self.ask(tried.len() as u32)
+        let turn = self.clock.turn(tried.len() as u32);
+        self.ask(&turn)
     }
 
     /// How often each backend was chosen in `picks` requests.
@@ -73,23 +97,32 @@ impl<B: Balancer> Bench<B> {
         counts
     }
 
-    fn ask(&mut self, attempt: u32) -> Decision {
-        let turn = self.clock.turn(attempt);
+    fn ask(&mut self, turn: &Turn) -> Decision {
         let worker = self.next_worker % self.workers.len();
         self.next_worker += 1;
         host(|host| host.notes = Notes::default());
-        self.workers[worker].pick(&turn)
+        self.workers[worker].pick(turn)
     }
 }
 
 impl<B: Ticker> Bench<B> {
     /// Lets one period pass on every worker.
     pub fn tick(&mut self) {
+        self.pass(self.period_us());
+        self.tick_now();
+    }
+
+    /// Ticks without letting time pass.
+    pub(super) fn tick_now(&mut self) {
         for worker in &mut self.workers {
-            self.clock.now_us += u64::from(worker.period_ms()) * 1000;
             host(|host| host.now_us = self.clock.now_us);
             worker.tick(self.clock.now_us);
         }
+    }
+
+    /// Between two ticks, in microseconds.
+    pub fn period_us(&self) -> u64 {
+        self.workers.first().map_or(0, |worker| u64::from(worker.period_ms().max(PERIOD_LEAST_MS)) * 1000)
     }
 }
 

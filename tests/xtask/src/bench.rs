@@ -12,13 +12,16 @@ const BESIDE_NGINX: [&str; 3] = ["fairness", "floods", "idle"];
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     stock::build()?;
-    match args.first() {
-        Some(what) if BESIDE_NGINX.contains(&what.as_str()) => beside_nginx(args),
-        _ => {
-            let fixed = ["bench", "--package", "pointsman", "--bench", "plugin_call"];
-            cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
-        }
+    match args.first().map(String::as_str) {
+        Some(what) if BESIDE_NGINX.contains(&what) => beside_nginx(args),
+        Some("pick") => of_host("pick", &args[1..]),
+        _ => of_host("plugin_call", args),
     }
+}
+
+fn of_host(bench: &str, args: &[String]) -> Result<()> {
+    let fixed = ["bench", "--package", "pointsman", "--bench", bench];
+    cargo(fixed.into_iter().chain(args.iter().map(String::as_str)))
 }
 
 fn beside_nginx(args: &[String]) -> Result<()> {

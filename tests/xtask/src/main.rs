@@ -28,6 +28,8 @@ cargo xtask TASK
   stock          build the stock plugins into host/stock, where the host embeds them
   check          what must hold before any test: format, and clippy without a warning
   bench [ARGS]   run the host's benches; ARGS go to `cargo bench`
+  bench pick [ARGS]
+                 what a pick of each stock balancer costs, and whether that is within what its plugin.toml promises
   bench fairness|floods|idle [--rounds N] [--seconds N] [--connections N]
                  beside nginx, with one worker each: what busy and hostile clients cost the others, what idle ones do
 ";

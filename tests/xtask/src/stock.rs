@@ -1,4 +1,4 @@
-//! Builds `plugins/*` and puts the components where the host embeds them.
+//! Builds `plugins/*` and puts the components, and what they say of themselves, where the host embeds them.
 
 use crate::cargo::{WASM, cargo, ensure_wasm, root, target};
 use anyhow::{Context, Result};
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Brings `host/stock/*.wasm` up to date.
+/// Brings `host/stock/` up to date.
 pub(crate) fn build() -> Result<()> {
     ensure_wasm()?;
     let names = names()?;
@@ -20,6 +20,7 @@ pub(crate) fn build() -> Result<()> {
     fs::create_dir_all(&stock)?;
     for name in &names {
         place(&built.join(name.replace('-', "_")).with_extension("wasm"), &stock.join(name).with_extension("wasm"))?;
+        place(&root().join("plugins").join(name).join("plugin.toml"), &stock.join(name).with_extension("toml"))?;
     }
     remove_others(&stock, &names)
 }
@@ -54,7 +55,7 @@ fn remove_others(stock: &Path, names: &[String]) -> Result<()> {
     for entry in fs::read_dir(stock)? {
         let path = entry?.path();
         let name = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-        if path.extension() == Some(OsStr::new("wasm")) && !names.iter().any(|known| known == name) {
+        if !names.iter().any(|known| known == name) {
             fs::remove_file(&path)?;
         }
     }

@@ -1,26 +1,24 @@
 //! `pointsman plugin ls`: the plugins of a running Pointsman, the refused ones included, with their error.
 
-use super::file::bytes_in_words;
+use super::embedded;
 use crate::{
     admin::api::Plugin,
     cli::{Context, Exit, Failure, client::Client, table::Table},
-    plugin::{Hash, stock},
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// For programs: the answer of the admin API
-    #[arg(long, conflicts_with = "stock")]
+    #[arg(long)]
     json: bool,
-    /// What is embedded in this binary instead; asks nobody
+    /// What is embedded in this binary instead: settings, and what a pick costs at most; asks nobody
     #[arg(long)]
     stock: bool,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
     if args.stock {
-        write!(context.console.out, "{}", embedded())?;
-        return Ok(Exit::Ok);
+        return embedded::print(args.json, &mut context.console.out);
     }
     let plugins: Vec<Plugin> = Client::new(context.global.admin.as_ref()).get("/v1/plugins")?;
     let out = &mut context.console.out;
@@ -33,15 +31,6 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
         writeln!(out, "{}: {}[{}] {}", plugin.name, problem.severity, problem.code, problem.headline)?;
     }
     Ok(Exit::Ok)
-}
-
-fn embedded() -> Table {
-    let mut table = Table::new(&["NAME", ">SIZE", "HASH"]);
-    for name in stock::names() {
-        let bytes = stock::bytes(name).unwrap_or_default();
-        table.row([(*name).into(), bytes_in_words(bytes.len()), Hash::of(bytes).short()]);
-    }
-    table
 }
 
 fn table(plugins: &[Plugin]) -> Table {

@@ -27,6 +27,9 @@ pub(super) struct Manifest {
     /// What its user may set, for documents.
     #[serde(rename = "settings")]
     _settings: Option<toml::Table>,
+    /// What it promises to cost, for documents.
+    #[serde(rename = "cost")]
+    _cost: Option<Vec<toml::Table>>,
 }
 
 /// What a plugin is for.

@@ -1,6 +1,7 @@
 //! `pointsman plugin …`: an author's way from an idea to a plugin that serves.
 
 mod build;
+mod embedded;
 mod export;
 mod file;
 mod history;

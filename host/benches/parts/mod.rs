@@ -1,0 +1,68 @@
+//! What the benches share: pools, a request. Not each of them uses all of it.
+#![allow(dead_code, clippy::expect_used)]
+
+use http::{HeaderValue, Method, uri::PathAndQuery};
+use pointsman::{
+    figures::{Attempt, BackendFigures, Standing},
+    net::{Connection, Head, Headers},
+    plugin::{Artifact, BalancerInstance, Kind, Member, Membership, Origin, Runtime},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// The cheapest balancer there can be, as a component.
+pub(crate) fn floor() -> Vec<u8> {
+    wat::parse_str(include_str!("../floor.wat")).expect("the text is a component")
+}
+
+/// Compiles a plugin and makes an instance of it for a pool.
+pub(crate) fn instance(
+    runtime: &Arc<Runtime>,
+    name: &str,
+    bytes: Vec<u8>,
+    settings: &str,
+    pool: Membership,
+) -> BalancerInstance {
+    let compiled = runtime.compile(Artifact::new(name, bytes, Origin::Embedded)).expect("it compiles");
+    let generation = runtime.admit(&compiled, Kind::Balancer, &[]).expect("it is admitted");
+    generation.balancer(&"bench".into(), 0, settings, pool).expect("it is configured")
+}
+
+/// So many backends of weight 1 that nobody uses.
+pub(crate) fn members(backends: usize) -> Membership {
+    let member = |n: usize| Member {
+        id: n as u64,
+        name: format!("backend-{n}").into(),
+        address: ([10, 0, (n >> 8) as u8, n as u8], 8080).into(),
+        weight: 1,
+        priority: 0,
+        zone: "".into(),
+        standing: Standing::Ready,
+        metadata: Arc::new([]),
+        figures: Arc::new(BackendFigures::default()),
+    };
+    Membership { ready: (0..backends).map(member).collect(), others: Vec::new() }
+}
+
+/// The same backends with up to six requests under way each, for as long as these live.
+pub(crate) fn busy(pool: &Membership) -> Vec<Attempt> {
+    let now = Instant::now();
+    let under_way = |(n, member): (usize, &Member)| {
+        (0..n % 7).map(|_| Attempt::begin(member.figures.clone(), now)).collect::<Vec<_>>()
+    };
+    pool.ready.iter().enumerate().flat_map(under_way).collect()
+}
+
+/// A request as browsers send it.
+pub(crate) fn head() -> Head {
+    let peer = ([127, 0, 0, 1], 1).into();
+    Head {
+        method: Method::GET,
+        target: PathAndQuery::from_static("/cart?item=1"),
+        authority: HeaderValue::from_static("shop.example"),
+        headers: Headers::from_iter([(http::header::ACCEPT, HeaderValue::from_static("*/*"))]),
+        client: [127, 0, 0, 1].into(),
+        tags: Vec::new(),
+        connection: Arc::new(Connection::new(0, peer, None)),
+    }
+}

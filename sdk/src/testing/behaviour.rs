@@ -1,0 +1,218 @@
+//! What every balancer must hold, whatever its algorithm.
+
+use super::{Bench, Figures, host};
+use crate::{Balancer, Decision, Position, Standing, turn::mix};
+use std::marker::PhantomData;
+
+/// As many as a pool may have.
+const BACKENDS_MOST: usize = 4_096;
+/// Picks of one check: each backend of a small pool is met many times.
+const PICKS: u64 = 2_000;
+/// Workers that take turns.
+const WORKERS: u32 = 3;
+
+/// Checks of one balancer with given settings. [`behaves!`](crate::behaves) makes a test of each.
+pub struct Behaviour<B> {
+    settings: &'static str,
+    balancer: PhantomData<fn() -> B>,
+}
+
+/// What moved when one of some backends left, as shares of all keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Disruption {
+    /// Keys of the one that left: they had to move, and are the least there can be.
+    pub own: f64,
+    /// Keys of backends that stayed, which moved all the same.
+    pub others: f64,
+}
+
+impl<B: Balancer> Behaviour<B> {
+    /// With settings, as JSON.
+    pub fn of(settings: &'static str) -> Behaviour<B> {
+        Behaviour { settings, balancer: PhantomData }
+    }
+
+    /// Where nobody takes new work it has no opinion.
+    pub fn nobody(&self) {
+        for weights in [&[][..], &[0], &[0, 0, 0]] {
+            let mut bench = self.bench(weights);
+            assert!((0..100).all(|_| bench.pick() == Decision::Pass), "it chose among {weights:?}");
+        }
+    }
+
+    /// One backend gets everything, also when it was tried.
+    pub fn one_backend(&self) {
+        for weight in [1, 1000] {
+            let mut bench = self.bench(&[weight]);
+            assert!((0..PICKS).all(|_| bench.pick() == Decision::Choose(0)));
+            assert!(matches!(bench.retry(&[0]), Decision::Choose(0) | Decision::Pass));
+        }
+    }
+
+    /// Weights from 0 to 1000: weight 0 gets nothing, and every choice is one of the pool.
+    pub fn weights(&self) {
+        let weights: Vec<u32> = (0..21).map(|step| step * 50).chain([0, 1, 999]).collect();
+        let mut bench = self.bench(&weights);
+        (0..PICKS).for_each(|_| checked(bench.pick(), &weights));
+        (0..PICKS).for_each(|n| checked(bench.retry(&[(n % 24) as Position]), &weights));
+    }
+
+    /// As many backends as a pool may have, of all weights and of one.
+    pub fn many_backends(&self) {
+        let mixed: Vec<u32> = (0..BACKENDS_MOST as u64).map(|at| (mix(at) % 1001) as u32).collect();
+        for weights in [vec![1; BACKENDS_MOST], mixed] {
+            let mut bench = self.bench_of(&weights, 1);
+            (0..200).for_each(|_| checked(bench.pick(), &weights));
+            (0..20).for_each(|n| checked(bench.retry(&[n]), &weights));
+        }
+    }
+
+    /// Backends join, leave, fall ill, change their weights: choices are always of the latest list.
+    pub fn joining_and_leaving(&self) {
+        let mut bench = self.bench(&[1, 2, 3]);
+        for round in 0..60_u64 {
+            let weights: Vec<u32> = (0..1 + mix(round) % 12).map(|at| (mix(round << 8 | at) % 4) as u32).collect();
+            bench.resize(&weights);
+            (0..50).for_each(|_| checked(bench.pick(), &weights));
+            let ready = (mix(!round) % (weights.len() as u64 + 1)) as usize;
+            bench.update(ready, Standing::Unhealthy);
+            (0..50).for_each(|_| checked(bench.pick(), &weights[..ready]));
+        }
+    }
+
+    /// A retry goes where the request has not been, as long as there is such a backend.
+    pub fn retries(&self) {
+        let mut bench = self.bench(&[1, 1, 1, 1]);
+        for n in 0..PICKS {
+            let tried: Vec<Position> = (0..4).filter(|at| (n % 15) >> at & 1 == 1).collect();
+            if let Decision::Choose(at) = bench.retry(&tried) {
+                assert!(!tried.contains(&at), "it chose {at} again after {tried:?}");
+            }
+        }
+        // Nobody is left: what it says is the host's to mend, but it is of the list.
+        checked(bench.retry(&[3, 1, 0, 2]), &[1; 4]);
+    }
+
+    /// Any figures, requests without keys: it says something of the list all the same.
+    pub fn odd_figures(&self) {
+        let weights = [3, 0, 1, 7, 1];
+        let mut bench = self.bench(&weights);
+        let odd = [0, 1, 7, 1_000_000, u32::MAX];
+        for n in 0..PICKS {
+            let pick = |nth: u64| odd[(mix(n << 8 | nth) % odd.len() as u64) as usize];
+            let figures = |at: u64| Figures {
+                in_flight: pick(at),
+                latency_us: pick(10 + at),
+                peak_latency_us: pick(20 + at),
+                success_permille: pick(30 + at).min(1000),
+                consecutive_failures: pick(40 + at),
+                ..Figures::default()
+            };
+            host(|host| host.figures = (0..5).map(figures).collect());
+            checked(bench.pick_of(n.is_multiple_of(2).then_some(mix(n))), &weights);
+        }
+    }
+
+    /// The same again, from the same beginning: the same decisions, one by one.
+    pub fn repeats(&self) {
+        let decisions = || -> Vec<Decision> {
+            let mut bench = self.bench(&[5, 1, 0, 3, 1000, 7]);
+            let busy = |n: u64| host(|host| host.figures[(n % 6) as usize].in_flight = (mix(n) % 9) as u32);
+            (0..PICKS)
+                .map(|n| (busy(n), if n.is_multiple_of(7) { bench.retry(&[0]) } else { bench.pick() }).1)
+                .collect()
+        };
+        assert_eq!(decisions(), decisions());
+    }
+
+    /// What moves of `keys` keys when the last one of so many equal backends falls ill. Not one of
+    /// [`behaves!`](crate::behaves): each algorithm has a limit of its own.
+    pub fn disruption(&self, backends: usize, keys: u64) -> Disruption {
+        let mut bench = self.bench(&vec![1; backends]);
+        let mut owners = || (0..keys).map(|key| bench.pick_of(Some(mix(key)))).collect::<Vec<_>>();
+        let before = owners();
+        bench.update(backends - 1, Standing::Unhealthy);
+        let mut owners = || (0..keys).map(|key| bench.pick_of(Some(mix(key)))).collect::<Vec<_>>();
+        let after = owners();
+        let gone = Decision::Choose(backends as Position - 1);
+        let share = |count: usize| count as f64 / keys as f64;
+        Disruption {
+            own: share(before.iter().filter(|owner| **owner == gone).count()),
+            others: share(before.iter().zip(&after).filter(|(then, now)| **then != gone && then != now).count()),
+        }
+    }
+
+    fn bench(&self, weights: &[u32]) -> Bench<B> {
+        self.bench_of(weights, WORKERS)
+    }
+
+    fn bench_of(&self, weights: &[u32], workers: u32) -> Bench<B> {
+        match Bench::with(self.settings, weights, workers) {
+            Ok(bench) => bench,
+            Err(refusal) => panic!("the plugin refused {}: {refusal}", self.settings),
+        }
+    }
+}
+
+/// Of the list, and somebody who takes new work; or no opinion.
+fn checked(decision: Decision, weights: &[u32]) {
+    let fits = match decision {
+        Decision::Choose(at) => weights.get(at as usize).is_some_and(|weight| *weight > 0),
+        Decision::Pass => true,
+        Decision::Narrow(_) | Decision::Reject(_) => false,
+    };
+    assert!(fits, "{decision:?} among backends with weights {weights:?}");
+}
+
+/// Tests of what every balancer must hold, one for each: `behaves!(MyType)`, or `behaves!(MyType, r#"{"k": 1}"#)` where it
+/// needs settings. Write it once, in the module of the unit tests.
+#[macro_export]
+macro_rules! behaves {
+    ($balancer:ty) => {
+        $crate::behaves!($balancer, "{}");
+    };
+    ($balancer:ty, $settings:expr) => {
+        $crate::behaves!(@each $balancer, $settings =>
+            nobody one_backend weights many_backends joining_and_leaving retries odd_figures repeats);
+    };
+    (@each $balancer:ty, $settings:expr => $($check:ident)+) => {
+        mod behaves {
+            use super::*;
+
+            $(
+                #[test]
+                fn $check() {
+                    $crate::testing::Behaviour::<$balancer>::of($settings).$check();
+                }
+            )+
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::prelude::*;
+
+    /// As wrong as can be told: it forgets weights, and where a request has been.
+    struct Careless;
+
+    impl Balancer for Careless {
+        type Settings = NoSettings;
+
+        fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
+            Ok(Careless)
+        }
+
+        fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
+            Decision::Choose(turn.below(0, pool.len()))
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_seen() {
+        let checks = crate::testing::Behaviour::<Careless>::of("{}");
+        let fails = |check: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err();
+        assert!(fails(&|| checks.nobody()) && fails(&|| checks.weights()) && fails(&|| checks.retries()));
+        assert!(fails(&|| checks.joining_and_leaving()) && !fails(&|| checks.one_backend()));
+    }
+}
