@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What `stock/` holds after `cargo xtask stock`.
-const NAMES: [&str; 14] = [
+const NAMES: &[&str] = &[
     "adaptive-weights",
     "bounded-load",
     "first-available",
@@ -24,13 +24,15 @@ const NAMES: [&str; 14] = [
     "require-token",
     "ring-hash",
     "round-robin",
+    "sticky-cookie",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let stock = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("stock");
     println!("cargo::rerun-if-changed={}", stock.display());
-    let files = NAMES.map(|name| stock.join(name).with_extension("wasm"));
-    let manifests = NAMES.map(|name| stock.join(name).with_extension("toml"));
+    let each =
+        |kind: &str| -> Vec<PathBuf> { NAMES.iter().map(|name| stock.join(name).with_extension(kind)).collect() };
+    let (files, manifests) = (each("wasm"), each("toml"));
     if let Some(missing) = files.iter().chain(&manifests).find(|file| !file.is_file()) {
         let missing = missing.display();
         println!("cargo::error={missing} is missing: build the stock plugins first, with `cargo xtask stock`");

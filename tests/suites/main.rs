@@ -50,6 +50,7 @@ mod rules;
 mod shared;
 mod sources;
 mod splits;
+mod sticky;
 mod stock_plugins;
 mod tls;
 mod unix;

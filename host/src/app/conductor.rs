@@ -13,7 +13,7 @@ use crate::{
     admin::api,
     config::{
         changeable, diff,
-        model::{CertificateSource, Config, Roots},
+        model::{CertificateSource, Config, Roots, Secrets},
     },
     figures::Figures,
     plugin::loader::News,
@@ -416,7 +416,7 @@ fn with_those_that_wait(first: NameNews, changes: &mut mpsc::Receiver<Change>) -
     (news, None)
 }
 
-/// Files that a configuration names for what is in them: certificates, keys, and those who vouch.
+/// Files that a configuration names for what is in them: certificates, keys, those who vouch, and secrets.
 fn files(config: &Config) -> Vec<PathBuf> {
     let of_pair = |source: &CertificateSource| match source {
         CertificateSource::Files { cert, key, .. } => vec![cert.clone(), key.clone()],
@@ -430,6 +430,11 @@ fn files(config: &Config) -> Vec<PathBuf> {
     for tls in config.pools.iter().filter_map(|pool| pool.tls.as_ref()) {
         files.extend(tls.identity.iter().flat_map(of_pair));
         if let Roots::File { path, .. } = &tls.roots {
+            files.push(path.clone());
+        }
+    }
+    for cookie in config.pools.iter().filter_map(|pool| pool.cookie.as_ref()) {
+        if let Secrets::File { path, .. } = &cookie.secrets {
             files.push(path.clone());
         }
     }

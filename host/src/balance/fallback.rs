@@ -2,6 +2,7 @@
 //! `ngx_http_upstream_round_robin.c`) over whoever is usable at this moment.
 
 use crate::{
+    config::model::Tiers,
     figures::Standing,
     upstream::{Backend, Pool},
 };
@@ -23,6 +24,11 @@ impl RoundRobin {
     /// The next by weight among the ready and untried; when there is none, among those that stand by in the next tier.
     pub(super) fn next(&mut self, pool: &Pool, tried: &[Arc<Backend>], now: Instant) -> Option<Arc<Backend>> {
         let usable = |b: &&Arc<Backend>| b.weight() > 0 && is_usable(b, tried);
+        if pool.tiers == Tiers::Plugin {
+            // All tiers are ready, and who knows what to make of them cannot say so.
+            let first = pool.backends.iter().filter(usable).map(|b| b.priority).min()?;
+            return self.next_of(pool.backends.iter().filter(usable).filter(|b| b.priority == first), pool, now);
+        }
         if let Some(backend) = self.next_of(pool.backends.iter().filter(usable), pool, now) {
             return Some(backend);
         }

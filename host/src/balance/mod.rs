@@ -17,4 +17,4 @@ mod tests;
 mod worker;
 
 pub use assignment::{Assignment, How};
-pub use worker::{Balancer, Pick};
+pub use worker::{Balancer, Choice, Pick};

@@ -65,7 +65,7 @@ impl Stage {
         let tried: Vec<Arc<Backend>> = tried.iter().map(|&index| self.pool.backends[index].clone()).collect();
         let attempt = u32::try_from(tried.len()).unwrap();
         match self.balancer.pick(&mut head(), Instant::now(), &mut self.rng, attempt, &tried) {
-            Pick::Backend(backend, _) => Some(backend.index),
+            Pick::Backend(choice) => Some(choice.backend.index),
             Pick::Nobody | Pick::Full => None,
             Pick::Reject(status, _) => panic!("rejected with {status}"),
         }

@@ -10,7 +10,7 @@ use crate::{
     config::model::{Fallback, HashKey},
     figures::{Reservation, micros},
     net::{Head, Part},
-    plugin::{Call, Decision, Fault, FaultKind, Rejection, Turn},
+    plugin::{Call, Decision, Fault, FaultKind, Rejection, Stick, Turn},
     rng::Rng,
     upstream::Backend,
 };
@@ -29,14 +29,25 @@ const ASKED_MOST: u32 = 2;
 /// Who gets the request.
 #[derive(Debug)]
 pub enum Pick {
-    /// This one; the attempt may count already.
-    Backend(Arc<Backend>, Option<Reservation>),
+    /// This one.
+    Backend(Choice),
     /// The plugin has the client answered with this status, and perhaps told more.
     Reject(u16, Option<Box<Rejection>>),
     /// Nobody now, but somebody who has as many requests as there may be: it is worth waiting.
     Full,
     /// No backend is usable, or the plugin cannot choose and the pool's fallback is to reject.
     Nobody,
+}
+
+/// A backend, and what was said beside.
+#[derive(Debug)]
+pub struct Choice {
+    /// Who gets the request.
+    pub backend: Arc<Backend>,
+    /// The attempt counts already.
+    pub reserved: Option<Reservation>,
+    /// The id of the backend that the client is to be bound to.
+    pub stick: Option<u64>,
 }
 
 /// One pool's balancer on one worker.
@@ -72,10 +83,18 @@ impl Balancer {
 
     /// Chooses a backend that this request has not tried.
     pub fn pick(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
-        match self.ask(head, now, rng, attempt, tried) {
+        let mut said = None;
+        let mut pick = match self.ask(head, now, rng, attempt, tried, &mut said) {
             Answer::Pick(pick) => pick,
             Answer::Fallback => self.fall_back(tried, now),
+        };
+        if let (Some(said), Pick::Backend(choice)) = (said, &mut pick) {
+            choice.stick = match said {
+                Stick::To(id) => Some(id),
+                Stick::Chosen => Some(choice.backend.id),
+            };
         }
+        pick
     }
 
     /// Runs the plugin's tick if it has one and it is due; says when the next one is.
@@ -95,7 +114,18 @@ impl Balancer {
         self.next_tick
     }
 
-    fn ask(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Answer {
+    /// `said`: whom the client is to be bound to, where there is a cookie for it.
+    fn ask(
+        &mut self,
+        head: &mut Head,
+        now: Instant,
+        rng: &mut Rng,
+        attempt: u32,
+        tried: &[Arc<Backend>],
+        said: &mut Option<Stick>,
+    ) -> Answer {
+        let cookie = self.assignment.pool.cookie.clone();
+        let stuck = cookie.as_ref().and_then(|cookie| cookie.read(head.cookie(cookie.name())?));
         let tried_ids: Vec<u64> = tried.iter().map(|b| b.id).collect();
         let key = self.assignment.pool.hash.as_ref().and_then(|key| head.hash(part(key), 0));
         let mut unusable = None;
@@ -104,19 +134,25 @@ impl Balancer {
             let turn = Turn { now_us: self.micros(now), random: rng.bits(), key, attempt };
             let Some(live) = self.live.as_mut().filter(|live| live.roster.ready > 0) else { return Answer::Fallback };
             let begun = live.instance.generation().costs().called(self.worker).then(Instant::now);
+            live.instance.stuck(stuck);
             let picked = live.pick(head, turn, &tried_ids);
             if let Some(begun) = begun {
                 live.instance.generation().costs().took(self.worker, begun.elapsed());
             }
+            if cookie.is_some() {
+                // Who passes can bind nobody to a choice of its own.
+                let chooses = matches!(picked, Ok((Decision::Choose(_), _)));
+                *said = live.instance.notes().stick.take().filter(|stick| chooses || *stick == Stick::Chosen);
+            }
             match picked {
                 Ok((Decision::Choose(position), reserved)) => match live.roster.backends.get(position as usize) {
                     Some(backend) if may_be_chosen(backend, tried, reserved.is_some()) => {
-                        return Answer::Pick(Pick::Backend(backend.clone(), reserved));
+                        return Answer::Pick(Pick::Backend(Choice { reserved, ..Choice::of(backend.clone()) }));
                     }
                     ill_or_tried => unusable = ill_or_tried.cloned(),
                 },
                 Ok((Decision::Reject(status), _)) => {
-                    return Answer::Pick(Pick::Reject(status, live.instance.notes().rejection));
+                    return Answer::Pick(Pick::Reject(status, live.instance.notes().rejection.take()));
                 }
                 Ok((Decision::Pass | Decision::Narrow(_), _)) => return Answer::Fallback,
                 Err(fault) => {
@@ -127,7 +163,11 @@ impl Balancer {
         }
         // Chosen twice and unusable twice: no fault, for it fell ill or was tried since the plugin was told.
         match unusable.and_then(|after| self.next_usable(&after, tried)) {
-            Some(backend) => Answer::Pick(Pick::Backend(backend, None)),
+            Some(backend) => {
+                // It was not this one that the plugin spoke of.
+                *said = said.filter(|said| *said == Stick::Chosen);
+                Answer::Pick(Pick::Backend(Choice::of(backend)))
+            }
             None if is_full(&self.assignment.pool, tried) => Answer::Pick(Pick::Full),
             None => Answer::Fallback,
         }
@@ -171,7 +211,7 @@ impl Balancer {
             return Pick::Nobody;
         }
         match self.fallback.next(&self.assignment.pool, tried, now) {
-            Some(backend) => Pick::Backend(backend, None),
+            Some(backend) => Pick::Backend(Choice::of(backend)),
             None if is_full(&self.assignment.pool, tried) => Pick::Full,
             None => Pick::Nobody,
         }
@@ -210,6 +250,12 @@ impl Drop for Balancer {
             let generation = live.instance.generation().clone();
             serving.put_back(self.worker, &generation, live);
         }
+    }
+}
+
+impl Choice {
+    fn of(backend: Arc<Backend>) -> Choice {
+        Choice { backend, reserved: None, stick: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the keys mean together: defaults, references between tables, names that must differ. Collects all problems.
 
+mod cookie;
 mod health;
 mod listen;
 mod pool;

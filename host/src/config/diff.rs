@@ -99,7 +99,7 @@ fn pools(now: &[Pool], next: &[Pool]) -> Vec<String> {
 fn of_pool(now: &Pool, next: &Pool) -> String {
     let mut parts = backends(&now.backends, &next.backends);
     let named = differing!(
-        now, next; balancer, settings, fallback, hash, health, eject, panic, slow_start, timeout, retry, hedge, limit, tls,
+        now, next; balancer, settings, fallback, hash, health, eject, panic, tiers, cookie, slow_start, timeout, retry, hedge, limit, tls,
         protocol, proxy_protocol
     );
     parts.extend(names(&now.names, &next.names));

@@ -2,13 +2,16 @@
 //! keys mean together is in `check`. These shapes never leave `config`.
 
 use super::{
-    model::{AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Protocol, Resolver, Verify},
+    model::{
+        AdminAddress, Fallback, Forwarded, HashKey, Network, OnFault, Protocol, Resolver, SameSite, Tiers, Verify,
+    },
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, ByteRateOrOff, Ejection, GrpcService, HealthPath, HostPattern, Integer, IntegerOrOff,
-        List, ListenAddress, LongTime, Mode, Named, OneOrMany, PathPrefix, Percent, PercentOrOff, PluginName, Rate,
-        Redirect, ServerName, Settings, Size, Statuses, Switch, Text, Texts, Tiers, Time, Timeouts, Total,
+        BackendAddress, Backends, ByteRateOrOff, CookieName, CookiePath, Ejection, GrpcService, HealthPath,
+        HostPattern, Integer, IntegerOrOff, List, ListenAddress, LongTime, Mode, Named, OneOrMany, PathPrefix, Percent,
+        PercentOrOff, PluginName, Rate, Redirect, Secrets, ServerName, Settings, Size, Statuses, Switch, Text, Texts,
+        Time, Timeouts, Total,
     },
     table::table,
 };
@@ -168,8 +171,12 @@ table! {
             eject: Ejection,
             /// When fewer than this share of the backends are ready, health is not asked any more: all of them get requests.
             panic: PercentOrOff = "off",
-            /// Who chooses between tiers: the host offers the balancer as much of them as is needed.
+            /// Who chooses between tiers: the host offers the balancer as much of them as is needed, or the plugin sees all
+            /// that are ready.
             tiers: Tiers = "host",
+            /// The cookie that binds a client to a backend where the balancer asks for it: true, or a table that says
+            /// more. Absent: there is none.
+            cookie: Switch<Cookie>,
             /// How long a backend that became ready takes to its full share of the work.
             slow_start: Total = "off",
             /// Limits of one request. A single duration is the limit of `head`.
@@ -180,6 +187,30 @@ table! {
             hedge: Hedge,
             /// How much at the same time, and who waits. Absent: all that comes.
             limit: PoolLimit,
+        }
+    }
+}
+
+table! {
+    /// The cookie that binds a client to a backend. It is signed, and no script sees it.
+    "cookie" Cookie {
+        required {}
+        optional {
+            /// What it is called; absent: `pointsman-` and the pool's name.
+            name: CookieName,
+            /// For which paths clients send it.
+            path: CookiePath = "/",
+            /// For requests from which other sites clients send it: strict, lax, or none (needs `secure`).
+            same_site: SameSite = "lax",
+            /// Clients send it over TLS alone; absent: if they came so when they got it.
+            secure: bool,
+            /// How long a client keeps it; "off": until it is closed.
+            ttl: Total = "off",
+            /// What signs it: all processes that serve the same clients need the same. Of a list the first signs, all are
+            /// believed. Absent, and without `secret_file`: one by chance for each start.
+            secret: Secrets,
+            /// A file with a secret in each line. Relative to the directory of this file; it is watched.
+            secret_file: Text,
         }
     }
 }

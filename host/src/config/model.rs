@@ -4,6 +4,7 @@
 //! is (see [`Spot`](crate::problem::Spot)), so text that was only moved changes nothing.
 
 mod backend;
+mod cookie;
 mod health;
 mod listen;
 mod pool;
@@ -11,12 +12,13 @@ mod process;
 mod route;
 
 pub use backend::{Backend, BackendTls, Lookup, Named, Protocol, Roots};
+pub use cookie::{Cookie, SameSite, Secret, Secrets};
 pub use health::{Eject, Health, HealthCheck, HealthGet};
 pub use listen::{
     ByteRate, CertificateSource, ClientRule, DEFAULT_MODE, Forwarded, HeadLimit, ListenTimeout, Listener, Network,
     SourceLimit, Tls, Verify,
 };
-pub use pool::{BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Pool, PoolLimit, PoolTimeout, Retry};
+pub use pool::{BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Pool, PoolLimit, PoolTimeout, Retry, Tiers};
 pub use process::{AccessLog, AdminAddress, Faults, Plugins, Resolver, Server};
 pub use route::{FilterUse, HostMatch, OnFault, Route};
 

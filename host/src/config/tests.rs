@@ -192,6 +192,23 @@ fn everything_that_can_be_written_is_understood() {
     );
     assert_eq!((eject.share, two.panic, two.slow_start), (30, Some(40), Some(Duration::from_secs(30))));
     assert_eq!((&other.eject, other.panic, other.slow_start), (&None, None, None));
+    assert_eq!((two.tiers, other.tiers), (model::Tiers::Plugin, model::Tiers::Host));
+    let cookie = model::Cookie {
+        path: "/cart".into(),
+        same_site: model::SameSite::None,
+        secure: Some(true),
+        ttl: Some(Duration::from_secs(3600)),
+        secrets: model::Secrets::Written(
+            [b"0123456789abcdef", b"fedcba9876543210"].map(|s| model::Secret((*s).into())).into(),
+        ),
+        ..model::Cookie::new("at")
+    };
+    assert_eq!(two.cookie, Some(cookie));
+    let cookie = other.cookie.as_ref().unwrap();
+    assert!(
+        matches!(&cookie.secrets, model::Secrets::File { path, .. } if path == Path::new("/etc/pointsman/cookie.key"))
+    );
+    assert_eq!((cookie.name.as_str(), cookie.secure), ("pointsman-other", None));
     let six = &two.backends[2];
     assert_eq!((six.name.as_str(), six.weight, six.priority, six.zone.as_str()), ("six", 0, 1, "b"));
     assert_eq!(six.metadata, [("rack".into(), "7".into()), ("gen".into(), "2".into())], "in the order of the file");

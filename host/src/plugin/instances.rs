@@ -70,9 +70,14 @@ impl BalancerInstance {
         self.sandbox.call_with(Call::Pick, head, &turn, |store| self.guest.pick(store, turn))
     }
 
-    /// What it said beside the latest decision; to be taken once.
-    pub fn notes(&mut self) -> Notes {
-        std::mem::take(&mut self.sandbox.data_mut().notes)
+    /// What it said beside the latest decision.
+    pub fn notes(&mut self) -> &mut Notes {
+        &mut self.sandbox.data_mut().notes
+    }
+
+    /// Whom the client of the next pick's request is bound to, by its cookie.
+    pub fn stuck(&mut self, to: Option<u64>) {
+        self.sandbox.data_mut().stuck = to;
     }
 
     /// What the latest pick has reserved of the backend that it chose; what it reserved elsewhere is undone. Ask after each

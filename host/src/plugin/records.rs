@@ -137,6 +137,17 @@ pub enum Decision {
 pub struct Notes {
     /// For a client whose request it rejects.
     pub rejection: Option<Box<Rejection>>,
+    /// Where this client is to go from now on.
+    pub stick: Option<Stick>,
+}
+
+/// Whom a client is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stick {
+    /// The backend of this id.
+    To(u64),
+    /// Whoever gets this request.
+    Chosen,
 }
 
 /// What a client is told whose request a plugin had rejected.

@@ -43,6 +43,8 @@ pub(super) struct Data {
     pub(super) head: Head,
     /// Ids of the backends that this request has tried, oldest first.
     pub(super) tried: Vec<u64>,
+    /// Id of the backend that this request's client is bound to.
+    pub(super) stuck: Option<u64>,
     /// What the instance's latest `update` listed.
     pub(super) members: Membership,
     pub(super) commons: Arc<Commons>,
@@ -113,6 +115,7 @@ impl Sandbox {
             call: Call::Instantiate,
             head: blank(),
             tried: Vec::new(),
+            stuck: None,
             members: Membership::default(),
             commons: outside.commons,
             rows: None,

@@ -2,12 +2,12 @@
 
 use super::{Error, Kind, Worker, context::Context, grpc, hedge, replay::Replay, retry::Retries, room};
 use crate::{
-    balance::{Balancer, Pick},
+    balance::{self, Balancer, Pick},
     figures::{Attempt, PoolCounts, Reservation},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ErrorKind, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
-use http::Version;
+use http::{HeaderValue, Version, header};
 use std::{cell::RefCell, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
@@ -72,6 +72,8 @@ pub(super) async fn forward(
 pub(super) struct Start {
     pub backend: Arc<Backend>,
     ticket: Attempt,
+    /// What binds the client to a backend, if this one answers.
+    cookie: Option<HeaderValue>,
 }
 
 /// Who says whom to ask.
@@ -86,8 +88,11 @@ impl Choice<'_> {
         loop {
             let pick = self.balancer.borrow_mut().pick(head, now, &mut self.worker.rng(), trail.attempts, &trail.tried);
             match pick {
-                Pick::Backend(backend, reserved) => match begin(&backend, reserved, now) {
-                    Some(ticket) => return Ok(Some(Start { backend, ticket })),
+                Pick::Backend(mut choice) => match begin(&choice.backend, choice.reserved.take(), now) {
+                    Some(ticket) => {
+                        let cookie = self.cookie(&choice, head);
+                        return Ok(Some(Start { backend: choice.backend, ticket, cookie }));
+                    }
                     // Another worker was faster; what is full now is not chosen again.
                     None => continue,
                 },
@@ -109,16 +114,24 @@ impl Choice<'_> {
         // A copy: the first attempt may still be sending its own.
         let pick = self.balancer.borrow_mut().pick(&mut head.clone(), now, &mut self.worker.rng(), 1, &tried);
         match pick {
-            Pick::Backend(backend, reserved) if pool.pays(now) => {
-                let Some(ticket) = begin(&backend, reserved, now) else {
+            Pick::Backend(mut choice) if pool.pays(now) => {
+                let Some(ticket) = begin(&choice.backend, choice.reserved.take(), now) else {
                     pool.takes_back();
                     return None;
                 };
                 pool.figures.of(self.worker.index()).hedges.up();
-                Some(Start { backend, ticket })
+                let cookie = self.cookie(&choice, head);
+                Some(Start { backend: choice.backend, ticket, cookie })
             }
             _ => None,
         }
+    }
+
+    /// What binds the client to the backend that the pick has named.
+    fn cookie(&self, choice: &balance::Choice, head: &Head) -> Option<HeaderValue> {
+        let id = choice.stick?;
+        let balancer = self.balancer.borrow();
+        balancer.assignment().pool.cookie.as_ref()?.bind(id, head.connection.tls.is_some())
     }
 }
 
@@ -207,10 +220,15 @@ impl Sender<'_> {
 
     /// One attempt.
     pub(super) async fn send(&self, start: Start, head: &Head) -> Result<(Response, Arc<Backend>), Lost> {
-        let Start { backend, ticket } = start;
+        let Start { backend, ticket, cookie } = start;
         self.context.asks(&backend);
         match self.attempt(&backend, ticket, head).await {
-            Ok(response) => Ok((response, backend)),
+            Ok(mut response) => {
+                if let Some(cookie) = cookie {
+                    response.headers.append(header::SET_COOKIE, cookie);
+                }
+                Ok((response, backend))
+            }
             Err(error) => Err(Lost { error, by: backend, other: None }),
         }
     }

@@ -6,6 +6,7 @@ mod budget;
 mod condition;
 mod conn_cache;
 mod connection;
+mod cookie;
 mod eject;
 mod error;
 mod h1;
@@ -26,6 +27,7 @@ pub use backend::{Account, Backend, backend_id};
 pub use bounds::{Bounds, Permit};
 pub use conn_cache::Connections;
 pub use connection::{Connection, Limits, Outgoing};
+pub use cookie::Cookie;
 pub use error::{Error, ErrorKind, ExchangeError, Retry};
 pub use h1::read_answers;
 #[cfg(any(test, fuzzing))]

@@ -2,14 +2,14 @@
 //! backend comes together here, whoever found it out: its standing follows from all of it.
 
 use super::{
-    Backend, Bounds,
+    Backend, Bounds, Cookie,
     budget::Budget,
     condition::{Cause, Condition},
     transport::Transport,
     ward::Ward,
 };
 use crate::{
-    config::model,
+    config::model::{self, Tiers},
     figures::{Figures, PoolFigures, Standing},
     problem::Problem,
 };
@@ -37,6 +37,10 @@ pub struct Pool {
     pub eject: Option<model::Eject>,
     /// Limits of one request.
     pub timeout: model::PoolTimeout,
+    /// Who chooses between tiers.
+    pub tiers: Tiers,
+    /// What binds clients to backends; none: nothing.
+    pub cookie: Option<Arc<Cookie>>,
     /// Who chooses while the plugin cannot.
     pub fallback: model::Fallback,
     /// What is sent once more.
@@ -54,7 +58,7 @@ pub struct Pool {
     panic: Option<u32>,
     /// How long a backend that became ready takes to its full share.
     slow_start: Option<Duration>,
-    /// One tier and no panic: how a backend stands is its own affair.
+    /// One tier, or none for the host, and no panic: how a backend stands is its own affair.
     each_alone: bool,
     ward: Mutex<Ward>,
     version: AtomicU64,
@@ -67,7 +71,14 @@ impl Pool {
     /// Everything that is wrong with the files that its TLS needs (PM021x).
     pub fn new(config: &model::Pool, figures: &Figures) -> Result<Arc<Pool>, Vec<Problem>> {
         let bounds = Arc::new(Bounds::new(figures.queue(&config.name), config.limit.as_ref()));
-        Ok(Pool::with(config, Arc::new(Transport::new(config)?), bounds, figures, None, 1))
+        let (transport, cookie) = (Transport::new(config), cookie(config));
+        let files = match (transport, cookie) {
+            (Ok(transport), Ok(cookie)) => Files { transport: Arc::new(transport), cookie: cookie.map(Arc::new) },
+            (transport, cookie) => {
+                return Err(transport.err().into_iter().flatten().chain(cookie.err()).collect());
+            }
+        };
+        Ok(Pool::with(config, files, bounds, figures, None, 1))
     }
 
     /// The pool that takes the place of this one, which was made of `before`; the same one where nothing is other, in the
@@ -84,29 +95,41 @@ impl Pool {
         figures: &Figures,
     ) -> Result<(Arc<Pool>, Vec<Problem>), Vec<Problem>> {
         // The same one has kept connections, and sessions to resume.
-        let (transport, stale) = match Transport::new(config) {
+        let (transport, mut stale) = match Transport::new(config) {
             Ok(fresh) if fresh == *self.transport => (self.transport.clone(), Vec::new()),
             Ok(fresh) => (Arc::new(fresh), Vec::new()),
             Err(wrong) if self.transport.is_of(before, config) => (self.transport.clone(), wrong),
             Err(wrong) => return Err(wrong),
         };
-        if Arc::ptr_eq(&transport, &self.transport) && before == config {
+        let cookie = match cookie(config) {
+            Ok(fresh) if fresh.as_ref() == self.cookie.as_deref() => self.cookie.clone(),
+            Ok(fresh) => fresh.map(Arc::new),
+            Err(wrong) if before.cookie == config.cookie => {
+                stale.push(wrong);
+                self.cookie.clone()
+            }
+            Err(wrong) => return Err(vec![wrong]),
+        };
+        let same_files = Arc::ptr_eq(&transport, &self.transport) && cookie == self.cookie;
+        if same_files && before == config {
             return Ok((self.clone(), stale));
         }
+        let files = Files { transport, cookie };
         // Beyond all that this one will ever reach: who was told of it has not been told of the successor.
         let version = (self.version() | u64::from(u32::MAX)) + 1;
         // The same bounds know who is under way, and who waits.
-        Ok((Pool::with(config, transport, self.bounds.clone(), figures, Some(self), version), stale))
+        Ok((Pool::with(config, files, self.bounds.clone(), figures, Some(self), version), stale))
     }
 
     fn with(
         config: &model::Pool,
-        transport: Arc<Transport>,
+        files: Files,
         bounds: Arc<Bounds>,
         figures: &Figures,
         before: Option<&Pool>,
         version: u64,
     ) -> Arc<Pool> {
+        let Files { transport, cookie } = files;
         let known = before.iter().flat_map(|pool| &pool.backends).map(|backend| (backend.id, backend)).collect();
         let backends = config.backends.iter().enumerate().map(|(index, backend)| {
             let bounds = config.limit.is_some().then(|| bounds.clone());
@@ -130,10 +153,13 @@ impl Pool {
             eject: config.eject.clone(),
             timeout: config.timeout,
             fallback: config.fallback,
+            tiers: config.tiers,
+            cookie,
             figures: figures.pool(&config.name),
             panic: config.panic,
             slow_start: config.slow_start,
-            each_alone: config.panic.is_none() && backends.iter().all(|b| b.priority == backends[0].priority),
+            each_alone: config.panic.is_none()
+                && (config.tiers == Tiers::Plugin || backends.iter().all(|b| b.priority == backends[0].priority)),
             ward: Mutex::new(Ward::new(&backends, config.panic.is_some() && before.is_some_and(Pool::is_panic))),
             version: AtomicU64::new(version),
             transport,
@@ -300,12 +326,22 @@ impl Pool {
         if self.each_alone {
             return changed.stands(changed.alone().standing);
         }
-        ward.settle(&self.name, &self.backends, self.panic)
+        ward.settle(&self.name, &self.backends, self.panic, self.tiers)
     }
 
     fn ward(&self) -> MutexGuard<'_, Ward> {
         self.ward.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a pool is made of that files say.
+struct Files {
+    transport: Arc<Transport>,
+    cookie: Option<Arc<Cookie>>,
+}
+
+fn cookie(config: &model::Pool) -> Result<Option<Cookie>, Problem> {
+    config.cookie.as_ref().map(|cookie| Cookie::new(&config.name, cookie)).transpose()
 }
 
 /// All that were ever begun.

@@ -7,6 +7,7 @@ use super::{
     lineup::{Single, line_up},
 };
 use crate::{
+    config::model::Tiers,
     figures::Standing,
     problem::{Code, Problem},
 };
@@ -49,8 +50,13 @@ impl Ward {
     }
 
     /// Gives every backend its standing among the others; true when one changed.
-    pub(super) fn settle(&mut self, pool: &str, backends: &[Arc<Backend>], panic: Option<u32>) -> bool {
-        let alone: Vec<Single> = backends.iter().map(|backend| backend.alone()).collect();
+    pub(super) fn settle(&mut self, pool: &str, backends: &[Arc<Backend>], panic: Option<u32>, tiers: Tiers) -> bool {
+        let alone = backends.iter().map(|backend| match (backend.alone(), tiers) {
+            (alone, Tiers::Host) => alone,
+            // For the host all are one tier.
+            (alone, Tiers::Plugin) => Single { priority: 0, ..alone },
+        });
+        let alone: Vec<Single> = alone.collect();
         let lineup = line_up(&alone, panic);
         let mut changed = false;
         for (backend, standing) in backends.iter().zip(lineup.standings) {

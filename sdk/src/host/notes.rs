@@ -2,8 +2,11 @@
 //! host stops the plugin.
 
 use super::ask;
+use crate::Position;
 #[cfg(target_family = "wasm")]
 use crate::bindings::balancer::pointsman::plugin::notes as import;
+#[cfg(not(target_family = "wasm"))]
+use crate::testing::Stick;
 
 /// What the client is told when this pick answers [`Decision::Reject`](crate::Decision::Reject): in so many seconds it may
 /// come back, and why, one line of at most 1024 bytes. An empty line leaves the host's own words.
@@ -19,4 +22,18 @@ use crate::bindings::balancer::pointsman::plugin::notes as import;
 /// ```
 pub fn rejection(retry_after_s: Option<u32>, reason: &str) {
     ask!(import::rejection(retry_after_s, reason), |host| host.notes.reject(retry_after_s, reason))
+}
+
+/// Binds the client to this backend from now on, if this pick chooses and its choice answers the request: the host sets the
+/// pool's cookie, which [`request::stuck`](super::request::stuck) reads. Nothing comes of it where the pool has none.
+pub fn stick(to: Position) {
+    ask!(import::stick(to), |host| {
+        host.figures(to);
+        host.notes.stick = Some(Stick::To(to));
+    })
+}
+
+/// Binds the client to whoever gets this request, also if this pick passes or narrows and others choose.
+pub fn stick_to_chosen() {
+    ask!(import::stick_to_chosen(), |host| host.notes.stick = Some(Stick::Chosen))
 }

@@ -93,3 +93,9 @@ pub fn hash(part: Part, name: &str, seed: u64) -> Option<u64> {
 pub fn tried() -> Vec<Position> {
     ask!(import::tried(), |host| host.tried.clone())
 }
+
+/// The backend that the client is bound to by the pool's cookie, which the host signed and verified; it may be one of the
+/// [others](crate::Pool::others), draining for instance. None without such a cookie, and where the backend left the pool.
+pub fn stuck() -> Option<Position> {
+    ask!(import::stuck(), |host| host.stuck)
+}

@@ -41,6 +41,8 @@ pub struct Host {
     pub request: Request,
     /// Where it has been.
     pub tried: Vec<Position>,
+    /// Whom the request's client is bound to by the pool's cookie.
+    pub stuck: Option<Position>,
     /// Of each backend, by position.
     pub figures: Vec<Figures>,
     /// What the plugin logged.

@@ -15,6 +15,6 @@ pub use behaviour::{Behaviour, Disruption};
 pub use bench::{Bench, FilterBench, Sent};
 pub use chance::{assert_shares, chi_square, chi_square_limit};
 pub use fake::{Answer, Figures, Host, host};
-pub use notes::Notes;
+pub use notes::{Notes, Stick};
 pub use request::Request;
 pub use simulation::{Run, Server, Simulation};

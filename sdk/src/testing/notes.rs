@@ -1,5 +1,7 @@
 //! What a balancer said beside its decision.
 
+use crate::Position;
+
 /// How long the text of a rejection may be, in bytes.
 const REASON_MAX: usize = 1024;
 
@@ -8,6 +10,17 @@ const REASON_MAX: usize = 1024;
 pub struct Notes {
     /// Seconds, and why.
     pub rejection: Option<(Option<u32>, String)>,
+    /// Whom the client is bound to.
+    pub stick: Option<Stick>,
+}
+
+/// Whom a client is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stick {
+    /// The backend at this position.
+    To(Position),
+    /// Whoever gets the request.
+    Chosen,
 }
 
 impl Notes {

@@ -32,6 +32,8 @@ pub(super) struct Case {
     /// Where each request has been before.
     #[serde(default)]
     tried: Vec<u32>,
+    /// Whom each request's client is bound to.
+    stuck: Option<usize>,
     #[serde(default)]
     picks: usize,
     /// What comes of it: the choices one by one,
@@ -70,16 +72,16 @@ fn try_case(runtime: &Arc<Runtime>, compiled: &Component, case: &Case) -> Result
     let mut workers = Workers::of(&admitted.map_err(|problem| format!("{problem:?}"))?, &pool, case)?;
 
     if case.passes {
-        return equal(Decision::Pass, workers.pick(&pool, &case.tried)?);
+        return equal(Decision::Pass, workers.pick(&pool, case)?);
     }
     if let Some(choices) = &case.choices {
-        let chosen: Result<Vec<u32>, String> = choices.iter().map(|_| workers.choose(&pool, &case.tried)).collect();
+        let chosen: Result<Vec<u32>, String> = choices.iter().map(|_| workers.choose(&pool, case)).collect();
         return equal(choices, &chosen?);
     }
     let Some(spread) = &case.spread else { return Err("says not what shall come of it".into()) };
     let mut counts = vec![0; case.weights.len()];
     for _ in 0..case.picks {
-        counts[workers.choose(&pool, &case.tried)? as usize] += 1;
+        counts[workers.choose(&pool, case)? as usize] += 1;
     }
     let near = |(count, expected): (&u32, &u32)| count.abs_diff(*expected) <= case.tolerance;
     if counts.len() == spread.len() && counts.iter().zip(spread).all(near) { Ok(()) } else { equal(spread, &counts) }
@@ -140,16 +142,17 @@ impl Workers {
         Ok(Workers { instances, turns: Turns::new(), asked: 0 })
     }
 
-    fn pick(&mut self, pool: &Pool, tried: &[u32]) -> Result<Decision, String> {
+    fn pick(&mut self, pool: &Pool, case: &Case) -> Result<Decision, String> {
         let worker = self.asked % self.instances.len();
         self.asked += 1;
-        let tried: Vec<u64> = tried.iter().map(|at| pool.membership.ready[*at as usize].id).collect();
+        let tried: Vec<u64> = case.tried.iter().map(|at| pool.membership.ready[*at as usize].id).collect();
         let turn = self.turns.next(tried.len());
+        self.instances[worker].stuck(case.stuck.map(|at| pool.membership.ready[at].id));
         self.instances[worker].pick(&mut head(), turn, &tried).map_err(|fault| fault.to_string())
     }
 
-    fn choose(&mut self, pool: &Pool, tried: &[u32]) -> Result<u32, String> {
-        match self.pick(pool, tried)? {
+    fn choose(&mut self, pool: &Pool, case: &Case) -> Result<u32, String> {
+        match self.pick(pool, case)? {
             Decision::Choose(at) => Ok(at),
             other => Err(format!("chose nobody: {other:?}")),
         }

@@ -88,6 +88,11 @@ pub(super) const DOORS: &[Door] = &[
         reason: "what is trusted is decided in one place; others get a stream and TlsFacts",
     },
     Door {
+        packages: &["aws_lc_rs"],
+        rooms: &["host/src/tls/", "host/src/upstream/cookie.rs"],
+        reason: "what is signed or hidden is so in two places, and another library touches no third",
+    },
+    Door {
         packages: &["hyper", "hyper_util"],
         rooms: &["host/src/admin/", "host/src/cli/client.rs", "host/src/cli/demo.rs"],
         reason: "requests are read and answered by our own loops, which repair nothing",

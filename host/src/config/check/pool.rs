@@ -1,6 +1,6 @@
 //! What the keys of pools mean together.
 
-use super::{Unique, from_base, health, size_within, time};
+use super::{Unique, cookie, from_base, health, size_within, time};
 use crate::{
     config::{
         file,
@@ -9,7 +9,7 @@ use crate::{
             PoolTimeout, Protocol, Retry, Roots,
         },
         read::{At, Reader},
-        shapes::{BackendAddress, Place, Switch, Text, Tiers},
+        shapes::{BackendAddress, Place, Switch, Text},
     },
     net::{Address, NOBODY},
     problem::{Code, Problem},
@@ -41,8 +41,6 @@ pub(super) fn pools(
 }
 
 fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) -> Pool {
-    // There is one kind of tiers yet, and it is what holds.
-    let _: Option<At<Tiers>> = pool.tiers;
     let tls = pool.tls.and_then(|at| backend_tls(at, base, reader));
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
     let spot = Some(reader.spot(spot.unwrap_or(&name.span)));
@@ -61,6 +59,8 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         hash: pool.hash.map(|at| at.it),
         health: pool.health.map(|at| health::health(at.it, protocol, reader)).unwrap_or_default(),
         eject: pool.eject.map_or_else(|| Some(Eject::default()), |at| health::eject(at.it, reader)),
+        tiers: pool.tiers.map(|at| at.it).unwrap_or_default(),
+        cookie: pool.cookie.and_then(|at| at.it.0).map(|it| cookie::cookie(&name.it, it, base, reader)),
         panic: pool.panic.and_then(|at| at.it.0),
         slow_start: health::slow_start(pool.slow_start, reader),
         timeout: pool.timeout.map(|at| pool_timeout(at.it.0, reader)).unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Pools: who chooses among their backends, and the limits of requests to them.
 
-use super::{Backend, BackendTls, Eject, Health, Named, Protocol};
+use super::{Backend, BackendTls, Cookie, Eject, Health, Named, Protocol};
 use crate::{net::proxy_protocol, problem::Spot};
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ pub struct Pool {
     pub eject: Option<Eject>,
     /// Below which share of ready backends, in per cent, all of them get requests; none: never.
     pub panic: Option<u32>,
+    /// Who chooses between tiers.
+    pub tiers: Tiers,
+    /// What binds clients to backends; none: nothing.
+    pub cookie: Option<Cookie>,
     /// How long a backend that became ready takes to its full share; none: it has it at once.
     pub slow_start: Option<Duration>,
     /// Limits of one request.
@@ -68,6 +72,8 @@ impl Pool {
             health: Health::default(),
             eject: Some(Eject::default()),
             panic: None,
+            tiers: Tiers::default(),
+            cookie: None,
             slow_start: None,
             timeout: PoolTimeout::default(),
             retry: Retry::default(),
@@ -97,6 +103,16 @@ pub enum Fallback {
     RoundRobin,
     /// Nobody: 503.
     Reject,
+}
+
+/// Who chooses between tiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Tiers {
+    /// The host offers the balancer as much of them as is needed.
+    #[default]
+    Host,
+    /// The balancer is offered all that are ready.
+    Plugin,
 }
 
 /// The part of a request that `turn.key` hashes.

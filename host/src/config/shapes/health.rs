@@ -126,23 +126,3 @@ impl Shape for Ejection {
         json!({ "anyOf": [{ "const": false }, Eject::schema()] })
     }
 }
-
-/// Who chooses between tiers.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::config) struct Tiers;
-
-impl Shape for Tiers {
-    const EXPECTED: &'static str = r#""host""#;
-
-    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
-        parsed(value, reader, |text| match text {
-            "host" => Ok(Tiers),
-            "plugin" => Err("expected \"host\": version 0.1 of the plugin contract leaves no tiers to plugins".into()),
-            _ => Err(format!("expected {}", Self::EXPECTED)),
-        })
-    }
-
-    fn schema() -> Json {
-        json!({ "enum": ["host"] })
-    }
-}

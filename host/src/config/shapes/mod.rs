@@ -1,6 +1,7 @@
 //! What single values look like, a trait's implementation each: how it is read, what stands behind "expected", its schema.
 
 mod address;
+mod cookie;
 mod health;
 mod many;
 mod name;
@@ -9,7 +10,8 @@ mod request;
 mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress, Place};
-pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses, Tiers};
+pub(super) use cookie::{CookieName, CookiePath, Secrets, is_token};
+pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses};
 pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{ByteRateOrOff, Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
 pub(super) use request::{HealthPath, HostPattern, PathPrefix, Redirect, ServerName};
@@ -17,7 +19,7 @@ pub use text::{PLUGIN_NAME_MOST, is_plugin_name};
 pub(super) use text::{PluginName, Settings, Text, Texts};
 
 use super::{
-    model::{Fallback, Forwarded, OnFault, Protocol, Verify},
+    model::{Fallback, Forwarded, OnFault, Protocol, SameSite, Tiers, Verify},
     read::{Reader, Shape, Value},
 };
 use crate::{net::proxy_protocol::Version, problem::did_you_mean};
@@ -57,6 +59,10 @@ words! { Forwarded: r#""x", "rfc7239" or "none""#
     "x" Forwarded::X, "rfc7239" Forwarded::Rfc7239, "none" Forwarded::None,
 }
 
+words! { SameSite: r#""strict", "lax" or "none""#
+    "strict" SameSite::Strict, "lax" SameSite::Lax, "none" SameSite::None,
+}
+words! { Tiers: r#""host" or "plugin""# "host" Tiers::Host, "plugin" Tiers::Plugin, }
 words! { Verify: r#""require" or "request""# "require" Verify::Require, "request" Verify::Request, }
 
 impl Shape for bool {

@@ -91,6 +91,11 @@ impl request::Host for Data {
         let this = self.request("tried")?;
         Ok(this.tried.iter().filter_map(|id| this.members.position(*id)).collect())
     }
+
+    fn stuck(&mut self) -> Result<Option<u32>> {
+        let this = self.request("stuck")?;
+        Ok(this.stuck.and_then(|id| this.members.position(id)))
+    }
 }
 
 impl figures::Host for Data {

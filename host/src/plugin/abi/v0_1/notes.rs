@@ -1,7 +1,7 @@
 //! What a balancer says beside its decision.
 
 use super::bindings::pointsman::plugin::notes;
-use crate::plugin::{Call, Notes, Rejection, sandbox::Data};
+use crate::plugin::{Call, Notes, Rejection, Stick, sandbox::Data};
 use wasmtime::{Result, bail};
 
 /// How long the text of a rejection may be, in bytes.
@@ -13,6 +13,19 @@ impl notes::Host for Data {
             bail!("a reason is one line of at most {REASON_MAX} bytes");
         }
         self.note("rejection")?.rejection = Some(Box::new(Rejection { retry_after_s, reason: reason.into() }));
+        Ok(())
+    }
+
+    fn stick(&mut self, to: u32) -> Result<()> {
+        let Some(id) = self.members.get(to).map(|member| member.id) else {
+            bail!("sticks to position {to}; the latest update listed {}", self.members.len());
+        };
+        self.note("stick")?.stick = Some(Stick::To(id));
+        Ok(())
+    }
+
+    fn stick_to_chosen(&mut self) -> Result<()> {
+        self.note("stick-to-chosen")?.stick = Some(Stick::Chosen);
         Ok(())
     }
 }
