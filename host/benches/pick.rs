@@ -91,7 +91,7 @@ fn measure_one(
     group.bench_function(BenchmarkId::new(name, backends), |bencher| {
         bencher.iter(|| {
             now_us += 1;
-            let turn = Turn { now_us, random: rng.bits(), key: Some(rng.bits()), attempt: 0 };
+            let turn = Turn { now_us, random: rng.bits(), key: Some(rng.bits()), attempt: 0, explain: false };
             black_box(balancer.pick(&mut head, turn, &[]))
         });
     });

@@ -32,7 +32,7 @@ fn picks(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new(name, backends), |bencher| {
                 bencher.iter(|| {
                     now_us += 1;
-                    let turn = Turn { now_us, random: rng.bits(), key: None, attempt: 0 };
+                    let turn = Turn { now_us, random: rng.bits(), key: None, attempt: 0, explain: false };
                     black_box(balancer.pick(&mut head, turn, &[]))
                 });
             });

@@ -48,6 +48,11 @@ impl Pool {
         self.all.get(at as usize)
     }
 
+    /// What the backend at a position is called; `?` where there is none.
+    pub fn name(&self, at: Position) -> &str {
+        self.get(at).map_or("?", |backend| &backend.name)
+    }
+
     /// What this instance is.
     pub fn place(&self) -> &Place {
         &self.place

@@ -34,6 +34,10 @@ async fn it_says_what_the_process_is_doing() {
     assert!(pool.backends.iter().all(|backend| backend.latency_us > 0));
     let plugin = status.plugins.iter().find(|plugin| plugin.name == "round-robin").unwrap();
     assert_eq!((plugin.picks, plugin.faults, plugin.fallbacks), (8, 0, 0));
+    // The first call of each worker is timed, and its calls of the host are told with it; two instances have memory.
+    let costs = plugin.costs;
+    assert!(costs.timed >= 1 && costs.host_calls >= 1 && costs.memory >= 2 << 16, "{costs:?}");
+    assert!(costs.p50_ns > 0 && costs.p50_ns <= costs.p99_ns && costs.mean_ns > 0, "{costs:?}");
     assert_eq!((plugin.origin.as_deref(), plugin.kind.as_deref()), (Some("embedded"), Some("balancer")));
     let balancer = pool.balancer.as_ref().unwrap();
     assert_eq!((balancer.plugin.as_str(), Some(&balancer.hash)), ("round-robin", plugin.hash.as_ref()));

@@ -167,6 +167,25 @@ async fn the_first_five_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tap_of_the_demo_prints_decisions_with_figures() {
+    let tried = try_it(&[]).await;
+    let load = Load::start(tried.target(), Pace::PerSecond(20));
+    let tap = tried.room.start(&["tap", "demo", "--follow"]);
+    let line = tap.prints("GET / → backend-").await;
+    assert!(line.contains("round-robin (generation 1) in ") && line.contains("it is the turn of backend-"), "{line}");
+    let line = tap.prints(" under way, ").await;
+    assert!(line.contains("backend-1 (") && line.contains("backend-3 (") && line.contains('*'), "{line}");
+    let said = tried.room.run(&["tap", "demo", "--json"]).await;
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let decisions: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(decisions.len(), 10, "{}", said.stdout);
+    assert!(decisions.iter().all(|decision| decision["candidates"].as_array().unwrap().len() == 3));
+    load.stop().await.assert_all_answered();
+    let said = tried.room.run(&["tap", "nobody"]).await;
+    assert!(said.code == Some(1) && said.stderr.contains("no such pool"), "{}", said.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_tries_do_not_stand_in_each_others_way() {
     let first = try_it(&[]).await;
     // The second shares the first's runtime directory, as it would for one user.

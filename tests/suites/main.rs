@@ -23,6 +23,7 @@ mod directory;
 mod docs;
 mod drain;
 mod examples;
+mod explain;
 mod filters;
 mod floods;
 mod framing;

@@ -127,7 +127,13 @@ impl Turns {
 
     fn next(&mut self, attempt: usize) -> Turn {
         self.now_us += 100;
-        Turn { now_us: self.now_us, random: self.rng.bits(), key: None, attempt: u32::try_from(attempt).unwrap() }
+        Turn {
+            now_us: self.now_us,
+            random: self.rng.bits(),
+            key: None,
+            attempt: u32::try_from(attempt).unwrap(),
+            explain: false,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `POST /v1/plugins/NAME/rollback`, `…/rollback/HASH`, `…/pin`, `…/pin/HASH`, `…/unpin` | [`Steered`]; 409 with a [`Report`] when it cannot be done |
 //! | `GET /metrics` | OpenMetrics text: counts and levels, see the manual's page on metrics |
 //! | `POST /v1/pools/POOL/backends/BACKEND/drain`, `…/ready`, `…/weight/N` | the [`Backend`] as it stands then; names percent-encoded |
+//! | `POST /v1/pools/POOL/tap`, `…/tap/AFTER` | [`Tap`]: the decisions after the one of this number, or none yet; they are collected for three seconds after each call |
 //! | `POST /v1/reload` | [`Reload`]: the configuration and all certificates are read again |
 //! | `POST /v1/plugins/rescan` | nothing, 202: the plugin directory is looked at |
 
@@ -178,6 +179,57 @@ pub struct Backend {
     pub latency_us: u32,
 }
 
+/// Decisions of a pool's balancer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tap {
+    /// Since the last call, oldest first.
+    pub decisions: Vec<Decision>,
+    /// How many more there were, that were not asked for in time.
+    pub dropped: u64,
+    /// What the next call is to name.
+    pub latest: u64,
+}
+
+/// Who got a request, and why.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Decision {
+    /// Method and path.
+    pub request: String,
+    /// 0 for its first try.
+    pub attempt: u32,
+    /// `chosen`, `fallback`, `rejected`, `full` or `nobody`.
+    pub outcome: String,
+    /// The backend.
+    pub chosen: Option<String>,
+    /// The plugin that was asked.
+    pub plugin: Option<String>,
+    /// The number of its generation.
+    pub generation: Option<u64>,
+    /// What it said of its choice.
+    pub note: Option<String>,
+    /// What it took, in nanoseconds, checks and fallback included.
+    pub ns: u64,
+    /// Who might be chosen, with what was known of each just before.
+    pub candidates: Vec<Candidate>,
+    /// How many more there were.
+    pub candidates_left_out: usize,
+}
+
+/// A backend that might be chosen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Candidate {
+    /// As configured.
+    pub name: String,
+    /// As configured, or as an operator said since.
+    pub weight: u32,
+    /// Requests under way.
+    pub in_flight: u32,
+    /// Time to the first byte of an answer, moving average.
+    pub latency_us: u32,
+    /// Share of attempts that got an answer below 500, moving average.
+    pub success_permille: u32,
+}
+
 /// What an operator has a backend do, until something else is said or the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -223,6 +275,9 @@ pub struct Plugin {
     pub faults_by_kind: BTreeMap<String, u64>,
     /// Requests that went on without it.
     pub fallbacks: u64,
+    /// What it cost.
+    #[serde(default)]
+    pub costs: Costs,
     /// The last thing that was wrong with its file.
     pub problem: Option<Report>,
     /// The bytes that were refused, where `problem` is a refusal.
@@ -269,6 +324,28 @@ pub struct Generation {
     pub faults_by_kind: BTreeMap<String, u64>,
     /// Requests that went on without it.
     pub fallbacks: u64,
+    /// What it cost.
+    #[serde(default)]
+    pub costs: Costs,
+}
+
+/// What a generation cost. The clock is read for one call in 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Calls that were timed.
+    pub timed: u64,
+    /// On average, in nanoseconds.
+    pub mean_ns: u64,
+    /// Half of them took no longer, as near as the buckets of the histogram in `/metrics` tell.
+    pub p50_ns: u64,
+    /// Ninety of a hundred took no longer.
+    pub p90_ns: u64,
+    /// Ninety-nine of a hundred took no longer.
+    pub p99_ns: u64,
+    /// How often it asked the host for something.
+    pub host_calls: u64,
+    /// Bytes that its live instances have.
+    pub memory: u64,
 }
 
 /// What an operator wants of a plugin.

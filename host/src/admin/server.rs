@@ -2,7 +2,7 @@
 
 use super::{
     access::Access,
-    api::{Backend, Generation, LogLine, Order, Reload, Status, Steer, Steered, WEIGHT_MOST},
+    api::{Backend, Generation, LogLine, Order, Reload, Status, Steer, Steered, Tap, WEIGHT_MOST},
     bind::{Bound, Socket},
     names::decoded,
 };
@@ -42,6 +42,9 @@ type Steers = Box<dyn Fn(String, Steer) -> Answered<Result<Steered, Report>> + S
 /// What is answered later.
 type Answered<T> = Pin<Box<dyn Future<Output = Option<T>> + Send>>;
 
+/// The decisions for a pool after the one of a number; none when there is no such pool.
+type TapOf = Box<dyn Fn(&str, Option<u64>) -> Option<Tap> + Send + Sync>;
+
 /// Has a backend of a pool do something.
 type OrderTo = Box<dyn Fn(&str, &str, Order) -> Option<Backend> + Send + Sync>;
 
@@ -58,6 +61,8 @@ pub struct Sources {
     pub history: HistoryOf,
     /// Has another generation of a plugin serve, or stay.
     pub steer: Steers,
+    /// The decisions for a pool; none when there is no such pool.
+    pub tap: TapOf,
     /// The page of metrics.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
     /// Has a backend, by its pool's name and its own, do something; none when there is no such backend.
@@ -196,6 +201,11 @@ impl Calls {
                 Some(order) => self.order(pool, backend, order),
                 None => text(StatusCode::NOT_FOUND, "no such call"),
             },
+            (&Method::POST, ["v1", "pools", pool, "tap"]) => self.tap(pool, None),
+            (&Method::POST, ["v1", "pools", pool, "tap", after]) => match after.parse() {
+                Ok(after) => self.tap(pool, Some(after)),
+                Err(_) => text(StatusCode::NOT_FOUND, "no such call"),
+            },
             (&Method::POST, ["v1", "reload"]) => match (self.sources.reload)().await {
                 Some(reload) => json(&reload),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "it is ending"),
@@ -217,6 +227,13 @@ impl Calls {
             Some(Ok(steered)) => json(&steered),
             Some(Err(report)) => with_status(StatusCode::CONFLICT, json(&report)),
             None => text(StatusCode::SERVICE_UNAVAILABLE, "it is ending"),
+        }
+    }
+
+    fn tap(&self, pool: &str, after: Option<u64>) -> Response<Full<Bytes>> {
+        match decoded(pool).and_then(|pool| (self.sources.tap)(&pool, after)) {
+            Some(tap) => json(&tap),
+            None => text(StatusCode::NOT_FOUND, "no such pool"),
         }
     }
 

@@ -85,6 +85,7 @@ impl<'a> Shared<'a> {
             redirect: config.redirect,
             sources: sources(config, before.and_then(|policy| policy.sources.as_deref())),
             request_id: config.request_id,
+            explain_header: config.explain_header.as_deref().and_then(|name| name.parse().ok()),
             least_rate: config.timeout.least_rate,
             listener: config.name.as_str().into(),
             figures: self.figures.listener(&config.name),

@@ -233,6 +233,12 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
     to.counter("plugin_fallbacks", "Requests decided without it", |rows| {
         each(rows, &|rows, generation, labels| rows.count(labels, generation.costs().totals().fallbacks))
     })?;
+    to.counter("plugin_host_calls", "How often it asked the host for something", |rows| {
+        each(rows, &|rows, generation, labels| rows.count(labels, generation.costs().totals().host_calls))
+    })?;
+    to.gauge("plugin_memory_bytes", "What its live instances have together", |rows| {
+        each(rows, &|rows, generation, labels| rows.level(labels, generation.costs().totals().memory as f64))
+    })?;
     to.gauge("plugin_quarantined", "1 while it is out of service after repeated faults", |rows| {
         each(rows, &|rows, generation, labels| rows.level(labels, f64::from(u8::from(generation.is_quarantined()))))
     })?;

@@ -11,7 +11,7 @@ use crate::{
     },
     balance,
     config::model::{Config, Fallback},
-    figures::Figures,
+    figures::{Candidate, Figures, Seen},
     net::Address,
     plugin::{FaultKind, Generation, Origin},
     problem::Report,
@@ -81,7 +81,8 @@ impl StatusSource {
         changes: mpsc::Sender<Change>,
     ) -> Arc<Sources> {
         let page = Page::new(Numbers { status: self.clone(), figures, access_log });
-        let (status, log, ordered, past) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let (status, log, ordered, past, tapped) =
+            (self.clone(), self.clone(), self.clone(), self.clone(), self.clone());
         let (steered, steers) = (self.clone(), changes.clone());
         let steer = move |name: String, steer: api::Steer| {
             let (changes, status) = (steers.clone(), steered.clone());
@@ -98,6 +99,7 @@ impl StatusSource {
         Arc::new(Sources {
             status: Box::new(move || status.read()),
             log: Box::new(move |name| log.log(name)),
+            tap: Box::new(move |pool, after| tapped.tap(pool, after)),
             history: Box::new(move |name| past.history(name)),
             steer: Box::new(move |name, wanted| Box::pin(steer(name, wanted))),
             order: Box::new(move |pool, name, order| ordered.order(pool, name, order)),
@@ -163,6 +165,15 @@ impl StatusSource {
     /// The generations of all plugins that serve, were admitted last, or are kept.
     pub(super) fn generations(&self) -> Vec<Arc<Generation>> {
         self.board.entries().iter().flat_map(|entry| kept(entry).map(|(generation, _)| generation.clone())).collect()
+    }
+
+    /// The decisions for a pool after the one of a number; none when there is no such pool.
+    fn tap(&self, pool: &str, after: Option<u64>) -> Option<api::Tap> {
+        let snapshot = self.cell.load();
+        let pool = &snapshot.pools.iter().find(|assignment| *assignment.pool.name == *pool)?.pool;
+        let look = pool.tap.look(after, Instant::now());
+        let decisions = look.seen.iter().map(|seen| decision(seen)).collect();
+        Some(api::Tap { decisions, dropped: look.dropped, latest: look.latest })
     }
 
     /// Those of one plugin, the one that serves first; none when there is no such plugin.
@@ -261,6 +272,28 @@ fn pool(assignment: &balance::Assignment) -> api::Pool {
     }
 }
 
+fn decision(seen: &Seen) -> api::Decision {
+    let candidate = |candidate: &Candidate| api::Candidate {
+        name: candidate.name.to_string(),
+        weight: candidate.weight,
+        in_flight: candidate.in_flight,
+        latency_us: candidate.latency_us,
+        success_permille: candidate.success_permille,
+    };
+    api::Decision {
+        request: seen.request.clone(),
+        attempt: seen.attempt,
+        outcome: seen.outcome.into(),
+        chosen: seen.chosen.as_ref().map(|name| name.to_string()),
+        plugin: seen.by.as_ref().map(|(plugin, _)| plugin.to_string()),
+        generation: seen.by.as_ref().map(|(_, generation)| *generation),
+        note: seen.note.as_ref().map(|note| note.to_string()),
+        ns: u64::try_from(seen.took.as_nanos()).unwrap_or(u64::MAX),
+        candidates: seen.candidates.iter().map(candidate).collect(),
+        candidates_left_out: seen.left_out,
+    }
+}
+
 fn backend(backend: &Backend) -> api::Backend {
     let (figures, account) = (&backend.figures, backend.account());
     api::Backend {
@@ -300,6 +333,7 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
         faults: totals.all_faults(),
         faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
         fallbacks: totals.fallbacks,
+        costs: generation.map(costs).unwrap_or_default(),
         problem: entry
             .problem
             .as_ref()
@@ -329,6 +363,22 @@ fn generation(generation: &Generation, since: SystemTime, state: &str) -> api::G
         faults: totals.all_faults(),
         faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
         fallbacks: totals.fallbacks,
+        costs: costs(generation),
+    }
+}
+
+fn costs(generation: &Generation) -> api::Costs {
+    let (totals, took) = (generation.costs().totals(), generation.costs().durations());
+    let ns = |seconds: f64| (seconds * 1e9) as u64;
+    let below = |permille| took.quantile(permille).map_or(0, ns);
+    api::Costs {
+        timed: took.count(),
+        mean_ns: ns(took.sum) / took.count().max(1),
+        p50_ns: below(500),
+        p90_ns: below(900),
+        p99_ns: below(990),
+        host_calls: totals.host_calls,
+        memory: totals.memory,
     }
 }
 

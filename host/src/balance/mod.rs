@@ -10,6 +10,7 @@
 //! ```
 
 mod assignment;
+mod explain;
 mod fallback;
 mod roster;
 #[cfg(test)]

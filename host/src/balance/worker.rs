@@ -3,6 +3,7 @@
 use super::{
     Assignment,
     assignment::Prepared,
+    explain::Looked,
     fallback::{RoundRobin, is_full, is_usable, may_be_chosen},
     roster::draw_up,
 };
@@ -59,6 +60,8 @@ pub struct Balancer {
     live: Option<Prepared>,
     fallback: RoundRobin,
     next_tick: Option<Instant>,
+    /// What becomes known of the decision at hand, while somebody looks.
+    pub(super) looked: Option<Looked>,
     /// Micros count from here.
     epoch: Instant,
 }
@@ -67,7 +70,7 @@ impl Balancer {
     /// The balancer of this worker; its instance is taken at the first pick.
     pub fn new(assignment: Arc<Assignment>, worker: usize, epoch: Instant) -> Balancer {
         let fallback = RoundRobin::new(&assignment.pool);
-        Balancer { assignment, worker, live: None, fallback, next_tick: None, epoch }
+        Balancer { assignment, worker, live: None, fallback, next_tick: None, looked: None, epoch }
     }
 
     /// What it was made of.
@@ -83,6 +86,20 @@ impl Balancer {
 
     /// Chooses a backend that this request has not tried.
     pub fn pick(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
+        match self.assignment.pool.tap.is_open() {
+            false => self.decide(head, now, rng, attempt, tried),
+            true => self.explained(head, now, rng, attempt, tried).0,
+        }
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        head: &mut Head,
+        now: Instant,
+        rng: &mut Rng,
+        attempt: u32,
+        tried: &[Arc<Backend>],
+    ) -> Pick {
         let mut said = None;
         let mut pick = match self.ask(head, now, rng, attempt, tried, &mut said) {
             Answer::Pick(pick) => pick,
@@ -131,13 +148,18 @@ impl Balancer {
         let mut unusable = None;
         for _ in 0..ASKED_MOST {
             self.refresh();
-            let turn = Turn { now_us: self.micros(now), random: rng.bits(), key, attempt };
+            let explain = self.looked.is_some();
+            let turn = Turn { now_us: self.micros(now), random: rng.bits(), key, attempt, explain };
             let Some(live) = self.live.as_mut().filter(|live| live.roster.ready > 0) else { return Answer::Fallback };
             let begun = live.instance.generation().costs().called(self.worker).then(Instant::now);
             live.instance.stuck(stuck);
             let picked = live.pick(head, turn, &tried_ids);
             if let Some(begun) = begun {
-                live.instance.generation().costs().took(self.worker, begun.elapsed());
+                let (took, host_calls) = (begun.elapsed(), live.instance.host_calls());
+                live.instance.generation().costs().took(self.worker, took, host_calls);
+            }
+            if let Some(looked) = &mut self.looked {
+                looked.asked(&mut live.instance);
             }
             if cookie.is_some() {
                 // Who passes can bind nobody to a choice of its own.
@@ -204,6 +226,9 @@ impl Balancer {
     }
 
     fn fall_back(&mut self, tried: &[Arc<Backend>], now: Instant) -> Pick {
+        if let Some(looked) = &mut self.looked {
+            looked.fell_back();
+        }
         if let Some(generation) = self.assignment.generation() {
             generation.costs().fell_back(self.worker);
         }

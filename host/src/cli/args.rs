@@ -1,6 +1,6 @@
 //! The tree of commands and flags.
 
-use super::{backend, check, explain, init, plugin, reload, run, schema, status, try_out, version};
+use super::{backend, check, explain, init, plugin, reload, run, schema, status, tap, try_out, version};
 use crate::{config::model::AdminAddress, telemetry::Verbosity};
 use std::path::PathBuf;
 
@@ -76,6 +76,8 @@ pub enum Command {
     Reload(reload::Args),
     /// One screen of a running Pointsman: listeners, pools, backends, plugins
     Status(status::Args),
+    /// See the decisions of a running Pointsman's balancer: who got which request, and why
+    Tap(tap::Args),
     /// Drain a backend of a running Pointsman, take it in again, weigh it
     Backend {
         /// What to do with it.

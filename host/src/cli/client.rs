@@ -132,6 +132,14 @@ impl Client {
     }
 }
 
+/// Between two calls.
+pub(super) fn pause(time: Duration) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    // Within it, since a timer needs the runtime it ticks on.
+    runtime.block_on(async { tokio::time::sleep(time).await });
+    Ok(())
+}
+
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     Ok(serde_json::from_slice(body).context("the answer is not what this version of pointsman expects")?)
 }

@@ -16,6 +16,7 @@ mod schema;
 mod serve;
 mod status;
 mod table;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod try_out;
@@ -63,6 +64,7 @@ pub fn dispatch(args: Args, console: Console<'_>) -> Exit {
         Command::Init(args) => init::run(args, &mut context),
         Command::Reload(args) => reload::run(args, &mut context),
         Command::Status(args) => status::run(args, &mut context),
+        Command::Tap(args) => tap::run(args, &mut context),
         Command::Schema(args) => schema::run(args, &mut context),
         Command::Explain(args) => explain::run(args, &mut context),
         Command::Version(args) => version::run(args, &mut context),

@@ -198,6 +198,7 @@ mod tests {
             fallbacks: 2,
             problem: None,
             refused_hash: None,
+            costs: Default::default(),
             pinned: false,
             held_back: None,
             log_dropped: 0,

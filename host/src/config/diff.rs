@@ -67,7 +67,7 @@ fn listeners(now: &[Listener], next: &[Listener]) -> Vec<String> {
             Some(before) if before != *listener => {
                 let named = differing!(
                     before, listener; address, mode, tls, timeout, limit, proxy_protocol, trusted_proxies, forwarded,
-                    redirect, request_id
+                    redirect, request_id, explain_header
                 );
                 lines.push(format!("listener {}: {} changed", listener.name, listed(&named)));
             }

@@ -8,10 +8,10 @@ use super::{
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, ByteRateOrOff, CookieName, CookiePath, Ejection, GrpcService, HealthPath,
-        HostPattern, Integer, IntegerOrOff, List, ListenAddress, LongTime, Mode, Named, OneOrMany, PathPrefix, Percent,
-        PercentOrOff, PluginName, Rate, Redirect, Secrets, ServerName, Settings, Size, Statuses, Switch, Text, Texts,
-        Time, Timeouts, Total,
+        BackendAddress, Backends, ByteRateOrOff, CookieName, CookiePath, Ejection, GrpcService, HeaderField,
+        HealthPath, HostPattern, Integer, IntegerOrOff, List, ListenAddress, LongTime, Mode, Named, OneOrMany,
+        PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, Secrets, ServerName, Settings, Size, Statuses,
+        Switch, Text, Texts, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -65,6 +65,8 @@ table! {
             forwarded: Forwarded = "x",
             /// Give each request's id to the backends as `x-request-id`.
             request_id: bool = false,
+            /// A request header that a trusted proxy sends to be told, in the answer, how its backend was chosen.
+            explain_header: HeaderField,
             /// Answer every request with the way to HTTPS: "https", or "https:PORT" where its port is not 443.
             redirect: Redirect,
             /// How many connections and requests there may be.

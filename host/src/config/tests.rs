@@ -107,6 +107,7 @@ fn who_comes_in_and_where_that_is_told() {
         ]
         limit = { connections = 9, connections_per_source = 3, requests_per_source = "600/m", least_rate = "1KiB/s" }
         request_id = true
+        explain_header = "X-Explain"
         [[listen]]
         address = "0.0.0.0:80"
         redirect = "https:8443"
@@ -125,6 +126,7 @@ fn who_comes_in_and_where_that_is_told() {
     let requests_per_source = Some((600, Duration::from_secs(60)));
     let limit = SourceLimit { connections: Some(9), connections_per_source: Some(3), requests_per_source };
     assert_eq!((tls.limit, tls.request_id, tls.redirect), (limit, true, None));
+    assert_eq!((tls.explain_header.as_deref(), &plain.explain_header), (Some("x-explain"), &None));
     assert_eq!((plain.limit, plain.request_id, plain.redirect), (SourceLimit::default(), false, Some(8443)));
     let rates = [tls.timeout.least_rate, plain.timeout.least_rate];
     assert_eq!(rates, [ByteRate(Some(1024)), ByteRate(Some(240))]);

@@ -118,6 +118,22 @@ impl Durations {
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
+
+    /// Below this are so many of a thousand, in seconds, as near as the buckets tell; none where there are no durations.
+    pub fn quantile(&self, permille: u64) -> Option<f64> {
+        let mut left = self.count() as f64 * permille as f64 / 1e3;
+        let mut lower = 0.0;
+        for (upper, count) in &self.buckets {
+            let count = *count as f64;
+            if count > 0.0 && count >= left {
+                let reaches = if upper.is_finite() { *upper } else { lower };
+                return Some(lower + (reaches - lower) * left / count);
+            }
+            left -= count;
+            lower = *upper;
+        }
+        None
+    }
 }
 
 #[cfg(test)]
@@ -140,5 +156,16 @@ mod tests {
     #[test]
     fn bounds_ascend() {
         assert!(REQUEST.is_sorted() && PICK.is_sorted());
+    }
+
+    #[test]
+    fn quantiles_lie_within_their_bucket() {
+        let histogram = Histogram::of_picks();
+        assert_eq!(Histogram::together([&histogram].into_iter()).quantile(500), None);
+        (0..98).for_each(|_| histogram.took(Duration::from_nanos(200)));
+        (0..2).for_each(|_| histogram.took(Duration::from_micros(40)));
+        let durations = Histogram::together([&histogram].into_iter());
+        let (median, p99) = (durations.quantile(500).unwrap(), durations.quantile(990).unwrap());
+        assert!((100e-9..=250e-9).contains(&median) && (25e-6..=50e-6).contains(&p99), "{median} {p99}");
     }
 }

@@ -12,6 +12,7 @@ mod queue;
 mod reserve;
 mod silence;
 mod standing;
+mod tap;
 
 pub use backend::{Attempt, BackendFigures, Outcome, Unasked};
 pub use connections::{Connections, Opened, Waiting};
@@ -23,6 +24,7 @@ pub use queue::{Place, Queue};
 pub use reserve::Reservation;
 pub use silence::{Silence, Told};
 pub use standing::Standing;
+pub use tap::{Candidate, Look, Seen, Tap};
 
 use std::{
     collections::HashMap,
@@ -42,6 +44,8 @@ pub struct Figures {
     backends: Mutex<HashMap<u64, Arc<BackendFigures>>>,
     pools: ByName<PoolCounts>,
     listeners: ByName<ListenerCounts>,
+    /// By pool.
+    taps: Mutex<HashMap<String, Arc<Tap>>>,
     /// By pool.
     queues: Mutex<HashMap<String, Arc<Queue>>>,
 }
@@ -81,6 +85,12 @@ impl Figures {
         by_name.entry(pool.into()).or_default().clone()
     }
 
+    /// Where the decisions for the pool of this name are seen. Off the request path only.
+    pub fn tap(&self, pool: &str) -> Arc<Tap> {
+        let mut by_name = self.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.entry(pool.into()).or_default().clone()
+    }
+
     fn named<T: Default>(&self, all: &ByName<T>, name: &str) -> Arc<PerWorker<T>> {
         let mut by_name = all.lock().unwrap_or_else(PoisonError::into_inner);
         by_name.entry(name.into()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
@@ -93,6 +103,7 @@ impl Figures {
         forget_unused(&self.pools);
         forget_unused(&self.listeners);
         forget_unused(&self.queues);
+        forget_unused(&self.taps);
     }
 }
 

@@ -69,7 +69,7 @@ impl Filter {
         let begun = generation.costs().called(self.worker).then(Instant::now);
         let verdict = live.on_request(head, turn);
         if let Some(begun) = begun {
-            generation.costs().took(self.worker, begun.elapsed());
+            generation.costs().took(self.worker, begun.elapsed(), live.host_calls());
         }
         match verdict {
             Ok(FilterVerdict::Next) => Verdict::Next,

@@ -93,7 +93,13 @@ fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
 
 /// What an instance gets that is only tried out.
 pub(super) fn scratch() -> Outside {
-    Outside { commons: Arc::new(Commons::default()), log: Arc::new(Log::scratch()), seed: DRY_SEED, live: false }
+    Outside {
+        commons: Arc::new(Commons::default()),
+        log: Arc::new(Log::scratch()),
+        memory: Arc::default(),
+        seed: DRY_SEED,
+        live: false,
+    }
 }
 
 /// The pool's shape. While nobody is ready, as before the first health check, all are taken to be: no live instance is
@@ -128,7 +134,7 @@ fn requests() -> impl Iterator<Item = (Head, Turn)> {
     (0..DRY_CALLS).map(move |n| {
         let attempt = u32::from(n % 10 == 9);
         let key = (n % 4 == 3).then(|| rng.bits());
-        (head(n), Turn { now_us: n * DRY_STEP_US, random: rng.bits(), key, attempt })
+        (head(n), Turn { now_us: n * DRY_STEP_US, random: rng.bits(), key, attempt, explain: false })
     })
 }
 

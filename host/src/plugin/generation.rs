@@ -176,7 +176,13 @@ impl Generation {
     }
 
     fn outside(&self, pool: &Arc<str>, seed: u64) -> Outside {
-        Outside { commons: self.runtime.shared.of(self.name(), pool), log: self.log.clone(), seed, live: true }
+        Outside {
+            commons: self.runtime.shared.of(self.name(), pool),
+            log: self.log.clone(),
+            memory: self.costs.memory().clone(),
+            seed,
+            live: true,
+        }
     }
 
     fn artifact(&self) -> &Artifact {

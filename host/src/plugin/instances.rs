@@ -87,6 +87,16 @@ impl BalancerInstance {
         (decision == Decision::Choose(of)).then_some(reservation)
     }
 
+    /// How often it called the host since this was asked last.
+    pub fn host_calls(&mut self) -> u64 {
+        std::mem::take(&mut self.sandbox.data_mut().host_calls)
+    }
+
+    /// What it said of its latest decision for who looks; to be taken once.
+    pub fn explanation(&mut self) -> Option<Box<str>> {
+        self.sandbox.data_mut().notes.explanation.take()
+    }
+
     /// Tells it who belongs to the pool now, while it serves: it gets no more time than for a pick.
     pub fn update(&mut self, members: Membership) -> Result<(), Fault> {
         self.tell(Call::UpdateLive, members)
@@ -160,6 +170,11 @@ impl FilterInstance {
     /// What it is an instance of.
     pub fn generation(&self) -> &Arc<Generation> {
         &self.generation
+    }
+
+    /// How often it called the host since this was asked last.
+    pub fn host_calls(&mut self) -> u64 {
+        std::mem::take(&mut self.sandbox.data_mut().host_calls)
     }
 
     /// Shows it a request. Its edits are applied to the head; after a fault the head is what it was before.

@@ -2,7 +2,13 @@
 
 use super::Call;
 use rustix::time::{ClockId, clock_gettime};
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
@@ -90,11 +96,14 @@ pub(super) struct Space {
     bytes: u64,
     elements: usize,
     denied: bool,
+    /// What all instances of the generation have.
+    together: Arc<AtomicU64>,
 }
 
 impl Space {
-    pub(super) fn new(bytes_max: u64) -> Space {
-        Space { bytes_max, bytes: 0, elements: 0, denied: false }
+    /// `together`: counts what all of a generation have.
+    pub(super) fn new(bytes_max: u64, together: Arc<AtomicU64>) -> Space {
+        Space { bytes_max, bytes: 0, elements: 0, denied: false, together }
     }
 
     /// Before a call: what an earlier one was denied no longer matters.
@@ -113,11 +122,18 @@ fn mebibytes(bytes: u64) -> String {
     if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") }
 }
 
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.together.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
 impl ResourceLimiter for Space {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let bytes = self.bytes.saturating_add(desired as u64).saturating_sub(current as u64);
         let granted = bytes <= self.bytes_max;
         if granted {
+            self.together.fetch_add(bytes.saturating_sub(self.bytes), Relaxed);
             self.bytes = bytes;
         }
         self.denied |= !granted;
@@ -153,13 +169,17 @@ mod tests {
 
     #[test]
     fn all_memories_count_together() {
-        let mut space = Space::new(10 << 20);
+        let together = Arc::<AtomicU64>::default();
+        let mut space = Space::new(10 << 20, together.clone());
         assert!(space.memory_growing(0, 6 << 20, None).unwrap());
         assert!(!space.memory_growing(0, 6 << 20, None).unwrap(), "a second memory");
         assert_eq!(space.verdict().as_deref(), Some("more than 10 MiB of memory"));
         space.forgive();
         assert!(space.memory_growing(6 << 20, 10 << 20, None).unwrap());
         assert_eq!(space.verdict(), None);
+        assert_eq!(together.load(Relaxed), 10 << 20);
+        drop(space);
+        assert_eq!(together.load(Relaxed), 0, "it is gone");
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub struct Turn {
     pub key: Option<u64>,
     /// 0 for a request's first try.
     pub attempt: u32,
+    /// Somebody looks: a note on why would be read.
+    pub explain: bool,
 }
 
 /// A balancer's answer, unchecked.
@@ -139,6 +141,8 @@ pub struct Notes {
     pub rejection: Option<Box<Rejection>>,
     /// Where this client is to go from now on.
     pub stick: Option<Stick>,
+    /// Why it chose so, for who looks.
+    pub explanation: Option<Box<str>>,
 }
 
 /// Whom a client is bound to.

@@ -19,7 +19,7 @@ use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
     mem,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 use wasmtime::{
@@ -56,6 +56,10 @@ pub(super) struct Data {
     pub(super) live: bool,
     pub(super) log: Arc<Log>,
     pub(super) edits: Edits,
+    /// How often the guest called the host since that was told last.
+    pub(super) host_calls: u64,
+    /// Whether somebody reads why the pick that runs chooses so.
+    pub(super) explains: bool,
     /// Of the latest pick.
     pub(super) notes: Notes,
     pub(super) meter: Meter,
@@ -89,6 +93,8 @@ impl Data {
 pub(super) struct Outside {
     pub(super) commons: Arc<Commons>,
     pub(super) log: Arc<Log>,
+    /// What all instances of its generation have together.
+    pub(super) memory: Arc<AtomicU64>,
     pub(super) seed: u64,
     /// Whether it will serve. What is only tried out makes nobody wait, so the clock on the wall is not held against it.
     pub(super) live: bool,
@@ -123,9 +129,11 @@ impl Sandbox {
             live: outside.live,
             log: outside.log,
             edits: Edits::default(),
+            host_calls: 0,
+            explains: false,
             notes: Notes::default(),
             meter: Meter::new(Allowance::of(Call::Instantiate, limits.deadline, outside.live)),
-            space: Space::new(limits.memory),
+            space: Space::new(limits.memory, outside.memory),
             now_us: 0,
             rng: Rng::new(outside.seed),
             stdio: Stdio::default(),
@@ -173,6 +181,7 @@ impl Sandbox {
     ) -> Result<R, Fault> {
         let data = self.store.data_mut();
         data.now_us = turn.now_us;
+        data.explains = turn.explain;
         mem::swap(&mut data.head, head);
         let result = self.call(call, run);
         mem::swap(&mut self.store.data_mut().head, head);

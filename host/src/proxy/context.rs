@@ -4,11 +4,12 @@
 use super::{
     Worker,
     access::Line,
+    explain::{self, DECISION},
     headers,
     request_id::{RequestId, X_REQUEST_ID},
 };
 use crate::{
-    figures::ListenerCounts,
+    figures::{ListenerCounts, Seen},
     net::{Connection, Interim, Interims, Request, Response},
     plugin::Generation,
     state::Policy,
@@ -38,6 +39,9 @@ pub(super) struct Context<'a> {
     is_answered: Cell<bool>,
     /// None: there is no access log.
     line: RefCell<Option<Line>>,
+    /// A trusted proxy wants to be told how backends are chosen.
+    pub(super) explains: bool,
+    decisions: RefCell<Vec<Arc<Seen>>>,
     /// When the attempt under way began; known only where it is logged.
     asked: Cell<Option<Instant>>,
 }
@@ -69,6 +73,8 @@ impl<'a> Context<'a> {
             pool: OnceCell::new(),
             is_answered: Cell::new(false),
             line: RefCell::new(line),
+            explains: request.is_some_and(|request| explains(policy, connection, request)),
+            decisions: RefCell::default(),
             asked: Cell::new(None),
         }
     }
@@ -86,6 +92,11 @@ impl<'a> Context<'a> {
             entry.generation = chooses.map(Generation::number);
         });
         self.pool.get_or_init(|| pool)
+    }
+
+    /// A backend was chosen, or nobody, for a request whose answer is to tell how.
+    pub(super) fn decided(&self, decision: Arc<Seen>) {
+        self.decisions.borrow_mut().push(decision);
     }
 
     /// An attempt begins.
@@ -130,6 +141,11 @@ impl<'a> Context<'a> {
             counts.answers.up(status);
             counts.took.took(self.began.elapsed());
         }
+        if self.explains {
+            for decision in self.decisions.take() {
+                response.headers.append(DECISION.clone(), explain::value(&decision));
+            }
+        }
         if let Some(mut line) = self.line.take() {
             line.note(|entry| entry.id = self.id().to_string().into());
             line.follows(response);
@@ -148,6 +164,12 @@ impl Drop for Context<'_> {
             self.note(|entry| entry.id = self.id().to_string().into());
         }
     }
+}
+
+/// Whether a trusted proxy asks how its backend is chosen.
+fn explains(policy: &Policy, connection: &Connection, request: &Request) -> bool {
+    let asked = policy.explain_header.as_ref().is_some_and(|name| request.headers.get(name).is_some());
+    asked && policy.believes(connection)
 }
 
 /// What a trusted proxy calls this request.

@@ -30,7 +30,7 @@ pub(super) async fn forward(
 ) -> Result<Answered, Error> {
     let now = context.began;
     let counts = pool.figures.of(worker.index());
-    let choice = Choice { worker, balancer };
+    let choice = Choice { worker, balancer, context };
     let replay = Replay::new(body, pool.retry.replay);
     let mut retries = Retries::new(pool, &head.method, now);
     let mut trail = Trail::default();
@@ -80,14 +80,25 @@ pub(super) struct Start {
 struct Choice<'a> {
     worker: &'a Worker,
     balancer: &'a RefCell<Balancer>,
+    context: &'a Context<'a>,
 }
 
 impl Choice<'_> {
+    /// Asks the balancer; how it chose is told in the answer, where somebody may know.
+    fn pick(&self, head: &mut Head, now: Instant, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
+        let (mut balancer, mut rng) = (self.balancer.borrow_mut(), self.worker.rng());
+        if !self.context.explains {
+            return balancer.pick(head, now, &mut rng, attempt, tried);
+        }
+        let (pick, seen) = balancer.explained(head, now, &mut rng, attempt, tried);
+        self.context.decided(seen);
+        pick
+    }
+
     /// Who is asked next: another backend when there is one. None: who could be has no room.
     fn start(&self, trail: &mut Trail, head: &mut Head, now: Instant) -> Result<Option<Start>, Error> {
         loop {
-            let pick = self.balancer.borrow_mut().pick(head, now, &mut self.worker.rng(), trail.attempts, &trail.tried);
-            match pick {
+            match self.pick(head, now, trail.attempts, &trail.tried) {
                 Pick::Backend(mut choice) => match begin(&choice.backend, choice.reserved.take(), now) {
                     Some(ticket) => {
                         let cookie = self.cookie(&choice, head);
@@ -112,8 +123,7 @@ impl Choice<'_> {
         let now = Instant::now();
         let tried = [first.clone()];
         // A copy: the first attempt may still be sending its own.
-        let pick = self.balancer.borrow_mut().pick(&mut head.clone(), now, &mut self.worker.rng(), 1, &tried);
-        match pick {
+        match self.pick(&mut head.clone(), now, 1, &tried) {
             Pick::Backend(mut choice) if pool.pays(now) => {
                 let Some(ticket) = begin(&choice.backend, choice.reserved.take(), now) else {
                     pool.takes_back();

@@ -4,6 +4,7 @@
 mod access;
 mod context;
 mod error;
+mod explain;
 mod forward;
 mod framing;
 mod grpc;
@@ -191,7 +192,8 @@ fn run_filters(
 ) -> Result<Option<Response>, Error> {
     for link in &route.filters {
         let Some(filter) = view.filter(link.filter) else { continue };
-        let turn = Turn { now_us: worker.micros(now), random: worker.rng().bits(), key: None, attempt: 0 };
+        let turn =
+            Turn { now_us: worker.micros(now), random: worker.rng().bits(), key: None, attempt: 0, explain: false };
         match filter.borrow_mut().on_request(head, turn) {
             Verdict::Next => {}
             Verdict::Respond(response) => return Ok(Some(told(response))),

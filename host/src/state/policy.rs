@@ -7,6 +7,7 @@ use crate::{
     sources::Sources,
     telemetry::access_log::AccessLog,
 };
+use http::HeaderName;
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 /// What a listener believes and passes on about the way a request came, what it lets through, and where that is told.
@@ -26,6 +27,8 @@ pub struct Policy {
     pub least_rate: ByteRate,
     /// Whether the backends get the request's id.
     pub request_id: bool,
+    /// What trusted proxies ask with how a backend was chosen.
+    pub explain_header: Option<HeaderName>,
     /// The listener's name.
     pub listener: Arc<str>,
     /// What is counted of the listener.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::model::{self, Tiers},
-    figures::{Figures, PoolFigures, Standing},
+    figures::{Figures, PoolFigures, Standing, Tap},
     problem::Problem,
 };
 use std::{
@@ -51,6 +51,8 @@ pub struct Pool {
     pub limit: Option<model::PoolLimit>,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
+    /// Where its decisions are seen; it outlives this record.
+    pub tap: Arc<Tap>,
     budget: Budget,
     pub(super) bounds: Arc<Bounds>,
     transport: Arc<Transport>,
@@ -156,6 +158,7 @@ impl Pool {
             tiers: config.tiers,
             cookie,
             figures: figures.pool(&config.name),
+            tap: figures.tap(&config.name),
             panic: config.panic,
             slow_start: config.slow_start,
             each_alone: config.panic.is_none()

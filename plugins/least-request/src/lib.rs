@@ -68,7 +68,10 @@ impl Balancer for LeastRequest {
             least(&calm, &loads, turn.draw(0)).or_else(|| least(&weights, &loads, turn.draw(0)))
         };
         match chosen {
-            Some(position) => Decision::Choose(position),
+            Some(at) => {
+                notes::explain(turn, || format!("{} has {} under way", pool.name(at), figures::in_flight(at)));
+                Decision::Choose(at)
+            }
             // Everyone was tried, or nobody takes new work.
             None if turn.attempt == 0 => Decision::Pass,
             None => turn.untried(0, pool),

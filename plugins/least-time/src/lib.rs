@@ -51,7 +51,13 @@ impl Balancer for LeastTime {
         let best = |without: &[Position]| drawn(&self.weights, &self.costs(&under_way, without), turn.draw(0));
         // Who should not take part serves all the same where there is nobody else.
         match best(&[&tried[..], &resting].concat()).or_else(|| best(&tried)) {
-            Some(position) => Decision::Choose(position),
+            Some(at) => {
+                notes::explain(turn, || {
+                    let known = (figures::latency_us(at), figures::in_flight(at));
+                    format!("{} takes {} µs and has {} under way", pool.name(at), known.0, known.1)
+                });
+                Decision::Choose(at)
+            }
             None if turn.attempt == 0 => Decision::Pass,
             // Everyone was tried.
             None => turn.untried(0, pool),

@@ -23,6 +23,10 @@ impl Balancer for PeakEwma {
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         let Some((one, other)) = self.drawn.draw_two(turn, &mut self.slow) else { return Decision::Pass };
+        notes::explain(turn, || {
+            let costs = |at| format!("{} costs {} µs", pool.name(at), cost(at));
+            format!("{}, {}", costs(one), costs(other))
+        });
         turn.untried(if cost(one) <= cost(other) { one } else { other }, pool)
     }
 }

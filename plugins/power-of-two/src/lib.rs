@@ -63,6 +63,7 @@ impl Balancer for PowerOfTwo {
                 (best, least) = (other, load);
             }
         }
+        notes::explain(turn, || format!("{} has {least} under way, the least of {}", pool.name(best), self.choices));
         turn.untried(best, pool)
     }
 }

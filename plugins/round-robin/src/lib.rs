@@ -42,7 +42,9 @@ impl Balancer for RoundRobin {
             }
             next = self.sequence.at(self.tickets.add(1));
         }
-        next.map_or(Decision::Pass, |at| turn.untried(at, pool))
+        let Some(next) = next else { return Decision::Pass };
+        notes::explain(turn, || format!("it is the turn of {}", pool.name(next)));
+        turn.untried(next, pool)
     }
 }
 

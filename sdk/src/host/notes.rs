@@ -2,11 +2,31 @@
 //! host stops the plugin.
 
 use super::ask;
-use crate::Position;
 #[cfg(target_family = "wasm")]
 use crate::bindings::balancer::pointsman::plugin::notes as import;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::Stick;
+use crate::{Position, Turn};
+
+/// Why this pick chose as it did, for people: the text is made only while somebody looks (`pointsman tap`), so it may cost
+/// something. Of what is longer than 1024 bytes the rest is cut off.
+///
+/// ```
+/// # use pointsman_sdk::{prelude::*, testing};
+/// fn choose(turn: &Turn, busy: u32) -> Decision {
+///     notes::explain(turn, || format!("{busy} under way, fewer than anywhere"));
+///     Decision::Choose(0)
+/// }
+/// # let turn = Turn { now_us: 0, random: 0, key: None, attempt: 0, explain: true };
+/// # choose(&turn, 2);
+/// # assert_eq!(testing::host(|host| host.notes.explanation.clone()).unwrap(), "2 under way, fewer than anywhere");
+/// ```
+pub fn explain(turn: &Turn, note: impl FnOnce() -> String) {
+    if turn.explain {
+        let note = note();
+        ask!(import::explain(&note), |host| host.notes.explanation = Some(note));
+    }
+}
 
 /// What the client is told when this pick answers [`Decision::Reject`](crate::Decision::Reject): in so many seconds it may
 /// come back, and why, one line of at most 1024 bytes. An empty line leaves the host's own words.

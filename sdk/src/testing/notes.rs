@@ -12,6 +12,8 @@ pub struct Notes {
     pub rejection: Option<(Option<u32>, String)>,
     /// Whom the client is bound to.
     pub stick: Option<Stick>,
+    /// Why it chose so.
+    pub explanation: Option<String>,
 }
 
 /// Whom a client is bound to.

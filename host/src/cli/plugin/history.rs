@@ -1,6 +1,6 @@
 //! `pointsman plugin history NAME`: the generations of a plugin of a running Pointsman that are kept.
 
-use super::ls::or_dash;
+use super::ls::{memory, nanos, or_dash};
 use crate::{
     admin::api::Generation,
     cli::{Context, Exit, Failure, client::Client, table::Table},
@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
 }
 
 fn table(generations: &[Generation], now_unix: Duration) -> Table {
-    let figures = [">PICKS", ">FAULTS", ">FALLBACKS"];
+    let figures = [">PICKS", ">P50", ">P99", ">HOST CALLS", ">MEMORY", ">FAULTS", ">FALLBACKS"];
     let mut table = Table::new(&[&[">GEN", "HASH", "STATE", ">SINCE", "ORIGIN"], &figures[..]].concat());
     for generation in generations {
         let since = now_unix.saturating_sub(Duration::from_secs(generation.since_unix));
@@ -41,6 +41,10 @@ fn table(generations: &[Generation], now_unix: Duration) -> Table {
             crate::cli::status::age(since),
             or_dash(Some(&generation.origin)),
             generation.picks.to_string(),
+            nanos(generation.costs.p50_ns),
+            nanos(generation.costs.p99_ns),
+            generation.costs.host_calls.to_string(),
+            memory(generation.costs.memory),
             generation.faults.to_string(),
             generation.fallbacks.to_string(),
         ]);

@@ -191,7 +191,7 @@ fn turns() -> impl FnMut() -> Turn {
     let mut now_us = 0;
     move || {
         now_us += 100;
-        Turn { now_us, random: rng.bits(), key: Some(rng.bits()), attempt: 0 }
+        Turn { now_us, random: rng.bits(), key: Some(rng.bits()), attempt: 0, explain: false }
     }
 }
 

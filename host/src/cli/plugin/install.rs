@@ -3,7 +3,10 @@
 use super::{file, manifest::Manifest};
 use crate::{
     admin::api::{Plugin, Status},
-    cli::{Context, Exit, Failure, client::Client},
+    cli::{
+        Context, Exit, Failure,
+        client::{Client, pause},
+    },
     config::is_plugin_name,
     plugin::Compiled,
     problem::Problem,
@@ -103,13 +106,6 @@ fn wait(client: &Client, compiled: &Compiled) -> Result<Plugin, Failure> {
     }
 }
 
-fn pause(time: Duration) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    // Within it, since a timer needs the runtime it ticks on.
-    runtime.block_on(async { tokio::time::sleep(time).await });
-    Ok(())
-}
-
 #[derive(Debug)]
 enum Outcome {
     Admitted(Box<Plugin>),
@@ -169,6 +165,7 @@ mod tests {
             fallbacks: 0,
             problem: None,
             refused_hash: None,
+            costs: Default::default(),
             pinned: false,
             held_back: None,
             log_dropped: 0,

@@ -14,6 +14,8 @@ mod new;
 mod steer;
 mod template;
 
+pub(super) use ls::nanos;
+
 use super::{Context, Exit, Failure};
 use crate::config::is_plugin_name;
 use anyhow::anyhow;

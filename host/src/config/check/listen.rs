@@ -58,6 +58,7 @@ pub(super) fn listeners(list: Option<At<List<file::Listen>>>, base: &Path, reade
             trusted_proxies: listen.trusted_proxies.map(|at| at.it).map_or_else(Vec::new, values),
             forwarded: listen.forwarded.map(|at| at.it).unwrap_or_default(),
             request_id: listen.request_id.is_some_and(|at| at.it),
+            explain_header: listen.explain_header.map(|at| at.it.0),
             redirect: listen.redirect.map(|at| at.it.0),
             limit: listen.limit.map(|at| source_limit(&at.it)).unwrap_or_default(),
             spot: Some(reader.spot(&span)),

@@ -32,6 +32,8 @@ pub struct Listener {
     pub forwarded: Forwarded,
     /// Whether backends get each request's id, as `x-request-id`.
     pub request_id: bool,
+    /// What trusted proxies ask with how a backend was chosen, in lower case; none: nobody may.
+    pub explain_header: Option<String>,
     /// The port of HTTPS to which every request is sent instead of being served.
     pub redirect: Option<u16>,
     /// How much sources may have open and ask for.
@@ -54,6 +56,7 @@ impl Listener {
             trusted_proxies: Vec::new(),
             forwarded: Forwarded::default(),
             request_id: false,
+            explain_header: None,
             redirect: None,
             limit: SourceLimit::default(),
             spot: None,

@@ -116,6 +116,25 @@ fn shortest(path: &str) -> &str {
     }
 }
 
+/// The name of a header.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct HeaderField(pub(in crate::config) String);
+
+impl Shape for HeaderField {
+    const EXPECTED: &'static str = r#"the name of a header such as "x-explain""#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        parsed(value, reader, |text| match text.len() <= TEXT_MOST && text.parse::<http::HeaderName>().is_ok() {
+            true => Ok(HeaderField(text.to_ascii_lowercase())),
+            false => Err(format!("expected {}", Self::EXPECTED)),
+        })
+    }
+
+    fn schema() -> Json {
+        json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
+    }
+}
+
 /// What a health check asks for.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct HealthPath(pub(in crate::config) String);

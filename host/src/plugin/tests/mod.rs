@@ -71,7 +71,7 @@ pub(crate) fn head() -> Head {
 }
 
 fn turn() -> Turn {
-    Turn { now_us: 1, random: 2, key: None, attempt: 0 }
+    Turn { now_us: 1, random: 2, key: None, attempt: 0, explain: false }
 }
 
 /// Compiles and admits without a use: nothing but the instantiation is tried.

@@ -45,7 +45,7 @@ fn a_pick_sees_its_turn_its_request_and_the_live_figures() {
     ];
     for (name, pick, answer) in cases {
         let mut balancer = balancer(&guest::balancer().pick(pick)).unwrap();
-        let turn = Turn { now_us: 70, random: 71, key: Some(72), attempt: 1 };
+        let turn = Turn { now_us: 70, random: 71, key: Some(72), attempt: 1, explain: false };
         let c = balancer.membership().ready[2].id;
         assert_eq!(balancer.pick(&mut head(), turn, &[c, 12345]), Ok(Decision::Choose(answer)), "{name}");
     }

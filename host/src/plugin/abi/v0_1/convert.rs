@@ -48,8 +48,8 @@ impl From<&Place> for types::Place {
 
 impl From<Turn> for types::Turn {
     fn from(turn: Turn) -> types::Turn {
-        let Turn { now_us, random, key, attempt } = turn;
-        types::Turn { now_us, random, key, attempt, explain: false }
+        let Turn { now_us, random, key, attempt, explain } = turn;
+        types::Turn { now_us, random, key, attempt, explain }
     }
 }
 

@@ -16,14 +16,20 @@ pub(crate) use stdio::Stdio;
 use crate::plugin::sandbox::Data;
 use wasmtime::component::{HasSelf, Linker};
 
+/// Counts a call of the host: each goes through here on its way to its function.
+fn counted(data: &mut Data) -> &mut Data {
+    data.host_calls += 1;
+    data
+}
+
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     use bindings::pointsman::plugin::{edits, figures, log, notes, request, shared};
-    request::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
-    figures::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
-    shared::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
-    log::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
-    edits::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
-    notes::add_to_linker::<_, HasSelf<Data>>(linker, |data| data)?;
+    request::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    figures::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    shared::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    log::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    edits::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    notes::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     wasi::link(linker)
 }

@@ -7,7 +7,18 @@ use wasmtime::{Result, bail};
 /// How long the text of a rejection may be, in bytes.
 const REASON_MAX: usize = 1024;
 
+/// How long an explanation may be, in bytes.
+const EXPLANATION_MAX: usize = 1024;
+
 impl notes::Host for Data {
+    fn explain(&mut self, mut note: String) -> Result<()> {
+        note.truncate(note.floor_char_boundary(EXPLANATION_MAX));
+        let explains = self.explains;
+        let notes = self.note("explain")?;
+        notes.explanation = explains.then(|| note.into());
+        Ok(())
+    }
+
     fn rejection(&mut self, retry_after_s: Option<u32>, reason: String) -> Result<()> {
         if reason.len() > REASON_MAX || reason.contains(char::is_control) {
             bail!("a reason is one line of at most {REASON_MAX} bytes");

@@ -1,0 +1,57 @@
+//! How a backend was chosen, in short, for a trusted proxy that asked: a line of the answer for each decision.
+
+use crate::figures::Seen;
+use http::{HeaderName, HeaderValue};
+
+/// Its name.
+pub(super) static DECISION: HeaderName = HeaderName::from_static("pointsman-decision");
+/// Characters of a plugin's note.
+const NOTE_MOST: usize = 200;
+
+/// `chosen b; by=power-of-two/3; ns=1204; of=3; in-flight=2; latency-us=5100; note="…"`.
+pub(super) fn value(seen: &Seen) -> HeaderValue {
+    let chosen = seen.chosen.as_deref().map_or_else(String::new, |name| format!(" {name}"));
+    let by = seen.by.as_ref().map_or_else(String::new, |(plugin, generation)| format!("; by={plugin}/{generation}"));
+    let attempt = if seen.attempt == 0 { String::new() } else { format!("; attempt={}", seen.attempt) };
+    let of = seen.candidates.len() + seen.left_out;
+    let known = seen.candidates.iter().find(|candidate| Some(&candidate.name) == seen.chosen.as_ref());
+    let known = known.map_or_else(String::new, |candidate| {
+        format!("; in-flight={}; latency-us={}", candidate.in_flight, candidate.latency_us)
+    });
+    let note = seen.note.as_deref().map_or_else(String::new, |note| {
+        format!("; note=\"{}\"", note.chars().take(NOTE_MOST).collect::<String>().replace('"', "'"))
+    });
+    let ns = seen.took.as_nanos();
+    let text = format!("{}{chosen}{by}{attempt}; ns={ns}; of={of}{known}{note}", seen.outcome);
+    let visible = |c: char| if matches!(c, ' '..='~') { c } else { '?' };
+    // All of it is visible now, so it is a value.
+    HeaderValue::from_str(&text.chars().map(visible).collect::<String>())
+        .unwrap_or_else(|_| HeaderValue::from_static("unsayable"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Candidate;
+    use std::time::Duration;
+
+    #[test]
+    fn it_says_all_in_a_line_whatever_the_note() {
+        let candidate =
+            Candidate { name: "b".into(), weight: 1, in_flight: 2, latency_us: 5100, success_permille: 1000 };
+        let seen = Seen {
+            request: "GET /".into(),
+            attempt: 1,
+            by: Some(("ours".into(), 3)),
+            candidates: vec![candidate],
+            left_out: 2,
+            outcome: "chosen",
+            chosen: Some("b".into()),
+            note: Some("\"less\"\r\nbusy: ü".into()),
+            took: Duration::from_nanos(1204),
+        };
+        let text =
+            "chosen b; by=ours/3; attempt=1; ns=1204; of=3; in-flight=2; latency-us=5100; note=\"'less'??busy: ?\"";
+        assert_eq!(value(&seen), text);
+    }
+}

@@ -1,0 +1,89 @@
+//! Decisions explain themselves to who looks: at the admin API, and in the answers to trusted proxies.
+
+use http::{Method, Request, StatusCode};
+use pointsman::{admin::api::Tap, config::model::Network};
+use pointsman_tests::{
+    client::{self, Client},
+    edge::{self, Edge},
+    origin::{self, Origin},
+    story::eventually,
+};
+
+/// A look at the decisions for a pool.
+async fn tap(edge: &Edge, call: &str) -> Result<Tap, StatusCode> {
+    let call = client::request(Method::POST, &format!("/v1/pools/{call}"));
+    let answer = edge.admin().await.send(call).await.unwrap();
+    match answer.status {
+        StatusCode::OK => Ok(serde_json::from_slice(&answer.body).expect("decisions")),
+        status => Err(status),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tap_shows_decisions_with_what_was_known() {
+    let [a, b, c] = origin::three();
+    let edge = edge::plain().pool("shop", &[&a, &b, &c]).balancer("power-of-two").start();
+    let mut client = Client::plain(edge.address()).await;
+    client.get("/before").await;
+    let first = tap(&edge, "shop/tap").await.unwrap();
+    assert_eq!((first.decisions.len(), first.dropped), (0, 0), "nobody looked before");
+    for n in 0..5 {
+        client.get(&format!("/item/{n}?secret=1")).await;
+    }
+    let look = tap(&edge, &format!("shop/tap/{}", first.latest)).await.unwrap();
+    assert_eq!((look.decisions.len(), look.dropped, look.latest), (5, 0, first.latest + 5));
+    for (n, decision) in look.decisions.iter().enumerate() {
+        assert_eq!(decision.request, format!("GET /item/{n}"), "without the query");
+        assert_eq!((decision.outcome.as_str(), decision.attempt), ("chosen", 0));
+        assert_eq!((decision.plugin.as_deref(), decision.generation), (Some("power-of-two"), Some(1)));
+        let chosen = decision.chosen.as_ref().expect("somebody");
+        let names: Vec<_> = decision.candidates.iter().map(|candidate| &candidate.name).collect();
+        assert!(names.len() == 3 && names.contains(&chosen), "{decision:?}");
+        assert!(decision.candidates.iter().all(|candidate| candidate.success_permille == 1000), "{decision:?}");
+        assert!(decision.candidates.iter().any(|candidate| candidate.latency_us > 0), "{decision:?}");
+        assert!(decision.note.as_ref().expect("a note").contains(" under way"), "{decision:?}");
+        assert!(decision.ns > 0);
+    }
+    let nothing = tap(&edge, &format!("shop/tap/{}", look.latest)).await.unwrap();
+    assert!(nothing.decisions.is_empty());
+    assert_eq!(tap(&edge, "nobody/tap").await.unwrap_err(), StatusCode::NOT_FOUND);
+    assert_eq!(tap(&edge, "shop/tap/x").await.unwrap_err(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tap_shows_retries_and_the_fallback() {
+    let [a, b, c] = origin::three();
+    let edge = edge::plain().workers(1).pool("shop", &[&a, &b, &c]).balancer("nobody").start();
+    let mut client = Client::plain(edge.address()).await;
+    let before = tap(&edge, "shop/tap").await.unwrap();
+    b.kill();
+    eventually("one is tried again", async || {
+        client.get("/").await;
+        let look = tap(&edge, &format!("shop/tap/{}", before.latest)).await.unwrap();
+        assert!(look.decisions.iter().all(|decision| decision.outcome == "fallback" && decision.plugin.is_none()));
+        look.decisions.iter().any(|decision| decision.attempt == 1) || edge.pool("shop").backends[1].standing != "ready"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_proxy_that_asks_is_told_in_the_answer() {
+    let origin = Origin::named("a");
+    let edge = edge::plain().pool("shop", &[&origin]).balancer("least-request");
+    let edge = edge.listener(|listener| {
+        listener.explain_header = Some("x-explain".into());
+        listener.trusted_proxies = vec![Network::new([127, 0, 0, 1].into(), 8).unwrap()];
+    });
+    let edge = edge.listen("others", None).listener(|listener| listener.explain_header = Some("x-explain".into()));
+    let edge = edge.start();
+    let asks = || Request::get("/").header("x-explain", "1").body(Default::default()).unwrap();
+    let mut trusted = Client::plain(edge.listener("plain")).await;
+    let answer = trusted.send(asks()).await.unwrap();
+    let told = answer.header("pointsman-decision").expect("it is told");
+    let backend = origin.address();
+    assert!(told.starts_with(&format!("chosen {backend}; by=least-request/1; ns=")), "{told}");
+    assert!(told.contains("; of=1; in-flight=0; latency-us=") && told.contains("has 0 under way"), "{told}");
+    assert_eq!(trusted.get("/").await.header("pointsman-decision"), None, "nobody asked");
+    let mut stranger = Client::plain(edge.listener("others")).await;
+    assert_eq!(stranger.send(asks()).await.unwrap().header("pointsman-decision"), None, "a stranger asked");
+}
