@@ -72,8 +72,8 @@ pub trait Ticker: Balancer {
 }
 
 /// Exports a [`Balancer`]; write it once, at the top level of the crate. `balancer!(MyType)` exports what every balancer
-/// has; optional halves are named behind a colon, `balancer!(MyType: ticker)`. A half that is not named is not exported
-/// and costs nothing.
+/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, about)`. A half that is not named is not
+/// exported and costs nothing. `about` tells what stands in the crate's `plugin.toml`.
 ///
 /// A half that does not exist is an error that names those that do:
 ///
@@ -148,8 +148,22 @@ macro_rules! __half {
         }
         $crate::bindings::ticker::export_ticker!(Exports with_types_in $crate::bindings::ticker);
     };
+    (check about $plugin:ty) => {
+        const _: &str = ::std::include_str!(::std::concat!(::std::env!("CARGO_MANIFEST_DIR"), "/plugin.toml"));
+    };
+    (export about) => {
+        impl $crate::bindings::about::exports::pointsman::plugin::about::Guest for Exports {
+            fn describe() -> $crate::bindings::about::exports::pointsman::plugin::about::Description {
+                $crate::export::describe(::std::include_str!(::std::concat!(
+                    ::std::env!("CARGO_MANIFEST_DIR"),
+                    "/plugin.toml"
+                )))
+            }
+        }
+        $crate::bindings::about::export_about!(Exports with_types_in $crate::bindings::about);
+    };
     (check $other:ident $balancer:ty) => {
-        ::std::compile_error!(::std::concat!("a balancer has no half `", ::std::stringify!($other), "`; it may have: ticker"));
+        ::std::compile_error!(::std::concat!("a balancer has no half `", ::std::stringify!($other), "`; it may have: ticker, about"));
     };
     (export $other:ident) => {};
 }

@@ -39,6 +39,17 @@ macro_rules! world {
 world!(balancer, "balancer-plugin", "export_balancer", "pointsman_sdk::bindings::balancer");
 world!(filter, "filter-plugin", "export_filter", "pointsman_sdk::bindings::filter");
 
+/// The optional half `about`; it uses no types.
+pub mod about {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "with-about",
+        pub_export_macro: true,
+        export_macro_name: "export_about",
+        default_bindings_module: "pointsman_sdk::bindings::about",
+    });
+}
+
 /// The optional half `ticker`; it uses no types.
 pub mod ticker {
     wit_bindgen::generate!({

@@ -3,6 +3,8 @@
 use crate::{Backend, Balancer, Decision, Filter, Place, Pool, Ticker, Turn, settings};
 use std::cell::Cell;
 
+pub use crate::about::describe;
+
 /// The one value of a component, kept from `configure` on. It is never dropped, since an instance ends with its whole
 /// memory; and so the thread-local that holds it needs no destructor, whose check every call would pay for.
 pub struct Kept<T: 'static>(Cell<Option<&'static mut T>>);

@@ -47,13 +47,15 @@ pub trait Filter: Sized + 'static {
     fn on_request(&mut self, turn: &Turn) -> Verdict;
 }
 
-/// Exports a [`Filter`]; write it once, at the top level of the crate.
+/// Exports a [`Filter`]; write it once, at the top level of the crate. `filter!(MyType: about)` also tells what stands in the
+/// crate's `plugin.toml`.
 #[macro_export]
 macro_rules! filter {
-    ($filter:ty) => {
+    ($filter:ty $(: $half:ident)?) => {
         const _: () = {
             const fn is_a_filter<T: $crate::Filter>() {}
             is_a_filter::<$filter>();
+            $($crate::__half!(check $half $filter);)?
 
             #[cfg(target_family = "wasm")]
             ::std::thread_local! {
@@ -76,7 +78,8 @@ macro_rules! filter {
                         KEPT.with(|kept| kept.lend("on-request", |filter| $crate::Filter::on_request(filter, &turn)))
                     }
                 }
-        $crate::bindings::filter::export_filter!(Exports with_types_in $crate::bindings::filter);
+                $crate::bindings::filter::export_filter!(Exports with_types_in $crate::bindings::filter);
+                $($crate::__half!(export $half);)?
             };
         };
     };

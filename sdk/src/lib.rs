@@ -54,6 +54,7 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod export;
 
+mod about;
 mod balancer;
 mod deadlines;
 mod filter;

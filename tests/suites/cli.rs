@@ -353,8 +353,11 @@ async fn inspect_tells_what_a_component_is() {
     write("core.wasm", &guests::core_module());
     let said = room.run(&["plugin", "inspect", "good.wasm"]).await;
     assert!(said.code == Some(0) && said.stdout.contains("balancer"), "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("\nabout    the backend with the fewest requests"), "{}", said.stdout);
+    assert!(said.stdout.contains("\nsettings bias: take turns"), "{}", said.stdout);
     let said = room.run(&["plugin", "inspect", "good.wasm", "--json"]).await;
-    assert!(serde_json::from_str::<Value>(&said.stdout).is_ok(), "{}", said.stdout);
+    let told: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}", said.stdout));
+    assert_eq!(told["about"]["settings"][0]["name"], "bias");
     let said = room.run(&["plugin", "inspect", "core.wasm"]).await;
     assert!(said.code != Some(0) && said.stderr.contains("PM0301"), "{}", said.stderr);
 }

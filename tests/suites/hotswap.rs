@@ -1,6 +1,7 @@
 //! A new file under a plugin's name, while traffic flows: nobody notices, and nothing is left behind.
 
 use http::{Method, StatusCode};
+use pointsman::plugin::stock;
 use pointsman_tests::{
     alone,
     client::{self, Client, Streaming},
@@ -12,7 +13,8 @@ use pointsman_tests::{
     plugins::Plugins,
     story::{arrives, eventually, within},
 };
-use std::time::Duration;
+use serde::Deserialize;
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 /// Requests a second while a plugin is swapped. All that were due are sent, however late on a busy machine.
@@ -61,6 +63,60 @@ async fn swaps_under_load_fail_no_request() {
     let ours = edge.plugin("ours");
     assert_eq!((ours.faults, ours.fallbacks, ours.generation), (0, 0, Some(4)));
     println!("{} requests at {:.0}/s, p99 {:?}", report.sent, report.rate(), report.latency(0.99));
+}
+
+/// What a stock plugin's `plugin.toml` says of interest here.
+#[derive(Deserialize)]
+struct Manifest {
+    kind: String,
+    #[serde(default)]
+    cost: Vec<Cost>,
+}
+
+#[derive(Deserialize)]
+struct Cost {
+    #[serde(default)]
+    settings: toml::Table,
+}
+
+/// The stock balancers, in groups that take the same settings.
+fn by_settings() -> BTreeMap<String, Vec<&'static str>> {
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in stock::names() {
+        let manifest: Manifest = toml::from_str(stock::manifest(name).unwrap()).unwrap();
+        if manifest.kind == "balancer" {
+            let settings = manifest.cost.first().map(|cost| cost.settings.clone()).unwrap_or_default();
+            groups.entry(serde_json::to_string(&settings).unwrap()).or_default().push(name);
+        }
+    }
+    groups
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_stock_balancer_is_swapped_under_load() {
+    for (settings, names) in by_settings() {
+        let [a, b, c] = origin::three();
+        let plugins = Plugins::new();
+        plugins.put("ours", &guests::stock(names[0]));
+        let edge = edge::plain().pool("shop", &[&a, &b, &c]).balancer("ours").plugins(&plugins);
+        let edge = edge.with(|pool| pool.settings = settings.clone()).start();
+        let load = Load::start(Target::plain(edge.address()), Pace::PerSecond(RATE));
+        eventually("the first picks", async || edge.plugin("ours").picks > 200).await;
+        // Each to the next, and the last to itself under other bytes: what it kept is the same, its instances are not.
+        let last = names.last().unwrap();
+        let again = guests::numbered(&guests::stock(last), 1);
+        let next = names[1..].iter().map(|name| guests::stock(name)).chain([again]);
+        for (generation, bytes) in (2..).zip(next) {
+            plugins.put("ours", &bytes);
+            serves(&edge, "ours", generation).await;
+            eventually("it picks on", async || edge.plugin("ours").picks > 200).await;
+        }
+        let report = load.stop().await;
+        report.assert_all_answered();
+        // Some have no opinion of a request, and leave it to the fallback.
+        assert_eq!(edge.plugin("ours").faults, 0, "{names:?} with {settings}");
+        println!("{} requests at {:.0}/s over {names:?}: none failed", report.sent, report.rate());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@ use pointsman::{
 use pointsman_tests::guests;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{
+    collections::BTreeSet,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
@@ -32,6 +33,10 @@ fn behave_as_their_cases_say() {
         let compiled = runtime.compile(Artifact::new(name, bytes, Origin::Embedded)).unwrap();
         let about: About = read(&folder.join("plugin.toml"));
         assert_eq!((about.name.as_str(), about.kind.as_str()), (name, compiled.kind().as_str()));
+        let told = runtime.describe(&compiled).unwrap().expect("it says what it is for");
+        assert_eq!(told.summary, about.summary, "{name}");
+        let settings: BTreeSet<&str> = told.settings.iter().map(|setting| setting.name.as_str()).collect();
+        assert_eq!(settings, about.settings.keys().map(String::as_str).collect(), "{name}");
         let cases = folder.join("cases.toml");
         match compiled.kind() {
             Kind::Balancer => check(&cases, &mut wrong, |case| balancers::run(&runtime, &compiled, case)),
@@ -55,10 +60,9 @@ fn what_is_embedded_is_what_the_folders_hold() {
 struct About {
     name: String,
     kind: String,
-    #[serde(rename = "summary")]
-    _summary: String,
-    #[serde(default, rename = "settings")]
-    _settings: toml::Table,
+    summary: String,
+    #[serde(default)]
+    settings: toml::Table,
     #[serde(default, rename = "cost")]
     _cost: Vec<toml::Table>,
 }

@@ -3,7 +3,10 @@
 
 use super::{
     Artifact,
-    abi::{self, Names, v0_1::Exports},
+    abi::{
+        self, Names,
+        v0_1::{About, Exports},
+    },
     sandbox::Data,
 };
 use crate::problem::{Code, Problem};
@@ -50,6 +53,7 @@ pub struct Compiled {
     compile_time: Duration,
     pre: InstancePre<Data>,
     exports: Exports,
+    about: Option<About>,
 }
 
 impl Compiled {
@@ -62,7 +66,9 @@ impl Compiled {
         let component = Component::new(engine, &artifact.bytes).map_err(|e| abi::broken(&place, format!("{e:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(|e| odd_import(&place, &e))?;
         let exports = Exports::find(&pre, kind, names.ticks()).map_err(|e| odd_export(&place, kind, &e))?;
-        Ok(Compiled { artifact, kind, names, compile_time: began.elapsed(), pre, exports })
+        let about = names.describes().then(|| About::find(&pre)).transpose();
+        let about = about.map_err(|e| odd_export(&place, kind, &e))?;
+        Ok(Compiled { artifact, kind, names, compile_time: began.elapsed(), pre, exports, about })
     }
 
     /// The bytes it was compiled from.
@@ -96,6 +102,11 @@ impl Compiled {
 
     pub(super) fn guest(&self) -> &Exports {
         &self.exports
+    }
+
+    /// The half that tells what it is for, if it has one.
+    pub(super) fn about(&self) -> Option<&About> {
+        self.about.as_ref()
     }
 }
 

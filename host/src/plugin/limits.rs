@@ -43,7 +43,7 @@ impl Allowance {
     /// `live`: a request may be waiting for this call.
     pub(super) fn of(call: Call, deadline: Duration, live: bool) -> Allowance {
         match call {
-            Call::Instantiate | Call::Configure => Allowance { cpu: CONFIGURE_CPU, wall: None },
+            Call::Instantiate | Call::Configure | Call::Describe => Allowance { cpu: CONFIGURE_CPU, wall: None },
             Call::Update => Allowance { cpu: UPDATE_CPU, wall: None },
             Call::UpdateLive | Call::Pick | Call::Tick | Call::OnRequest => {
                 Allowance { cpu: deadline, wall: live.then_some(WORKER_WALL.max(deadline)) }

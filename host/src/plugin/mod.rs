@@ -6,6 +6,7 @@
 //! each worker, built aside and left in a [`Seat`] → the worker's calls, until a [`Fault`] ends the instance.
 
 mod abi;
+mod about;
 mod admission;
 mod artifact;
 mod compile;
@@ -31,6 +32,7 @@ pub mod stock;
 pub(crate) mod tests;
 mod ticker;
 
+pub use about::{Description, Setting};
 pub use admission::Use;
 pub use artifact::{Artifact, Hash, Origin};
 pub use compile::{Compiled, Kind};

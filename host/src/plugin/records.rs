@@ -187,6 +187,8 @@ pub enum Call {
     Tick,
     /// `on-request`.
     OnRequest,
+    /// `describe`, of an instance that is thrown away.
+    Describe,
 }
 
 impl Call {
@@ -205,6 +207,7 @@ impl fmt::Display for Call {
             Call::Pick => "pick",
             Call::Tick => "tick",
             Call::OnRequest => "on-request",
+            Call::Describe => "describe",
         })
     }
 }

@@ -103,4 +103,4 @@ impl Ticker for AdaptiveWeights {
     }
 }
 
-balancer!(AdaptiveWeights: ticker);
+balancer!(AdaptiveWeights: ticker, about);

@@ -104,12 +104,17 @@ impl BoundedLoad {
     }
 }
 
-balancer!(BoundedLoad);
+balancer!(BoundedLoad: about);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pointsman_sdk::testing::{self, Bench, Request};
+    use pointsman_sdk::{
+        behaves,
+        testing::{self, Bench, Request},
+    };
+
+    behaves!(BoundedLoad);
 
     const BY_USER: &str = r#"{"hash": "header:x-user"}"#;
 

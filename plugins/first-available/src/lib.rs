@@ -53,7 +53,7 @@ impl Balancer for FirstAvailable {
     }
 }
 
-balancer!(FirstAvailable);
+balancer!(FirstAvailable: about);
 
 #[cfg(test)]
 mod tests {

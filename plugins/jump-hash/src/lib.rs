@@ -53,7 +53,7 @@ impl Balancer for JumpHash {
     }
 }
 
-balancer!(JumpHash);
+balancer!(JumpHash: about);
 
 #[cfg(test)]
 mod tests {

@@ -98,7 +98,7 @@ impl LeastRequest {
     }
 }
 
-balancer!(LeastRequest);
+balancer!(LeastRequest: about);
 
 /// The least loaded position for its weight; `random` chooses among equals. Weight 0 is never chosen.
 fn least(weights: &[u32], loads: &[u32], random: u64) -> Option<Position> {

@@ -111,7 +111,7 @@ impl LeastTime {
     }
 }
 
-balancer!(LeastTime: ticker);
+balancer!(LeastTime: ticker, about);
 
 /// One of those that cost nearly the least, by weight.
 fn drawn(weights: &[f64], costs: &[f64], random: u64) -> Option<Position> {

@@ -54,7 +54,7 @@ impl Balancer for Maglev {
     }
 }
 
-balancer!(Maglev);
+balancer!(Maglev: about);
 
 #[cfg(test)]
 mod tests {

@@ -31,7 +31,7 @@ impl Balancer for PeakEwma {
     }
 }
 
-balancer!(PeakEwma);
+balancer!(PeakEwma: about);
 
 /// What one more request would wait for. A backend that nothing is known of is free until its first request is under way,
 /// and then dearer than any that has answered, so that it is tried once and not flooded (Finagle's penalty).

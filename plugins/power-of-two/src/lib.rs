@@ -68,4 +68,4 @@ impl Balancer for PowerOfTwo {
     }
 }
 
-balancer!(PowerOfTwo);
+balancer!(PowerOfTwo: about);

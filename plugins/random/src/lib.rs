@@ -28,7 +28,7 @@ impl Balancer for Random {
     }
 }
 
-balancer!(Random);
+balancer!(Random: about);
 
 #[cfg(test)]
 mod tests {

@@ -40,7 +40,7 @@ impl Balancer for Rendezvous {
     }
 }
 
-balancer!(Rendezvous);
+balancer!(Rendezvous: about);
 
 #[cfg(test)]
 mod tests {

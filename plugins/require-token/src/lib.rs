@@ -69,7 +69,7 @@ impl Filter for RequireToken {
     }
 }
 
-filter!(RequireToken);
+filter!(RequireToken: about);
 
 /// Takes the same time wherever the first difference is, so that a token cannot be guessed byte by byte.
 fn same(one: &[u8], other: &[u8]) -> bool {

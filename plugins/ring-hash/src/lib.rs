@@ -70,7 +70,7 @@ impl Balancer for RingHash {
     }
 }
 
-balancer!(RingHash);
+balancer!(RingHash: about);
 
 /// Each with its position.
 type Owned = Vec<(u32, Position)>;

@@ -48,7 +48,7 @@ impl Balancer for RoundRobin {
     }
 }
 
-balancer!(RoundRobin);
+balancer!(RoundRobin: about);
 
 /// Whose turn the nth ticket is.
 enum Sequence {

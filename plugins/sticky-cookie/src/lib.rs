@@ -38,7 +38,7 @@ impl Balancer for StickyCookie {
     }
 }
 
-balancer!(StickyCookie);
+balancer!(StickyCookie: about);
 
 #[cfg(test)]
 mod tests {

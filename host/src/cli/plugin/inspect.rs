@@ -6,11 +6,12 @@ use crate::{
     cli::{Context, Exit, Failure},
     figures::{Figures, Standing},
     net::{Connection, Head, Headers},
-    plugin::{Compiled, Fault, Generation, Kind, Member, Membership, Runtime, Turn, Use},
+    plugin::{Compiled, Description, Fault, Generation, Kind, Member, Membership, Runtime, Setting, Turn, Use},
     rng::Rng,
 };
 use http::{HeaderValue, Method, uri::PathAndQuery};
 use std::{
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -44,15 +45,17 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     let runtime = file::runtime()?;
     let compiled = runtime.compile(file::read(&name, &args.file)?)?;
     let cost = dry_cost(&runtime, &compiled, &args.settings);
+    let about = runtime.describe(&compiled).map_err(|fault| fault.to_string());
 
     let out = &mut context.console.out;
     if args.json {
-        writeln!(out, "{:#}", json(&compiled, &cost))?;
+        writeln!(out, "{:#}", json(&compiled, &about, &cost))?;
         return Ok(Exit::Ok);
     }
     let (artifact, imports) = (compiled.artifact(), compiled.imports());
     let version = contract_version(&compiled).unwrap_or_default();
     writeln!(out, "{}   {} {version}, {}", args.file.display(), compiled.kind(), bytes_in_words(artifact.bytes.len()))?;
+    print_about(&about, out)?;
     writeln!(out, "sha256   {}", artifact.hash)?;
     writeln!(out, "compile  {} ms", compiled.compile_time().as_millis())?;
     writeln!(out, "halves   {}", halves(&compiled).join(", "))?;
@@ -84,7 +87,38 @@ pub(super) fn imports_in_words(imports: &[String]) -> String {
     }
 }
 
-fn json(compiled: &Compiled, cost: &Result<Duration, String>) -> serde_json::Value {
+/// What it says about itself, or why it could not.
+type About = Result<Option<Description>, String>;
+
+fn print_about(about: &About, out: &mut dyn Write) -> io::Result<()> {
+    let description = match about {
+        Ok(Some(description)) => description,
+        Ok(None) => return Ok(()),
+        Err(why) => return writeln!(out, "about    not told: {why}"),
+    };
+    writeln!(out, "about    {}", description.summary)?;
+    for (at, Setting { name, default, help }) in description.settings.iter().enumerate() {
+        let heading = if at == 0 { "settings" } else { "" };
+        let default = if default.is_empty() { String::new() } else { format!(" ({default})") };
+        writeln!(out, "{heading:8} {name}{default}: {help}")?;
+    }
+    Ok(())
+}
+
+fn about_json(about: &About) -> serde_json::Value {
+    match about {
+        Ok(None) => serde_json::Value::Null,
+        Ok(Some(description)) => serde_json::json!({
+            "summary": description.summary,
+            "settings": description.settings.iter().map(|Setting { name, default, help }| serde_json::json!({
+                "name": name, "default": default, "help": help,
+            })).collect::<Vec<_>>(),
+        }),
+        Err(why) => serde_json::json!({ "not_told": why }),
+    }
+}
+
+fn json(compiled: &Compiled, about: &About, cost: &Result<Duration, String>) -> serde_json::Value {
     let artifact = compiled.artifact();
     serde_json::json!({
         "kind": compiled.kind().to_string(),
@@ -92,6 +126,7 @@ fn json(compiled: &Compiled, cost: &Result<Duration, String>) -> serde_json::Val
         "size": artifact.bytes.len(),
         "sha256": artifact.hash.to_string(),
         "compile_ms": compiled.compile_time().as_millis() as u64,
+        "about": about_json(about),
         "halves": halves(compiled),
         "imports": compiled.imports().iter().map(|name| serde_json::json!({
             "name": name,

@@ -12,7 +12,7 @@ const PACKAGE: &str = "pointsman:plugin/";
 /// What this host speaks.
 pub(super) const VERSION: &str = "0.1.0";
 /// The halves of that version, by the names of the interfaces that a component exports.
-const HALVES: [&str; 3] = ["balancer", "ticker", "filter"];
+const HALVES: [&str; 4] = ["balancer", "ticker", "filter", "about"];
 /// The interfaces of that version that a component may import.
 const OFFERED: [&str; 7] = ["types", "request", "figures", "shared", "log", "edits", "notes"];
 /// What of WASI is linked.
@@ -33,6 +33,11 @@ impl Names {
     /// Whether the optional half `ticker` is there.
     pub(super) fn ticks(&self) -> bool {
         self.exports.iter().any(|name| interface(name) == Some("ticker"))
+    }
+
+    /// Whether the optional half `about` is there.
+    pub(super) fn describes(&self) -> bool {
+        self.exports.iter().any(|name| interface(name) == Some("about"))
     }
 }
 
@@ -166,7 +171,7 @@ fn no_half(place: &str, names: &Names) -> Problem {
         n if n > NAMES_SHOWN => format!("{} and {} more", names.exports[..NAMES_SHOWN].join(", "), n - NAMES_SHOWN),
         _ => names.exports.join(", "),
     };
-    let [balancer, _, filter] = HALVES;
+    let [balancer, _, filter, _] = HALVES;
     Problem::error(
         Code::MISSING_EXPORT,
         format!("{place} exports no `{PACKAGE}{balancer}@{VERSION}` and no `{filter}` (it exports: {listed})"),

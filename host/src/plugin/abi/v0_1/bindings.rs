@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
         world all-halves {
             include pointsman:plugin/balancer-full@0.1.0;
             include pointsman:plugin/filter-full@0.1.0;
+            include pointsman:plugin/with-about@0.1.0;
         }
     ",
     imports: { default: trappable },

@@ -1,5 +1,6 @@
 //! Version 0.1 of the contract: what of it is exported and called, what of it is imported and answered.
 
+mod about;
 mod bindings;
 mod convert;
 mod edits;
@@ -9,6 +10,7 @@ mod notes;
 mod stdio;
 mod wasi;
 
+pub(crate) use about::About;
 pub(crate) use edits::Edits;
 pub(crate) use exports::{Balancer, Exports, Filter};
 pub(crate) use stdio::Stdio;
