@@ -101,7 +101,8 @@ impl<B: Balancer> Behaviour<B> {
         for n in 0..PICKS {
             let pick = |nth: u64| odd[(mix(n << 8 | nth) % odd.len() as u64) as usize];
             let figures = |at: u64| Figures {
-                in_flight: pick(at),
+                // The sum of all is a number too.
+                in_flight: pick(at) >> 3,
                 latency_us: pick(10 + at),
                 peak_latency_us: pick(20 + at),
                 success_permille: pick(30 + at).min(1000),

@@ -25,7 +25,8 @@ struct Manifest {
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Setting {
-    default: toml::Value,
+    /// None where it must be given, or where nothing is taken instead.
+    default: Option<toml::Value>,
     help: String,
 }
 
