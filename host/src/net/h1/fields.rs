@@ -4,7 +4,7 @@
 use super::{BadMessage, OPTIONS_MOST};
 use crate::net::Headers;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue};
 
 /// What the lines of a head say about its message and its connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,33 +33,35 @@ pub fn fields(
     let mut said = Said::default();
     let mut options_named = 0;
     for line in lines {
-        let (name, value) = field(block, line)?;
-        if name == header::CONTENT_LENGTH {
-            let length = content_length(&value)?;
+        // By their bytes: what is not passed on is never made a header.
+        let is = |name: &str| line.name.eq_ignore_ascii_case(name);
+        if is("content-length") {
+            let length = content_length(line.value)?;
             match said.length.replace(length) {
                 Some(before) if before != length => return Err(BadMessage::ContentLength),
                 Some(_) => continue,
                 None => {}
             }
-        } else if name == header::TRANSFER_ENCODING {
+        } else if is("transfer-encoding") {
             // More than one coding, or the one twice, is more than is understood. HTTP/1.0 knows none.
-            if said.chunked || is_http_1_0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            if said.chunked || is_http_1_0 || !line.value.eq_ignore_ascii_case(b"chunked") {
                 return Err(BadMessage::TransferEncoding);
             }
             said.chunked = true;
             continue;
-        } else if name == header::CONNECTION {
-            options_named += options(&value);
+        } else if is("connection") {
+            options_named += options(line.value);
             if options_named > OPTIONS_MOST {
                 return Err(BadMessage::TooManyOptions);
             }
-            said.close |= has_token(&value, b"close");
-            said.keep_alive |= has_token(&value, b"keep-alive");
-            if is_plain_connection(&value) {
+            said.close |= lists(line.value, b"close");
+            said.keep_alive |= lists(line.value, b"keep-alive");
+            if is_plain_connection(line.value) {
                 continue;
             }
-            said.upgrade |= has_token(&value, b"upgrade");
+            said.upgrade |= lists(line.value, b"upgrade");
         }
+        let (name, value) = field(block, line)?;
         headers.append(name, value);
     }
     if said.chunked && said.length.is_some() {
@@ -69,16 +71,14 @@ pub fn fields(
 }
 
 /// A parsed line as our types, sharing the block's memory.
-#[inline]
 pub(super) fn field(block: &Bytes, line: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), BadMessage> {
-    let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BadMessage::Malformed)?;
-    let value = HeaderValue::from_maybe_shared(block.slice_ref(line.value)).map_err(|_| BadMessage::Malformed)?;
-    Ok((name, value))
+    let name = HeaderName::from_bytes(line.name.as_bytes());
+    let value = HeaderValue::from_maybe_shared(block.slice_ref(line.value));
+    name.ok().zip(value.ok()).ok_or(BadMessage::Malformed)
 }
 
 /// A `content-length`: digits and nothing else, no sign, no list, no overflow.
-pub fn content_length(value: &HeaderValue) -> Result<u64, BadMessage> {
-    let value = value.as_bytes();
+pub fn content_length(value: &[u8]) -> Result<u64, BadMessage> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return Err(BadMessage::ContentLength);
     }
@@ -88,17 +88,20 @@ pub fn content_length(value: &HeaderValue) -> Result<u64, BadMessage> {
 
 /// Whether a list has this element.
 pub fn has_token(value: &HeaderValue, token: &[u8]) -> bool {
-    value.as_bytes().split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
+    lists(value.as_bytes(), token)
+}
+
+fn lists(value: &[u8], token: &[u8]) -> bool {
+    value.split(|&b| b == b',').any(|t| t.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 /// How many elements a list has.
-fn options(value: &HeaderValue) -> usize {
-    1 + memchr::memchr_iter(b',', value.as_bytes()).count()
+fn options(value: &[u8]) -> usize {
+    1 + memchr::memchr_iter(b',', value).count()
 }
 
 /// Whether a `connection` line says nothing but what each connection decides for itself; it names no header to drop.
-fn is_plain_connection(value: &HeaderValue) -> bool {
-    let value = value.as_bytes();
+fn is_plain_connection(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
@@ -108,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn length(text: &str) -> Result<u64, BadMessage> {
-        content_length(&HeaderValue::from_str(text).unwrap())
+        content_length(text.as_bytes())
     }
 
     proptest! {

@@ -62,7 +62,7 @@ pub(super) fn answer(parts: response::Parts) -> Result<AnswerHead, BadMessage> {
 }
 
 fn length(headers: &HeaderMap) -> Result<Option<u64>, BadMessage> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(content_length);
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(|line| content_length(line.as_bytes()));
     let Some(first) = lengths.next().transpose()? else { return Ok(None) };
     if lengths.all(|length| length == Ok(first)) { Ok(Some(first)) } else { Err(BadMessage::ContentLength) }
 }
