@@ -72,8 +72,8 @@ pub trait Ticker: Balancer {
 }
 
 /// Exports a [`Balancer`]; write it once, at the top level of the crate. `balancer!(MyType)` exports what every balancer
-/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, about)`. A half that is not named is not
-/// exported and costs nothing. `about` tells what stands in the crate's `plugin.toml`.
+/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, feedback, about)`. A half that is not named is
+/// not exported and costs nothing. `about` tells what stands in the crate's `plugin.toml`.
 ///
 /// A half that does not exist is an error that names those that do:
 ///
@@ -162,8 +162,22 @@ macro_rules! __half {
         }
         $crate::bindings::about::export_about!(Exports with_types_in $crate::bindings::about);
     };
+    (check feedback $balancer:ty) => {
+        const fn hears<T: $crate::Feedback>() {}
+        hears::<$balancer>();
+    };
+    (export feedback) => {
+        impl $crate::bindings::feedback::exports::pointsman::plugin::feedback::Guest for Exports {
+            fn observe(now_us: u64, batch: $crate::Outcomes) {
+                KEPT.with(|kept| kept.lend("observe", |pooled| pooled.observe(now_us, &batch)))
+            }
+        }
+        $crate::bindings::feedback::export_feedback!(Exports with_types_in $crate::bindings::feedback);
+    };
     (check $other:ident $balancer:ty) => {
-        ::std::compile_error!(::std::concat!("a balancer has no half `", ::std::stringify!($other), "`; it may have: ticker, about"));
+        ::std::compile_error!(
+            ::std::concat!("a balancer has no half `", ::std::stringify!($other), "`; it may have: ticker, feedback, about")
+        );
     };
     (export $other:ident) => {};
 }

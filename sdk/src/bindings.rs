@@ -50,6 +50,18 @@ pub mod about {
     });
 }
 
+/// The optional half `feedback`.
+pub mod feedback {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "with-feedback",
+        pub_export_macro: true,
+        export_macro_name: "export_feedback",
+        default_bindings_module: "pointsman_sdk::bindings::feedback",
+        with: { "pointsman:plugin/types@0.1.0": crate::bindings::platform::pointsman::plugin::types },
+    });
+}
+
 /// The optional half `ticker`; it uses no types.
 pub mod ticker {
     wit_bindgen::generate!({

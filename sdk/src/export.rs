@@ -1,6 +1,6 @@
 //! What the export macros stand on: a plugin's memory between two calls of the host.
 
-use crate::{Backend, Balancer, Decision, Filter, Place, Pool, Ticker, Turn, settings};
+use crate::{Backend, Balancer, Decision, Feedback, Filter, Outcomes, Place, Pool, Ticker, Turn, settings};
 use std::cell::Cell;
 
 pub use crate::about::describe;
@@ -63,6 +63,13 @@ impl<B: Ticker> Pooled<B> {
     /// Work on a schedule.
     pub fn tick(&mut self, now_us: u64) {
         self.balancer.tick(now_us, &self.pool);
+    }
+}
+
+impl<B: Feedback> Pooled<B> {
+    /// What became of its decisions.
+    pub fn observe(&mut self, now_us: u64, outcomes: &Outcomes) {
+        self.balancer.observe(now_us, outcomes, &self.pool);
     }
 }
 

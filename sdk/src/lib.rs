@@ -37,6 +37,8 @@
 //! |---|---|
 //! | choose backends | [`Balancer`], [`balancer!`] |
 //! | work on a schedule too | [`Ticker`] |
+//! | hear what became of the choices | [`Feedback`], [`notes::token`](host::notes::token) |
+//! | say whom to ask next | [`notes::prefer_next`](host::notes::prefer_next) |
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
 //! | say more than a decision | [`notes`](host::notes) |
@@ -57,6 +59,7 @@ pub mod export;
 mod about;
 mod balancer;
 mod deadlines;
+mod feedback;
 mod filter;
 mod pool;
 mod settings;
@@ -72,9 +75,10 @@ pub mod testing;
 pub use balancer::{Balancer, Ticker};
 pub use bindings::{
     filter::exports::pointsman::plugin::filter::Verdict,
-    platform::pointsman::plugin::types::{Backend, Decision, Place, Position, Standing, Turn},
+    platform::pointsman::plugin::types::{Backend, Decision, Failure, Outcomes, Place, Position, Standing, Turn},
 };
 pub use deadlines::Deadlines;
+pub use feedback::{Feedback, Outcome};
 pub use filter::Filter;
 pub use pool::Pool;
 pub use settings::NoSettings;
@@ -95,8 +99,8 @@ mod documents {
 /// What a plugin uses, in one line.
 pub mod prelude {
     pub use crate::{
-        Backend, Balancer, Decision, Filter, NoSettings, Place, Pool, Position, Standing, Ticker, Turn, Verdict,
-        balancer, filter,
+        Backend, Balancer, Decision, Failure, Feedback, Filter, NoSettings, Outcome, Outcomes, Place, Pool, Position,
+        Standing, Ticker, Turn, Verdict, balancer, filter,
         host::{edits, figures, log, notes, request, shared},
     };
 }

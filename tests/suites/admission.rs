@@ -50,7 +50,7 @@ async fn what_is_no_plugin_is_refused_by_name() {
         ("a command", guest("wrong-world"), "PM0303", &["wasi:cli/run", "balancer!"]),
         ("the next version", guest("version-next"), "PM0302", &["0.2.0", "0.1.0"]),
         ("one that speaks HTTP", guest("http-import"), "PM0304", &["wasi:http/outgoing-handler", "remove"]),
-        ("a half not offered", guest("feedback-half"), "PM0307", &["feedback"]),
+        ("a half not offered", guest("unknown-half"), "PM0307", &["foresight"]),
         ("two in one", guest("two-worlds"), "PM0307", &["balancer", "filter"]),
         ("a filter", guests::stock("require-token"), "PM0307", &["filter", "balancer"]),
     ] {

@@ -122,6 +122,10 @@ async fn case_54_no_idempotent_request_fails_whatever_falls_ill() {
         reports.insert(kind, load.stop().await);
     }
     println!("{}", table(&reports, &happened, edge.retries().await));
+    let (attempts, delivered) = edge.settled().await;
+    println!("{attempts} attempts, {delivered} told to who chose them");
+    assert!(attempts >= reports.values().map(|report| report.sent - report.failures()).sum(), "{attempts}");
+    assert!(delivered * 10 > attempts * 9, "{delivered} of {attempts}");
     assert!(edge.swaps >= 3 && edge.reloads >= 3 && edge.renewals >= 1, "{happened:?}");
     for (kind, report) in &reports {
         assert!(report.sent >= 200, "{kind:?}: only {} were sent", report.sent);
@@ -233,7 +237,7 @@ impl Running {
     }
 
     async fn put_plugin(&self) {
-        self.put("plugins/ours.wasm", &guests::numbered(&guests::stock("round-robin"), self.swaps));
+        self.put("plugins/ours.wasm", &guests::numbered(&guests::guest("hears"), self.swaps));
         arrives("the next generation serves", async || {
             let pool = self.pool().await;
             (pool["serving"] == "plugin" && pool["balancer"]["generation"].as_u64() > Some(self.swaps)).then_some(())
@@ -306,6 +310,22 @@ impl Running {
 
     async fn retries(&self) -> u64 {
         self.pool().await["retries"].as_u64().expect("a number")
+    }
+
+    /// Waits until nothing is under way: then each attempt was told of, or counted why not. How many there were, and how many
+    /// of them were told of.
+    async fn settled(&self) -> (u64, u64) {
+        arrives("each attempt is told of, or counted why not", async || {
+            let plugin = self.room.answers("status").await["plugins"][0].clone();
+            assert_eq!(plugin["faults"], 0, "{plugin}");
+            let all = &plugin["feedback"]["all_generations"];
+            let count = |value: &Value| value.as_u64().expect("a number");
+            let undelivered: u64 = all["undelivered"].as_object().expect("by reason").values().map(count).sum();
+            let (attempts, delivered) = (count(&all["attempts"]), count(&all["delivered"]));
+            assert!(delivered + undelivered <= attempts, "{plugin}");
+            (delivered + undelivered == attempts).then_some((attempts, delivered))
+        })
+        .await
     }
 
     async fn pool(&self) -> Value {

@@ -24,6 +24,7 @@ mod docs;
 mod drain;
 mod examples;
 mod explain;
+mod feedback;
 mod filters;
 mod floods;
 mod framing;

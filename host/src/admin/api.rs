@@ -278,6 +278,8 @@ pub struct Plugin {
     /// What it cost.
     #[serde(default)]
     pub costs: Costs,
+    /// What it was told of the attempts that it chose; none: it does not want to hear.
+    pub feedback: Option<Feedback>,
     /// The last thing that was wrong with its file.
     pub problem: Option<Report>,
     /// The bytes that were refused, where `problem` is a refusal.
@@ -376,6 +378,27 @@ pub struct Steered {
     pub pinned: bool,
     /// What its file holds, and is not to serve.
     pub held_back: Option<HeldBack>,
+}
+
+/// Attempts that a plugin chose. Those neither delivered nor undelivered are under way, or wait some milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// Of this generation.
+    #[serde(flatten)]
+    pub own: Outcomes,
+    /// Of all generations since the plugin is known.
+    pub all_generations: Outcomes,
+}
+
+/// What became known of attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// How many were chosen.
+    pub attempts: u64,
+    /// Outcomes told to the instance that chose, or to the one that took over its state.
+    pub delivered: u64,
+    /// Outcomes told to nobody, by reason: `ended`, `fault`, `refused`, `full`.
+    pub undelivered: BTreeMap<String, u64>,
 }
 
 /// A line of a plugin's log.

@@ -3,7 +3,7 @@
 
 use super::status::StatusSource;
 use crate::{
-    figures::{Classes, Failure, Figures, Histogram, ListenerCounts, PoolCounts, Standing},
+    figures::{Classes, Failure, Figures, Histogram, ListenerCounts, PoolCounts, Standing, Undelivered},
     plugin::{FaultKind, Generation},
     state::Snapshot,
     telemetry::{
@@ -238,6 +238,21 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
     })?;
     to.gauge("plugin_memory_bytes", "What its live instances have together", |rows| {
         each(rows, &|rows, generation, labels| rows.level(labels, generation.costs().totals().memory as f64))
+    })?;
+    to.counter("plugin_attempts", "Attempts chosen by a plugin that wants to hear what becomes of them", |rows| {
+        each(rows, &|rows, generation, labels| rows.count(labels, generation.ledger().tallies().attempts))
+    })?;
+    to.counter("plugin_outcomes_delivered", "Attempts that it was told the outcome of", |rows| {
+        each(rows, &|rows, generation, labels| rows.count(labels, generation.ledger().tallies().delivered))
+    })?;
+    to.counter("plugin_outcomes_undelivered", "Attempts that nobody was told the outcome of, by reason", |rows| {
+        each(rows, &|rows, generation, labels| {
+            let tallies = generation.ledger().tallies();
+            Undelivered::ALL.into_iter().try_for_each(|why| {
+                let labels: Vec<_> = labels.iter().copied().chain([("reason", why.as_str())]).collect();
+                rows.count(&labels, tallies.undelivered_for(why))
+            })
+        })
     })?;
     to.gauge("plugin_quarantined", "1 while it is out of service after repeated faults", |rows| {
         each(rows, &|rows, generation, labels| rows.level(labels, f64::from(u8::from(generation.is_quarantined()))))

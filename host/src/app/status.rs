@@ -11,7 +11,7 @@ use crate::{
     },
     balance,
     config::model::{Config, Fallback},
-    figures::{Candidate, Figures, Seen},
+    figures::{Candidate, Figures, Seen, Tallies, Undelivered},
     net::Address,
     plugin::{FaultKind, Generation, Origin},
     problem::Report,
@@ -334,6 +334,10 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
         faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
         fallbacks: totals.fallbacks,
         costs: generation.map(costs).unwrap_or_default(),
+        feedback: generation.filter(|g| g.hears()).map(|g| api::Feedback {
+            own: outcomes(g.ledger().tallies()),
+            all_generations: outcomes(g.ledger().of_all()),
+        }),
         problem: entry
             .problem
             .as_ref()
@@ -390,6 +394,14 @@ fn origin(generation: &Generation) -> &'static str {
     match generation.origin() {
         Origin::File(_) => "file",
         Origin::Embedded => "embedded",
+    }
+}
+
+fn outcomes(tallies: Tallies) -> api::Outcomes {
+    api::Outcomes {
+        attempts: tallies.attempts,
+        delivered: tallies.delivered,
+        undelivered: Undelivered::ALL.map(|why| (why.as_str().into(), tallies.undelivered_for(why))).into(),
     }
 }
 

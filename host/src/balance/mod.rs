@@ -10,12 +10,15 @@
 //! ```
 
 mod assignment;
+mod choice;
 mod explain;
 mod fallback;
+mod hearing;
 mod roster;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 pub use assignment::{Assignment, How};
-pub use worker::{Balancer, Choice, Pick};
+pub use choice::Choice;
+pub use worker::{Balancer, Pick, Station};

@@ -1,6 +1,6 @@
 //! The ladder from a plugin's choice to the fallback, rung by rung; and what the tests of this room share.
 
-use super::{Assignment, Balancer, How, Pick};
+use super::{Assignment, Balancer, How, Pick, Station};
 use crate::{
     config::model::{self, Plugins},
     figures::{Figures, Standing},
@@ -14,7 +14,7 @@ use crate::{
     rng::Rng,
     upstream::{Backend, Pool},
 };
-use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, rc::Rc, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Runtime, time::Instant};
 
 /// A pool of ready backends `b0`, `b1`, … with these weights and priorities.
@@ -29,6 +29,11 @@ pub(super) fn pool(backends: &[(u32, u32)]) -> Arc<Pool> {
         pool.stands(backend, Standing::Ready, "said the test");
     }
     pool
+}
+
+/// The first worker's.
+pub(super) fn station() -> Station {
+    Station { worker: 0, epoch: Instant::now(), bell: Rc::default() }
 }
 
 /// Long after everything that may happen has happened.
@@ -56,7 +61,7 @@ impl Stage {
         let generation = plugins.admit(&compiled, Kind::Balancer, &[]).unwrap();
         let how = How { settings: "{}".into(), workers: 1, side: side.handle().clone() };
         let assignment = Assignment::new(pool.clone(), generation.clone(), None, None, &how).unwrap();
-        let balancer = Balancer::new(assignment, 0, Instant::now());
+        let balancer = Balancer::new(assignment, &station());
         Stage { pool, generation, balancer, rng: Rng::new(1), _side: side }
     }
 

@@ -1,22 +1,24 @@
 //! One pool's balancer on one worker.
 
 use super::{
-    Assignment,
+    Assignment, Choice,
     assignment::Prepared,
+    choice::Said,
     explain::Looked,
     fallback::{RoundRobin, is_full, is_usable, may_be_chosen},
+    hearing::Hearing,
     roster::draw_up,
 };
 use crate::{
     config::model::{Fallback, HashKey},
-    figures::{Reservation, micros},
+    figures::{Reservation, Undelivered, micros},
     net::{Head, Part},
     plugin::{Call, Decision, Fault, FaultKind, Rejection, Stick, Turn},
     rng::Rng,
     upstream::Backend,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{rc::Rc, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::Instant};
 
 /// An `update` that took longer than this the last time is not run on the worker: a successor is built aside instead.
 const UPDATE_ON_WORKER_MOST: Duration = Duration::from_millis(1);
@@ -40,15 +42,15 @@ pub enum Pick {
     Nobody,
 }
 
-/// A backend, and what was said beside.
-#[derive(Debug)]
-pub struct Choice {
-    /// Who gets the request.
-    pub backend: Arc<Backend>,
-    /// The attempt counts already.
-    pub reserved: Option<Reservation>,
-    /// The id of the backend that the client is to be bound to.
-    pub stick: Option<u64>,
+/// Where balancers work.
+#[derive(Clone, Debug)]
+pub struct Station {
+    /// The number of the worker.
+    pub worker: usize,
+    /// Micros count from here.
+    pub epoch: Instant,
+    /// Rung when one of them is to be looked after sooner than it said.
+    pub bell: Rc<Notify>,
 }
 
 /// One pool's balancer on one worker.
@@ -62,15 +64,26 @@ pub struct Balancer {
     next_tick: Option<Instant>,
     /// What becomes known of the decision at hand, while somebody looks.
     pub(super) looked: Option<Looked>,
+    hearing: Hearing,
     /// Micros count from here.
     epoch: Instant,
 }
 
 impl Balancer {
     /// The balancer of this worker; its instance is taken at the first pick.
-    pub fn new(assignment: Arc<Assignment>, worker: usize, epoch: Instant) -> Balancer {
+    pub fn new(assignment: Arc<Assignment>, at: &Station) -> Balancer {
         let fallback = RoundRobin::new(&assignment.pool);
-        Balancer { assignment, worker, live: None, fallback, next_tick: None, looked: None, epoch }
+        let hearing = Hearing::new(at.worker, at.bell.clone());
+        Balancer {
+            assignment,
+            worker: at.worker,
+            live: None,
+            fallback,
+            next_tick: None,
+            looked: None,
+            hearing,
+            epoch: at.epoch,
+        }
     }
 
     /// What it was made of.
@@ -114,9 +127,17 @@ impl Balancer {
         pick
     }
 
-    /// Runs the plugin's tick if it has one and it is due; says when the next one is.
+    /// Runs the plugin's tick if it has one and it is due, and tells it what it waits to hear; says when to look again.
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
         self.refresh();
+        if self.hearing.is_due(now) {
+            self.tell(now);
+        }
+        let next = self.run_tick(now);
+        next.into_iter().chain(self.hearing.next_look()).min()
+    }
+
+    fn run_tick(&mut self, now: Instant) -> Option<Instant> {
         let period = self.live.as_ref()?.instance.tick_period()?;
         let due = *self.next_tick.get_or_insert(now + period);
         if due > now {
@@ -129,6 +150,14 @@ impl Balancer {
             self.drop_instance(&fault);
         }
         self.next_tick
+    }
+
+    /// Tells the plugin what became of its decisions.
+    fn tell(&mut self, now: Instant) {
+        let now_us = self.micros(now);
+        if let Err(fault) = self.hearing.tell(self.live.as_mut(), now_us) {
+            self.drop_instance(&fault);
+        }
     }
 
     /// `said`: whom the client is to be bound to, where there is a cookie for it.
@@ -145,6 +174,10 @@ impl Balancer {
         let stuck = cookie.as_ref().and_then(|cookie| cookie.read(head.cookie(cookie.name())?));
         let tried_ids: Vec<u64> = tried.iter().map(|b| b.id).collect();
         let key = self.assignment.pool.hash.as_ref().and_then(|key| head.hash(part(key), 0));
+        // One request in some waits for it, for as long as a pick or two; a task of its own would cost all of them more.
+        if self.hearing.has_batch() {
+            self.tell(now);
+        }
         let mut unusable = None;
         for _ in 0..ASKED_MOST {
             self.refresh();
@@ -169,7 +202,9 @@ impl Balancer {
             match picked {
                 Ok((Decision::Choose(position), reserved)) => match live.roster.backends.get(position as usize) {
                     Some(backend) if may_be_chosen(backend, tried, reserved.is_some()) => {
-                        return Answer::Pick(Pick::Backend(Choice { reserved, ..Choice::of(backend.clone()) }));
+                        let backend = backend.clone();
+                        let said = self.said(position);
+                        return Answer::Pick(Pick::Backend(Choice { reserved, said, ..Choice::of(backend) }));
                     }
                     ill_or_tried => unusable = ill_or_tried.cloned(),
                 },
@@ -185,28 +220,45 @@ impl Balancer {
         }
         // Chosen twice and unusable twice: no fault, for it fell ill or was tried since the plugin was told.
         match unusable.and_then(|after| self.next_usable(&after, tried)) {
-            Some(backend) => {
+            Some((position, backend)) => {
                 // It was not this one that the plugin spoke of.
                 *said = said.filter(|said| *said == Stick::Chosen);
-                Answer::Pick(Pick::Backend(Choice::of(backend)))
+                Answer::Pick(Pick::Backend(Choice { said: self.said(position), ..Choice::of(backend) }))
             }
             None if is_full(&self.assignment.pool, tried) => Answer::Pick(Pick::Full),
             None => Answer::Fallback,
         }
     }
 
+    /// What the plugin added to its choice, which is at this position now.
+    fn said(&mut self, position: u32) -> Option<Said> {
+        let live = self.live.as_mut()?;
+        let (notes, picker) = (live.instance.notes(), self.hearing.picker());
+        if picker.is_none() && notes.next.is_empty() {
+            return None;
+        }
+        let named = |&position: &u32| Some((position, live.roster.backends.get(position as usize)?.clone()));
+        let next = notes.next.iter().filter_map(named).collect();
+        Some(Said { picker: picker.cloned(), position, token: notes.token, next })
+    }
+
     /// Takes a prepared instance if one waits, and tells the live one of a changed pool. There is none in quarantine, unless
     /// a good generation stands behind it.
     fn refresh(&mut self) {
         let Some(instances) = self.assignment.serving.as_ref().and_then(|serving| serving.current()) else {
+            self.hearing.ends(Undelivered::Fault);
             self.live = None;
             return;
         };
         if let Some(prepared) = instances.take(self.worker) {
+            self.hearing.begins(&prepared);
             self.live = Some(prepared);
         }
         // That of a generation that was quarantined is not asked again.
-        self.live.take_if(|live| !Arc::ptr_eq(live.instance.generation(), instances.generation()));
+        let is_other = |live: &mut Prepared| !Arc::ptr_eq(live.instance.generation(), instances.generation());
+        if self.live.take_if(is_other).is_some() {
+            self.hearing.ends(Undelivered::Fault);
+        }
         let Some(live) = &mut self.live else { return instances.order(self.worker) };
         if live.roster.version == self.assignment.pool.version() {
             return;
@@ -243,17 +295,19 @@ impl Balancer {
     }
 
     /// The next usable backend after this one, in the order of the plugin's positions.
-    fn next_usable(&self, after: &Arc<Backend>, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
+    fn next_usable(&self, after: &Arc<Backend>, tried: &[Arc<Backend>]) -> Option<(u32, Arc<Backend>)> {
         let roster = &self.live.as_ref()?.roster;
         let ready = roster.backends.get(..roster.ready)?;
         let start = ready.iter().position(|b| b.id == after.id).map_or(0, |p| p + 1);
-        let in_turn = ready.iter().cycle().skip(start).take(ready.len());
-        in_turn.filter(|b| b.weight() > 0).find(|b| is_usable(b, tried)).cloned()
+        let mut in_turn = (0..).zip(ready).cycle().skip(start).take(ready.len());
+        let (position, backend) = in_turn.find(|(_, b)| b.weight() > 0 && is_usable(b, tried))?;
+        Some((position, backend.clone()))
     }
 
     /// After a fault the whole store is dead; a successor is ordered.
     fn drop_instance(&mut self, fault: &Fault) {
         let Some(dead) = self.live.take() else { return };
+        self.hearing.ends(Undelivered::Fault);
         self.next_tick = None;
         dead.instance.generation().record(fault);
         // After the record: when this was the last straw, the reserve is who goes on.
@@ -275,12 +329,6 @@ impl Drop for Balancer {
             let generation = live.instance.generation().clone();
             serving.put_back(self.worker, &generation, live);
         }
-    }
-}
-
-impl Choice {
-    fn of(backend: Arc<Backend>) -> Choice {
-        Choice { backend, reserved: None, stick: None }
     }
 }
 

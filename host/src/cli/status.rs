@@ -196,6 +196,7 @@ mod tests {
             faults: 1,
             faults_by_kind: [].into(),
             fallbacks: 2,
+            feedback: None,
             problem: None,
             refused_hash: None,
             costs: Default::default(),

@@ -5,6 +5,7 @@
 mod backend;
 mod connections;
 mod count;
+mod feedback;
 mod histogram;
 mod listener;
 mod pool;
@@ -17,6 +18,7 @@ mod tap;
 pub use backend::{Attempt, BackendFigures, Outcome, Unasked};
 pub use connections::{Connections, Opened, Waiting};
 pub use count::{Classes, Count, PerWorker};
+pub use feedback::{Ledger, Line, Loss, Outbox, Picker, Row, Slip, Tallies, Tally, Undelivered};
 pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};
 pub use pool::{Failure, PoolCounts, PoolFigures};

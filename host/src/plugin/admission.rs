@@ -3,11 +3,11 @@
 //! seed: nothing of this is visible to live instances.
 
 use super::{
-    BalancerInstance, Call, Compiled, Fault, FaultKind, FilterInstance, Generation, Kind, Log, Membership, Runtime,
-    Turn, records::Place, report, sandbox::Outside, shared::Commons,
+    BalancerInstance, Call, Compiled, Decision, Fault, FaultKind, FilterInstance, Generation, Kind, Log, Membership,
+    Runtime, Turn, records::Place, report, sandbox::Outside, shared::Commons,
 };
 use crate::{
-    figures::Standing,
+    figures::{Ledger, Loss, Outbox, Picker, Slip, Standing},
     net::{Connection, Head, Headers, TlsFacts},
     problem::{Code, Problem, Spot},
     rng::Rng,
@@ -15,8 +15,10 @@ use crate::{
 use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    rc::Rc,
     sync::Arc,
 };
+use tokio::time::Instant;
 
 /// How many decisions each use is asked for.
 const DRY_CALLS: u64 = 100;
@@ -115,16 +117,42 @@ fn dry_members(members: &Membership) -> Membership {
 
 fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
     let Some(first) = balancer.membership().ready.first().map(|member| member.id) else { return Ok(()) };
+    let outbox = Rc::new(Outbox::new(Rc::default()));
+    let ledger = Arc::new(Ledger::new(1, Arc::default()));
+    let picker = Picker::next_of(&Rc::default(), &outbox, &ledger, 0);
     for (mut head, turn) in requests() {
         let tried: &[u64] = if turn.attempt == 0 { &[] } else { &[first] };
         let decision = balancer.pick(&mut head, turn, tried)?;
         if let Some(text) = balancer.membership().breach(decision) {
             return Err(Fault::new(FaultKind::Answer, Call::Pick, text));
         }
+        let token = balancer.notes().token;
+        if let Decision::Choose(position) = decision
+            && let Some(chosen) = balancer.membership().get(position)
+        {
+            ends(&picker.slip(chosen.id, position, token, turn.attempt, Instant::now()), turn.random);
+        }
     }
-    match balancer.tick_period() {
-        Some(_) => balancer.tick(DRY_CALLS * DRY_STEP_US),
-        None => Ok(()),
+    if balancer.tick_period().is_some() {
+        balancer.tick(DRY_CALLS * DRY_STEP_US)?;
+    }
+    if balancer.hears() {
+        let mut rows = Vec::new();
+        outbox.empty_into(&mut rows);
+        balancer.observe(DRY_CALLS * DRY_STEP_US, &rows)?;
+    }
+    Ok(())
+}
+
+/// Well, badly, or with nothing, as chance has it.
+fn ends(slip: &Slip, chance: u64) {
+    match chance % 4 {
+        0 => slip.lost(Loss::Refused),
+        1 => slip.answered(503, 0),
+        _ => {
+            slip.answered(200, 0);
+            slip.lost(Loss::Nothing);
+        }
     }
 }
 

@@ -65,8 +65,8 @@ impl Compiled {
         let kind = abi::kind(&place, &names)?;
         let component = Component::new(engine, &artifact.bytes).map_err(|e| abi::broken(&place, format!("{e:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(|e| odd_import(&place, &e))?;
-        let exports = Exports::find(&pre, kind, names.ticks()).map_err(|e| odd_export(&place, kind, &e))?;
-        let about = names.describes().then(|| About::find(&pre)).transpose();
+        let exports = Exports::find(&pre, kind, &names).map_err(|e| odd_export(&place, kind, &e))?;
+        let about = names.has("about").then(|| About::find(&pre)).transpose();
         let about = about.map_err(|e| odd_export(&place, kind, &e))?;
         Ok(Compiled { artifact, kind, names, compile_time: began.elapsed(), pre, exports, about })
     }
@@ -79,6 +79,11 @@ impl Compiled {
     /// What it is for.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it has this half.
+    pub(super) fn has(&self, half: &str) -> bool {
+        self.names.has(half)
     }
 
     /// Names of what it imports, as they stand in the file.

@@ -9,7 +9,7 @@ use super::{
     report,
     sandbox::{Outside, Sandbox},
 };
-use crate::{problem::Problem, rng::mix};
+use crate::{figures::Ledger, problem::Problem, rng::mix};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -28,6 +28,7 @@ pub struct Generation {
     compiled: Arc<Compiled>,
     number: u64,
     costs: Costs,
+    ledger: Arc<Ledger>,
     log: Arc<Log>,
     quarantine: Quarantine,
     told: Mutex<Told>,
@@ -48,6 +49,7 @@ impl Generation {
         Generation {
             number: runtime.next_number(&artifact.name),
             costs: Costs::new(runtime.workers),
+            ledger: Arc::new(Ledger::new(runtime.workers, runtime.tally(&artifact.name))),
             log: Arc::new(log),
             quarantine: Quarantine::new(runtime.limits.faults),
             told: Mutex::default(),
@@ -94,6 +96,16 @@ impl Generation {
     /// What it did.
     pub fn costs(&self) -> &Costs {
         &self.costs
+    }
+
+    /// The attempts that it chose, and what it was told of them.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Whether it wants to hear what became of its decisions.
+    pub fn hears(&self) -> bool {
+        self.compiled.has("feedback")
     }
 
     /// What it said.

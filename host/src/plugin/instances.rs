@@ -3,12 +3,15 @@
 
 use super::{
     Call, Decision, Fault, FaultKind, Generation, Membership, Notes, Turn,
-    abi::v0_1::{Balancer, Filter},
+    abi::v0_1::{Balancer, Batch, Filter},
     limits::thread_cpu,
     records::Place,
     sandbox::{Outside, Sandbox},
 };
-use crate::{figures::Reservation, net::Head};
+use crate::{
+    figures::{Reservation, Row},
+    net::Head,
+};
 use bytes::Bytes;
 use http::Response;
 use std::{fmt, sync::Arc, time::Duration};
@@ -32,6 +35,7 @@ pub struct BalancerInstance {
     guest: Balancer,
     tick_period: Option<Duration>,
     update_time: Duration,
+    batch: Batch,
 }
 
 impl BalancerInstance {
@@ -54,7 +58,8 @@ impl BalancerInstance {
         let period_ms = sandbox.call(Call::Tick, |store| guest.period_ms(store))?;
         let tick_period = period_ms.map(|ms| Duration::from_millis(ms.into()).max(TICK_PERIOD_MIN));
         let (generation, update_time) = (generation.clone(), Duration::ZERO);
-        let mut this = BalancerInstance { generation, sandbox, guest, tick_period, update_time };
+        let batch = Batch::default();
+        let mut this = BalancerInstance { generation, sandbox, guest, tick_period, update_time, batch };
         this.tell(Call::Update, members)?;
         Ok(this)
     }
@@ -95,6 +100,20 @@ impl BalancerInstance {
     /// What it said of its latest decision for who looks; to be taken once.
     pub fn explanation(&mut self) -> Option<Box<str>> {
         self.sandbox.data_mut().notes.explanation.take()
+    }
+
+    /// Whether it wants to hear what became of its decisions.
+    pub fn hears(&self) -> bool {
+        self.guest.hears()
+    }
+
+    /// Tells it what became of these. `now_us` is on the clock of [`Turn::now_us`].
+    pub fn observe<'a>(&mut self, now_us: u64, rows: impl IntoIterator<Item = &'a Row>) -> Result<(), Fault> {
+        let data = self.sandbox.data_mut();
+        data.now_us = now_us;
+        self.batch.clear();
+        rows.into_iter().for_each(|row| self.batch.push(row, &data.members));
+        self.sandbox.call(Call::Observe, |store| self.guest.observe(store, now_us, &self.batch))
     }
 
     /// Tells it who belongs to the pool now, while it serves: it gets no more time than for a pick.

@@ -45,7 +45,7 @@ impl Allowance {
         match call {
             Call::Instantiate | Call::Configure | Call::Describe => Allowance { cpu: CONFIGURE_CPU, wall: None },
             Call::Update => Allowance { cpu: UPDATE_CPU, wall: None },
-            Call::UpdateLive | Call::Pick | Call::Tick | Call::OnRequest => {
+            Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::OnRequest => {
                 Allowance { cpu: deadline, wall: live.then_some(WORKER_WALL.max(deadline)) }
             }
         }

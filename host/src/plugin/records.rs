@@ -137,6 +137,10 @@ pub enum Decision {
 /// What a balancer said beside its decision.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// Comes back with the outcome.
+    pub token: u64,
+    /// Whom to ask next, in order.
+    pub next: Vec<u32>,
     /// For a client whose request it rejects.
     pub rejection: Option<Box<Rejection>>,
     /// Where this client is to go from now on.
@@ -185,6 +189,8 @@ pub enum Call {
     Pick,
     /// `period-ms` or `tick`.
     Tick,
+    /// `observe`.
+    Observe,
     /// `on-request`.
     OnRequest,
     /// `describe`, of an instance that is thrown away.
@@ -194,7 +200,7 @@ pub enum Call {
 impl Call {
     /// Whether it stops a serving worker for as long as it takes.
     pub fn is_on_worker(self) -> bool {
-        matches!(self, Call::UpdateLive | Call::Pick | Call::Tick | Call::OnRequest)
+        matches!(self, Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::OnRequest)
     }
 }
 
@@ -206,6 +212,7 @@ impl fmt::Display for Call {
             Call::Update | Call::UpdateLive => "update",
             Call::Pick => "pick",
             Call::Tick => "tick",
+            Call::Observe => "observe",
             Call::OnRequest => "on-request",
             Call::Describe => "describe",
         })

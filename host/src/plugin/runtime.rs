@@ -3,6 +3,7 @@
 use super::{Artifact, Compiled, abi::v0_1, engine::engine, sandbox::Data, shared::Shared, ticker::Ticker};
 use crate::{
     config::model::Plugins,
+    figures::{PerWorker, Tally},
     problem::{Code, Problem},
     rng::Rng,
 };
@@ -30,6 +31,8 @@ pub struct Runtime {
     alarm: Arc<Notify>,
     /// The number of each plugin's latest generation.
     numbers: Mutex<HashMap<Arc<str>, u64>>,
+    /// What each plugin's generations were told of their attempts, all together.
+    tallies: Mutex<HashMap<Arc<str>, Arc<PerWorker<Tally>>>>,
 }
 
 impl Runtime {
@@ -51,6 +54,7 @@ impl Runtime {
             shared: Shared::default(),
             alarm: Arc::default(),
             numbers: Mutex::default(),
+            tallies: Mutex::default(),
         }))
     }
 
@@ -81,7 +85,17 @@ impl Runtime {
     /// Nobody uses a plugin of this name any more, and its file is gone: should another come, it begins anew.
     pub fn forget(&self, plugin: &str) {
         self.numbers().remove(plugin);
+        self.tallies().remove(plugin);
         self.shared.forget(plugin);
+    }
+
+    /// What all generations of this plugin count together.
+    pub(super) fn tally(&self, plugin: &Arc<str>) -> Arc<PerWorker<Tally>> {
+        self.tallies().entry(plugin.clone()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
+    }
+
+    fn tallies(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<PerWorker<Tally>>>> {
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn numbers(&self) -> MutexGuard<'_, HashMap<Arc<str>, u64>> {

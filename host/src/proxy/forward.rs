@@ -3,7 +3,7 @@
 use super::{Error, Kind, Worker, context::Context, grpc, hedge, replay::Replay, retry::Retries, room};
 use crate::{
     balance::{self, Balancer, Pick},
-    figures::{Attempt, PoolCounts, Reservation},
+    figures::{Attempt, PoolCounts, Slip},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ErrorKind, ExchangeError, Limits, Outgoing, Permit, Pool},
 };
@@ -76,6 +76,13 @@ pub(super) struct Start {
     cookie: Option<HeaderValue>,
 }
 
+impl Start {
+    /// Where is written what becomes of it, if anybody wants to hear.
+    pub(super) fn slip(&self) -> Option<Slip> {
+        self.ticket.slip()
+    }
+}
+
 /// Who says whom to ask.
 struct Choice<'a> {
     worker: &'a Worker,
@@ -98,11 +105,13 @@ impl Choice<'_> {
     /// Who is asked next: another backend when there is one. None: who could be has no room.
     fn start(&self, trail: &mut Trail, head: &mut Head, now: Instant) -> Result<Option<Start>, Error> {
         loop {
-            match self.pick(head, now, trail.attempts, &trail.tried) {
-                Pick::Backend(mut choice) => match begin(&choice.backend, choice.reserved.take(), now) {
+            let preferred = trail.preferred();
+            match preferred.unwrap_or_else(|| self.pick(head, now, trail.attempts, &trail.tried)) {
+                Pick::Backend(mut choice) => match choice.begin(trail.attempts, now) {
                     Some(ticket) => {
                         let cookie = self.cookie(&choice, head);
-                        return Ok(Some(Start { backend: choice.backend, ticket, cookie }));
+                        let backend = trail.asks(choice);
+                        return Ok(Some(Start { backend, ticket, cookie }));
                     }
                     // Another worker was faster; what is full now is not chosen again.
                     None => continue,
@@ -125,7 +134,7 @@ impl Choice<'_> {
         // A copy: the first attempt may still be sending its own.
         match self.pick(&mut head.clone(), now, 1, &tried) {
             Pick::Backend(mut choice) if pool.pays(now) => {
-                let Some(ticket) = begin(&choice.backend, choice.reserved.take(), now) else {
+                let Some(ticket) = choice.begin(1, now) else {
                     pool.takes_back();
                     return None;
                 };
@@ -145,14 +154,6 @@ impl Choice<'_> {
     }
 }
 
-/// The right to ask this backend, unless it has no room.
-fn begin(backend: &Backend, reserved: Option<Reservation>, now: Instant) -> Option<Attempt> {
-    match reserved {
-        Some(reserved) => reserved.begin(now),
-        None => backend.begin(now),
-    }
-}
-
 /// Where a request has been.
 #[derive(Default)]
 struct Trail {
@@ -164,9 +165,23 @@ struct Trail {
     /// The last backend may have seen it, or had no room just then: a retry was paid for, and is not lost for want of
     /// another backend.
     may_return: bool,
+    /// The last choice, where the plugin said whom to ask next.
+    ranked: Option<balance::Choice>,
 }
 
 impl Trail {
+    /// Whom the plugin would have asked next when it chose the last one, if that is possible now.
+    fn preferred(&mut self) -> Option<Pick> {
+        self.ranked.take()?.next(&self.tried).map(Pick::Backend)
+    }
+
+    /// This one is asked now.
+    fn asks(&mut self, choice: balance::Choice) -> Arc<Backend> {
+        let backend = choice.backend.clone();
+        self.ranked = choice.is_ranked().then_some(choice);
+        backend
+    }
+
     fn lost(&mut self, error: upstream::Error, by: Arc<Backend>) {
         self.attempts += 1;
         self.tried.push(by.clone());
@@ -257,10 +272,11 @@ impl Sender<'_> {
             Ok(connection) => connection,
             Err(error) => {
                 self.counts.failed(error.failure());
-                ticket.ended(error.unconnected(), Instant::now());
+                error.told_unconnected(&mut ticket);
                 return Err(ExchangeError { error, answered: false, reused: false });
             }
         };
+        let slip = ticket.slip();
         let lost = match self.exchange(connection, head, ticket, limits).await {
             Ok(response) => return Ok(response),
             Err(lost) => lost,
@@ -270,12 +286,14 @@ impl Sender<'_> {
         }
         let now = Instant::now();
         let Some(mut ticket) = backend.begin(now) else { return Err(lost) };
+        // For who chose, all of it is one attempt.
+        ticket.reports_on(slip);
         match connections.connect(backend, head, purpose, &self.retries.timeout(&limits, now)).await {
             // The request may have been sent the first time, whatever becomes of the second.
             Ok(connection) => self.exchange(connection, head, ticket, limits).await.map_err(|last| last.or_worse(lost)),
             Err(error) => {
                 self.counts.failed(error.failure());
-                ticket.ended(error.unconnected(), Instant::now());
+                error.told_unconnected(&mut ticket);
                 Err(lost)
             }
         }

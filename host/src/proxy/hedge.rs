@@ -3,6 +3,7 @@
 
 use super::forward::{Lost, Sender, Start};
 use crate::{
+    figures::{Loss, Slip},
     net::{Head, Response},
     upstream::Backend,
 };
@@ -17,7 +18,7 @@ pub(super) async fn race(
     after: Duration,
     second: impl FnOnce(&Arc<Backend>) -> Option<Start>,
 ) -> Result<(Response, Arc<Backend>), Lost> {
-    let (by, mut since) = (first.backend.clone(), Instant::now());
+    let (by, slip, mut since) = (first.backend.clone(), first.slip(), Instant::now());
     let (answered, is_outrun) = {
         let mut first = pin!(sender.send(first, head));
         tokio::select! {
@@ -27,6 +28,7 @@ pub(super) async fn race(
         }
         let Some(second) = second(&by) else { return first.await };
         tracing::debug!(slow = %by.name, backend = %second.backend.name, "a second backend is asked");
+        let other_slip = second.slip();
         sender.hush();
         if sender.has_body() {
             // The client may have sent the last of it just now.
@@ -38,11 +40,17 @@ pub(super) async fn race(
             biased;
             answered = &mut first => match answered {
                 Err(lost) => (second.await.map_err(|last| last.and(lost)), false),
-                answered => (answered, false),
+                answered => {
+                    outruns(other_slip);
+                    (answered, false)
+                }
             },
             answered = &mut second => match answered {
                 Err(lost) => (first.await.map_err(|last| last.and(lost)), false),
-                answered => (answered, true),
+                answered => {
+                    outruns(slip);
+                    (answered, true)
+                }
             },
         }
     };
@@ -51,4 +59,11 @@ pub(super) async fn race(
         by.figures.was_outrun(since.elapsed(), Instant::now());
     }
     answered
+}
+
+/// Whoever chose the one that is let go hears why.
+fn outruns(slip: Option<Slip>) {
+    if let Some(slip) = slip {
+        slip.lost(Loss::Outrun);
+    }
 }

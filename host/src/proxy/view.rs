@@ -1,7 +1,7 @@
 //! A snapshot as one worker sees it: with this worker's own balancers and filters.
 
 use crate::{
-    balance::{self, Balancer},
+    balance::{self, Balancer, Station},
     filter::{self, Filter},
     state::{Cell, Policy, RouteEntry, Snapshot},
 };
@@ -24,25 +24,25 @@ pub struct View {
 
 impl View {
     /// The first view of a worker.
-    pub(super) fn first(cell: &Cell, worker: usize, epoch: Instant) -> View {
-        View::new(cell.load(), None, worker, epoch)
+    pub(super) fn first(cell: &Cell, at: &Station) -> View {
+        View::new(cell.load(), None, at)
     }
 
     /// The view of a newer snapshot. Where an assignment is unchanged, or only its pool is another, the balancer or filter
     /// goes along with its instance and its state; requests under way on the old view share it, and choose among the
     /// backends that there are now.
-    pub(super) fn next(self: &Rc<Self>, cell: &Cell, worker: usize, epoch: Instant) -> View {
-        View::new(cell.load(), Some(self), worker, epoch)
+    pub(super) fn next(self: &Rc<Self>, cell: &Cell, at: &Station) -> View {
+        View::new(cell.load(), Some(self), at)
     }
 
-    fn new(snapshot: Arc<Snapshot>, before: Option<&Rc<View>>, worker: usize, epoch: Instant) -> View {
+    fn new(snapshot: Arc<Snapshot>, before: Option<&Rc<View>>, at: &Station) -> View {
         let balancers = snapshot.pools.iter().map(|assignment| {
             let old = before.and_then(|before| before.balancer_like(assignment));
-            old.unwrap_or_else(|| Rc::new(RefCell::new(Balancer::new(assignment.clone(), worker, epoch))))
+            old.unwrap_or_else(|| Rc::new(RefCell::new(Balancer::new(assignment.clone(), at))))
         });
         let filters = snapshot.filters.iter().map(|assignment| {
             let old = before.and_then(|before| before.filter_like(assignment));
-            old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), worker))))
+            old.unwrap_or_else(|| Rc::new(RefCell::new(Filter::new(assignment.clone(), at.worker))))
         });
         let closing = before.map_or_else(Vec::new, |before| before.last_of(&snapshot.closing));
         View { balancers: balancers.collect(), filters: filters.collect(), closing, snapshot }
@@ -138,6 +138,7 @@ mod tests {
 
     #[test]
     fn listeners_that_close_one_after_the_other_do_not_hold_each_others_views() {
+        let station = || Station { worker: 0, epoch: Instant::now(), bell: Rc::default() };
         let snapshot = |revision: u64, open: usize, closing: &[usize]| Snapshot {
             revision,
             table: Arc::new(Table::default()),
@@ -147,9 +148,9 @@ mod tests {
             policies: (0..open).map(|number| (number, Arc::default())).collect(),
             closing: closing.to_vec(),
         };
-        let mut view = Rc::new(View::first(&Cell::new(snapshot(1, 4, &[])), 0, Instant::now()));
+        let mut view = Rc::new(View::first(&Cell::new(snapshot(1, 4, &[])), &station()));
         let mut next = |snapshot| {
-            let next = Rc::new(view.next(&Cell::new(snapshot), 0, Instant::now()));
+            let next = Rc::new(view.next(&Cell::new(snapshot), &station()));
             (std::mem::replace(&mut view, next.clone()), next)
         };
         let revision = |view: &Rc<View>, listener| view.of(listener).snapshot().revision;

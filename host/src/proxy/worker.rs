@@ -1,18 +1,19 @@
 //! What one worker thread has for itself: its view, its connections to the backends, its source of chance.
 
 use super::{Overload, View, overload::Inside, report::Warnings};
-use crate::{figures::micros, rng::Rng, state::Cell, upstream::Connections};
+use crate::{balance::Station, figures::micros, rng::Rng, state::Cell, upstream::Connections};
 use std::{
     cell::{RefCell, RefMut},
     rc::Rc,
     sync::Arc,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// One worker; lives on its thread.
 #[derive(Debug)]
 pub struct Worker {
-    index: usize,
+    /// Where the microseconds of plugins count from is one for the whole process.
+    station: Station,
     cell: Arc<Cell>,
     view: RefCell<Rc<View>>,
     connections: Rc<Connections>,
@@ -20,17 +21,16 @@ pub struct Worker {
     warnings: RefCell<Warnings>,
     /// None: as many requests as come.
     overload: Option<Arc<Overload>>,
-    /// Where the microseconds of plugins count from; one for the whole process.
-    epoch: Instant,
 }
 
 impl Worker {
     /// Worker `index`; call it on its own thread.
     pub fn new(index: usize, cell: Arc<Cell>, overload: Option<Arc<Overload>>, epoch: Instant, rng: Rng) -> Rc<Worker> {
-        let view = RefCell::new(Rc::new(View::first(&cell, index, epoch)));
+        let station = Station { worker: index, epoch, bell: Rc::default() };
+        let view = RefCell::new(Rc::new(View::first(&cell, &station)));
         let warnings = RefCell::new(Warnings::new());
         let connections = Connections::new();
-        Rc::new(Worker { index, cell, view, connections, rng: RefCell::new(rng), warnings, overload, epoch })
+        Rc::new(Worker { station, cell, view, connections, rng: RefCell::new(rng), warnings, overload })
     }
 
     /// Counts one more request of the process; none when there are as many as there may be.
@@ -56,13 +56,18 @@ impl Worker {
 
     /// Takes the snapshot in force; also called when no request comes, so that the old one can retire.
     pub fn adopt(&self) {
-        let next = self.view.borrow().next(&self.cell, self.index, self.epoch);
+        let next = self.view.borrow().next(&self.cell, &self.station);
         self.view.replace(Rc::new(next));
     }
 
     /// Its number, from 0.
     pub fn index(&self) -> usize {
-        self.index
+        self.station.worker
+    }
+
+    /// Rung when a balancer is to be looked after sooner than it said.
+    pub fn bell(&self) -> &Notify {
+        &self.station.bell
     }
 
     /// Its connections to the backends.
@@ -82,7 +87,7 @@ impl Worker {
 
     /// Microseconds as plugins count them.
     pub fn micros(&self, now: Instant) -> u64 {
-        micros(now.saturating_duration_since(self.epoch))
+        micros(now.saturating_duration_since(self.station.epoch))
     }
 
     /// The cell it watches.

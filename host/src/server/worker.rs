@@ -207,7 +207,8 @@ async fn open_doors(mut doors: mpsc::Receiver<LateDoor>, mut live: Live, receive
     }
 }
 
-/// Takes every new snapshot also when no request comes, so that the old one can retire, and lets plugins tick.
+/// Takes every new snapshot also when no request comes, so that the old one can retire, lets plugins tick, and tells them
+/// what became of their decisions.
 async fn keep_current(worker: Rc<Worker>) {
     let mut changes = worker.cell().changes();
     loop {
@@ -216,7 +217,13 @@ async fn keep_current(worker: Rc<Worker>) {
         let look = now + LOOK_INTERVAL;
         // An instance that is built aside may tick sooner than those that live.
         let next = worker.view().tick(now).map_or(look, |tick| tick.min(look));
-        if let Ok(Err(_)) = timeout_at(next, changes.changed()).await {
+        let sooner = async {
+            tokio::select! {
+                changed = changes.changed() => changed,
+                () = worker.bell().notified() => Ok(()),
+            }
+        };
+        if let Ok(Err(_)) = timeout_at(next, sooner).await {
             // The cell is gone: nothing changes any more.
             return;
         }

@@ -1,7 +1,7 @@
 //! What can go wrong between the request and the last byte of its answer's head: what, whose side, may it be tried again.
 
 use crate::{
-    figures::{Attempt, Failure, Outcome},
+    figures::{Attempt, Failure, Loss, Outcome},
     net::{BodyError, Side, h1::BadMessage},
 };
 use rustix::io::Errno;
@@ -158,6 +158,26 @@ impl Error {
         }
     }
 
+    /// As plugins are told.
+    pub fn loss(&self) -> Loss {
+        match self.failure() {
+            _ if self.is_overload() => Loss::OverCapacity,
+            Failure::Connect => Loss::Refused,
+            Failure::ConnectTimeout => Loss::ConnectTimeout,
+            Failure::Handshake => Loss::Tls,
+            Failure::Closed => Loss::Reset,
+            Failure::HeadTimeout | Failure::Stalled | Failure::SendTimeout => Loss::RequestTimeout,
+            Failure::BadAnswer => Loss::BadResponse,
+            Failure::Client => Loss::ClientGone,
+        }
+    }
+
+    /// Says to an attempt that got no connection what that says about the backend.
+    pub fn told_unconnected(&self, attempt: &mut Attempt) {
+        attempt.ended(self.unconnected(), Instant::now());
+        attempt.lost(self.loss());
+    }
+
     /// Who is to blame.
     pub fn side(&self) -> Side {
         match self.kind {
@@ -173,7 +193,7 @@ impl Error {
 
     /// What it says about a backend to which there is no connection. Our own limits, and what the client wanted of it, say
     /// nothing.
-    pub fn unconnected(&self) -> Outcome {
+    fn unconnected(&self) -> Outcome {
         let is_nobodys = matches!(
             self.kind,
             ErrorKind::NoUpgrade | ErrorKind::NoPlace(_) | ErrorKind::NoConnection(_) | ErrorKind::TooManyWait
@@ -226,6 +246,7 @@ impl ExchangeError {
     /// Says to the attempt what it says about the backend.
     pub(super) fn told(self, attempt: &mut Attempt) -> ExchangeError {
         attempt.ended(self.outcome(), Instant::now());
+        attempt.lost(self.error.loss());
         self
     }
 

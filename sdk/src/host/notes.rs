@@ -28,6 +28,27 @@ pub fn explain(turn: &Turn, note: impl FnOnce() -> String) {
     }
 }
 
+/// Comes back with the outcome of what is chosen now: see [`Feedback`](crate::Feedback).
+pub fn token(value: u64) {
+    ask!(import::token(value), |host| host.notes.token = value)
+}
+
+/// Whom to ask next should the request be tried again: used without another pick as long as it may be chosen then, under
+/// the same token. Called again, it names the one after that; at most 8.
+///
+/// ```
+/// # use pointsman_sdk::prelude::*;
+/// /// The key's own backend, and its neighbours should that fail.
+/// fn at_home(turn: &Turn, pool: &Pool) -> Decision {
+///     let home = (turn.key.unwrap_or(turn.random) % u64::from(pool.len())) as Position;
+///     (1..pool.len().min(3)).for_each(|step| notes::prefer_next((home + step) % pool.len()));
+///     turn.untried(home, pool)
+/// }
+/// ```
+pub fn prefer_next(of: Position) {
+    ask!(import::prefer_next(of), |host| host.prefer(of))
+}
+
 /// What the client is told when this pick answers [`Decision::Reject`](crate::Decision::Reject): in so many seconds it may
 /// come back, and why, one line of at most 1024 bytes. An empty line leaves the host's own words.
 ///

@@ -1,7 +1,7 @@
 //! Drives a plugin as a host would: the same calls in the same order, on a clock and with chance that repeat.
 
 use crate::{
-    Backend, Balancer, Decision, Filter, Place, Position, Standing, Ticker, Turn, Verdict,
+    Backend, Balancer, Decision, Feedback, Filter, Outcome, Place, Position, Standing, Ticker, Turn, Verdict,
     export::{self, Pooled},
     testing::{Answer, Figures, Host, Notes, Request, host},
     turn::mix,
@@ -123,6 +123,14 @@ impl<B: Ticker> Bench<B> {
     /// Between two ticks, in microseconds.
     pub fn period_us(&self) -> u64 {
         self.workers.first().map_or(0, |worker| u64::from(worker.period_ms().max(PERIOD_LEAST_MS)) * 1000)
+    }
+}
+
+impl<B: Feedback> Bench<B> {
+    /// Tells the worker whose turn it was last what became of these attempts.
+    pub fn observe(&mut self, outcomes: &[Outcome]) {
+        let worker = self.next_worker.saturating_sub(1) % self.workers.len();
+        self.workers[worker].observe(self.clock.now_us, &outcomes.iter().copied().collect());
     }
 }
 

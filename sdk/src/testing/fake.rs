@@ -95,6 +95,11 @@ impl Host {
         &mut self.request
     }
 
+    pub(crate) fn prefer(&mut self, of: Position) {
+        self.figures(of);
+        self.notes.prefer(of);
+    }
+
     pub(crate) fn counter(&mut self, name: &str) -> u32 {
         let known = self.counters.iter().position(|(known, _)| known == name);
         let handle = known.unwrap_or_else(|| {

@@ -163,6 +163,7 @@ mod tests {
             faults: 0,
             faults_by_kind: BTreeMap::new(),
             fallbacks: 0,
+            feedback: None,
             problem: None,
             refused_hash: None,
             costs: Default::default(),

@@ -1,6 +1,7 @@
 //! One request at one backend, counted in its figures from its beginning to its end.
 
 use super::{BackendFigures, Failure};
+use crate::figures::{Loss, Slip, micros};
 use std::sync::{
     Arc,
     atomic::Ordering::{Relaxed, SeqCst},
@@ -27,6 +28,8 @@ pub struct Attempt {
     begun: Instant,
     uploading: bool,
     told: bool,
+    /// Where whoever chose it wants to hear of it.
+    slip: Option<Slip>,
 }
 
 impl Attempt {
@@ -43,12 +46,22 @@ impl Attempt {
 
     /// One that counts as begun already.
     pub(in crate::figures) fn counted(figures: Arc<BackendFigures>, now: Instant) -> Attempt {
-        Attempt { figures, begun: now, uploading: false, told: false }
+        Attempt { figures, begun: now, uploading: false, told: false, slip: None }
     }
 
     /// When it began, or was asked last.
     pub fn begun(&self) -> Instant {
         self.begun
+    }
+
+    /// What becomes of it is written on this slip.
+    pub fn reports_on(&mut self, slip: Option<Slip>) {
+        self.slip = slip;
+    }
+
+    /// Its slip: another attempt at the same backend may go on with it.
+    pub fn slip(&self) -> Option<Slip> {
+        self.slip.clone()
     }
 
     /// The backend has what it can answer to only now: its latency counts from here.
@@ -70,6 +83,27 @@ impl Attempt {
         }
     }
 
+    /// So many bytes of the request's body went out.
+    pub fn sent(&self, bytes: usize) {
+        if let Some(slip) = &self.slip {
+            slip.sent(bytes);
+        }
+    }
+
+    /// So many bytes of the answer's body came.
+    pub fn received(&self, bytes: usize) {
+        if let Some(slip) = &self.slip {
+            slip.received(bytes);
+        }
+    }
+
+    /// It went wrong in this way, or in none; what is said last holds.
+    pub fn lost(&self, loss: Loss) {
+        if let Some(slip) = &self.slip {
+            slip.lost(loss);
+        }
+    }
+
     /// A byte came from the backend. No clock is read and, in good times, nothing is written.
     pub fn heard(&self) {
         self.figures.silence.broken();
@@ -88,7 +122,11 @@ impl Attempt {
         self.waits_no_more();
         match outcome {
             Outcome::Answered(status) => {
-                self.figures.answered_after(now.saturating_duration_since(self.begun), now);
+                let took = now.saturating_duration_since(self.begun);
+                self.figures.answered_after(took, now);
+                if let Some(slip) = &self.slip {
+                    slip.answered(status, micros(took));
+                }
                 match failure(status) {
                     None => self.figures.succeeded(),
                     Some(failure) => self.figures.failed(failure),

@@ -12,7 +12,9 @@ const PACKAGE: &str = "pointsman:plugin/";
 /// What this host speaks.
 pub(super) const VERSION: &str = "0.1.0";
 /// The halves of that version, by the names of the interfaces that a component exports.
-const HALVES: [&str; 4] = ["balancer", "ticker", "filter", "about"];
+const HALVES: [&str; 5] = ["balancer", "filter", "ticker", "feedback", "about"];
+/// Those that only a balancer may have.
+const OF_BALANCERS: [&str; 2] = ["ticker", "feedback"];
 /// The interfaces of that version that a component may import.
 const OFFERED: [&str; 7] = ["types", "request", "figures", "shared", "log", "edits", "notes"];
 /// What of WASI is linked.
@@ -30,14 +32,9 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Whether the optional half `ticker` is there.
-    pub(super) fn ticks(&self) -> bool {
-        self.exports.iter().any(|name| interface(name) == Some("ticker"))
-    }
-
-    /// Whether the optional half `about` is there.
-    pub(super) fn describes(&self) -> bool {
-        self.exports.iter().any(|name| interface(name) == Some("about"))
+    /// Whether this half is there.
+    pub(super) fn has(&self, half: &str) -> bool {
+        self.exports.iter().any(|name| interface(name) == Some(half))
     }
 }
 
@@ -74,7 +71,6 @@ pub(super) fn names(artifact: &Artifact) -> Result<Names, Problem> {
 /// Which kind of plugin these names make. PM0302, PM0303, PM0304, PM0307 when none that can be served.
 pub(super) fn kind(place: &str, names: &Names) -> Result<Kind, Problem> {
     spoken_version(place, names)?;
-    let has = |half: &str| names.exports.iter().any(|name| interface(name) == Some(half));
     if let Some(later) = names.exports.iter().filter_map(|name| interface(name)).find(|half| !HALVES.contains(half)) {
         return Err(Problem::error(
             Code::NOT_OFFERED,
@@ -82,17 +78,21 @@ pub(super) fn kind(place: &str, names: &Names) -> Result<Kind, Problem> {
         )
         .note(format!("it offers {}; build without that half, or run a newer Pointsman", HALVES.join(", "))));
     }
-    let kind = match (has("balancer"), has("filter")) {
+    let kind = match (names.has("balancer"), names.has("filter")) {
         (true, true) => {
             return Err(Problem::error(Code::NOT_OFFERED, format!("{place} exports both a balancer and a filter"))
                 .note("one file is one of them: make two plugins of it"));
         }
-        (false, true) if has("ticker") => {
-            return Err(Problem::error(Code::NOT_OFFERED, format!("{place} is a filter that exports {PACKAGE}ticker"))
-                .note("only balancers tick: build without that half"));
-        }
         (true, false) => Kind::Balancer,
-        (false, true) => Kind::Filter,
+        (false, true) => match OF_BALANCERS.into_iter().find(|half| names.has(half)) {
+            Some(half) => {
+                let headline = format!("{place} is a filter that exports {PACKAGE}{half}");
+                return Err(
+                    Problem::error(Code::NOT_OFFERED, headline).note("only balancers have that half: build without it")
+                );
+            }
+            None => Kind::Filter,
+        },
         (false, false) => return Err(no_half(place, names)),
     };
     match names.imports.iter().find(|name| !is_offered(name)) {
@@ -171,7 +171,7 @@ fn no_half(place: &str, names: &Names) -> Problem {
         n if n > NAMES_SHOWN => format!("{} and {} more", names.exports[..NAMES_SHOWN].join(", "), n - NAMES_SHOWN),
         _ => names.exports.join(", "),
     };
-    let [balancer, _, filter, _] = HALVES;
+    let [balancer, filter, ..] = HALVES;
     Problem::error(
         Code::MISSING_EXPORT,
         format!("{place} exports no `{PACKAGE}{balancer}@{VERSION}` and no `{filter}` (it exports: {listed})"),

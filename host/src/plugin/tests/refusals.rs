@@ -59,9 +59,9 @@ fn what_cannot_be_a_plugin_is_told_why() {
         ),
         (
             "later half",
-            hollow(&[], &[BALANCER, "pointsman:plugin/feedback@0.1.0"]),
+            hollow(&[], &[BALANCER, "pointsman:plugin/foresight@0.1.0"]),
             307,
-            "plugins/ll.wasm exports pointsman:plugin/feedback, which this host does not offer yet",
+            "plugins/ll.wasm exports pointsman:plugin/foresight, which this host does not offer yet",
         ),
         (
             "both",

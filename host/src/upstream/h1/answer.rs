@@ -4,7 +4,7 @@
 use super::exchange::Exchange;
 use crate::{
     net::{
-        BodyError, Streaming,
+        BodyError, Side, Streaming,
         h1::{BadMessage, Decoder, Piece},
     },
     upstream::patience::{Overdue, upstream},
@@ -58,6 +58,7 @@ impl Body for Answer {
         let Some(exchange) = &mut this.exchange else { return Poll::Ready(None) };
         match ready!(poll_piece(exchange, &mut this.decoder, cx)) {
             Ok(Piece::Data(data)) => {
+                exchange.received(data.len());
                 // Known at once, so that the last piece can be sent on together with the end of the message.
                 if this.decoder.is_complete(&mut exchange.link.inbox.bytes) {
                     this.finish();
@@ -73,6 +74,9 @@ impl Body for Answer {
                 Poll::Ready(None)
             }
             Err(error) => {
+                if error.side == Side::Upstream {
+                    exchange.breaks_off();
+                }
                 this.exchange = None;
                 Poll::Ready(Some(Err(error)))
             }

@@ -10,7 +10,7 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    figures::{Attempt, Outcome},
+    figures::{Attempt, Loss, Outcome},
     net::{Body, BodyError, Headers, Interim, Response, Tunnel, h1::BadMessage},
     upstream::{
         Connections, Limits, Outgoing,
@@ -100,8 +100,19 @@ impl Exchange {
         }
         self.upload.poll(cx, &mut self.link)?;
         let (moved, sending) = (self.upload.has_moved(), self.sending());
+        self.attempt.sent(self.upload.taken);
         self.patience.sent(moved, self.upload.taken, sending, &mut self.attempt);
         Ok(())
+    }
+
+    /// So many bytes of the answer's body came.
+    pub(super) fn received(&self, bytes: usize) {
+        self.attempt.received(bytes);
+    }
+
+    /// The answer broke off.
+    pub(super) fn breaks_off(&self) {
+        self.attempt.lost(Loss::Reset);
     }
 
     /// Something of a body moved.
@@ -132,6 +143,7 @@ impl Exchange {
         let body = match head.decoder.whole(&mut self.link.inbox.bytes) {
             _ if head.status == StatusCode::SWITCHING_PROTOCOLS => self.into_tunnel(&head.headers),
             Some(bytes) => {
+                self.received(bytes.len());
                 self.finish(head.keep);
                 Body::full(bytes)
             }
@@ -144,6 +156,8 @@ impl Exchange {
     fn into_tunnel(self, headers: &Headers) -> Body {
         // The head's reader has seen to it that there is one.
         let Some(protocol) = headers.get(&header::UPGRADE).cloned() else { return Body::Empty };
+        // However it ends, and whoever ends it: that is what the two agreed on.
+        self.attempt.lost(Loss::Nothing);
         let idle = self.patience.limits().tunnel;
         let backend = Box::new(Switched::new(self.link, self.attempt));
         Body::Tunnel(Box::new(Tunnel { protocol, backend, idle, holds: None }))
@@ -151,6 +165,7 @@ impl Exchange {
 
     /// The answer is complete. The connection serves again only if nothing is left over on it in either direction.
     pub(super) fn finish(mut self, keep: bool) {
+        self.attempt.lost(Loss::Nothing);
         if keep && self.upload.is_sent() && self.link.inbox.bytes.is_empty() {
             self.link.rest();
             self.home.keep(self.link);

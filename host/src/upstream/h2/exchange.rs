@@ -8,7 +8,7 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    figures::{Attempt, Outcome},
+    figures::{Attempt, Loss, Outcome},
     net::{
         Body, BodyError, Deadline, Interim, Response, Side, Streaming,
         h1::{BadMessage, INTERIMS_MOST, legal_trailers},
@@ -126,7 +126,12 @@ impl Exchange {
             stream.attempt.ended(Outcome::Answered(head.status.as_u16()), Instant::now());
         }
         self.patience.answered();
-        let body = if self.has_come_whole() { Body::Empty } else { Body::Stream(Box::into_pin(self)) };
+        let body = if self.has_come_whole() {
+            self.ends(Loss::Nothing);
+            Body::Empty
+        } else {
+            Body::Stream(Box::into_pin(self))
+        };
         Response { status: head.status, version: Version::HTTP_2, headers: head.headers, body }
     }
 
@@ -146,6 +151,7 @@ impl Exchange {
         let Some(stream) = &mut self.stream else { return Ok(()) };
         let (sending, moved) = stream.upload.poll(cx)?;
         stream.sending = sending;
+        stream.attempt.sent(stream.upload.taken);
         self.patience.sent(moved, stream.upload.taken, sending, &mut stream.attempt);
         Ok(())
     }
@@ -164,6 +170,7 @@ impl Exchange {
                 return Poll::Ready(trailers.map(|fields| Ok(Frame::trailers(fields))));
             };
             attempt.heard();
+            attempt.received(data.len());
             place.answered();
             self.patience.moved();
             // Who takes nothing does not ask, and the window stays shut.
@@ -202,12 +209,10 @@ impl http_body::Body for Exchange {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
         let frame = ready!(this.poll_body(cx));
-        let is_last = match &frame {
-            Some(Ok(frame)) => frame.is_trailers() || this.has_come_whole(),
-            Some(Err(_)) | None => true,
-        };
-        if is_last {
-            this.stream = None;
+        match &frame {
+            Some(Ok(frame)) if !frame.is_trailers() && !this.has_come_whole() => {}
+            Some(Err(error)) => this.ends(if error.side == Side::Upstream { Loss::Reset } else { Loss::ClientGone }),
+            Some(Ok(_)) | None => this.ends(Loss::Nothing),
         }
         Poll::Ready(frame)
     }
@@ -222,6 +227,13 @@ impl http_body::Body for Exchange {
 }
 
 impl Exchange {
+    /// Lets go of the stream: the answer is over, or has broken off.
+    fn ends(&mut self, loss: Loss) {
+        if let Some(stream) = self.stream.take() {
+            stream.attempt.lost(loss);
+        }
+    }
+
     /// Known at once, so that the last piece can be sent on together with the end of the message.
     fn has_come_whole(&self) -> bool {
         self.stream.as_ref().and_then(|stream| stream.body.as_ref()).is_none_or(RecvStream::is_end_stream)

@@ -80,6 +80,8 @@ fn the_figures(pool: &Pool) -> String {
     let each: Vec<_> = (0..pool.len() + pool.others().len() as u32).map(one).collect();
     let all = [figures::all_in_flight(), figures::all_success_permille()];
     let lengths = [figures::all_latency_us().len(), figures::all_peak_latency_us().len()];
-    assert!((0..pool.len()).all(|at| figures::slow_start_permille(at) == figures::all_slow_start_permille()[at as usize]));
+    assert!(
+        (0..pool.len()).all(|at| figures::slow_start_permille(at) == figures::all_slow_start_permille()[at as usize])
+    );
     format!("total {} {each:?} {all:?} {lengths:?}", figures::total_in_flight())
 }

@@ -1,10 +1,13 @@
 //! What a plugin exports: found in the component once, loaded for each instance, called from then on.
 
-use super::bindings::{
-    exports::pointsman::plugin::{balancer, filter, ticker},
-    pointsman::plugin::types,
+use super::{
+    bindings::{
+        exports::pointsman::plugin::{balancer, feedback, filter, ticker},
+        pointsman::plugin::types,
+    },
+    feedback::Batch,
 };
-use crate::plugin::{Decision, Kind, Membership, Turn, records::Place, sandbox::Data};
+use crate::plugin::{Decision, Kind, Membership, Turn, abi::Names, records::Place, sandbox::Data};
 use wasmtime::{
     Store,
     component::{Instance, InstancePre},
@@ -12,16 +15,23 @@ use wasmtime::{
 
 /// Where a component's halves are.
 pub(crate) enum Exports {
-    Balancer(balancer::GuestIndices, Option<ticker::GuestIndices>),
+    Balancer(balancer::GuestIndices, Halves),
     Filter(filter::GuestIndices),
 }
 
+/// The optional ones of a balancer.
+pub(crate) struct Halves {
+    ticker: Option<ticker::GuestIndices>,
+    feedback: Option<feedback::GuestIndices>,
+}
+
 impl Exports {
-    pub(crate) fn find(pre: &InstancePre<Data>, kind: Kind, ticks: bool) -> wasmtime::Result<Exports> {
+    pub(crate) fn find(pre: &InstancePre<Data>, kind: Kind, names: &Names) -> wasmtime::Result<Exports> {
         Ok(match kind {
             Kind::Balancer => {
-                let ticker = ticks.then(|| ticker::GuestIndices::new(pre)).transpose()?;
-                Exports::Balancer(balancer::GuestIndices::new(pre)?, ticker)
+                let ticker = names.has("ticker").then(|| ticker::GuestIndices::new(pre)).transpose()?;
+                let feedback = names.has("feedback").then(|| feedback::GuestIndices::new(pre)).transpose()?;
+                Exports::Balancer(balancer::GuestIndices::new(pre)?, Halves { ticker, feedback })
             }
             Kind::Filter => Exports::Filter(filter::GuestIndices::new(pre)?),
         })
@@ -29,9 +39,10 @@ impl Exports {
 
     /// None when this component is no balancer.
     pub(crate) fn balancer(&self, store: &mut Store<Data>, instance: &Instance) -> wasmtime::Result<Option<Balancer>> {
-        let Exports::Balancer(balancer, ticker) = self else { return Ok(None) };
-        let ticker = ticker.as_ref().map(|ticker| ticker.load(&mut *store, instance)).transpose()?;
-        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker }))
+        let Exports::Balancer(balancer, halves) = self else { return Ok(None) };
+        let ticker = halves.ticker.as_ref().map(|ticker| ticker.load(&mut *store, instance)).transpose()?;
+        let feedback = halves.feedback.as_ref().map(|feedback| feedback.load(&mut *store, instance)).transpose()?;
+        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker, feedback }))
     }
 
     /// None when this component is no filter.
@@ -45,6 +56,7 @@ impl Exports {
 pub(crate) struct Balancer {
     guest: balancer::Guest,
     ticker: Option<ticker::Guest>,
+    feedback: Option<feedback::Guest>,
 }
 
 impl Balancer {
@@ -74,6 +86,15 @@ impl Balancer {
 
     pub(crate) fn tick(&self, store: &mut Store<Data>, now_us: u64) -> wasmtime::Result<()> {
         self.ticker.as_ref().map_or(Ok(()), |ticker| ticker.call_tick(store, now_us))
+    }
+
+    /// Whether it wants to hear what became of its decisions.
+    pub(crate) fn hears(&self) -> bool {
+        self.feedback.is_some()
+    }
+
+    pub(crate) fn observe(&self, store: &mut Store<Data>, now_us: u64, batch: &Batch) -> wasmtime::Result<()> {
+        self.feedback.as_ref().map_or(Ok(()), |feedback| feedback.call_observe(store, now_us, batch.outcomes()))
     }
 }
 

@@ -5,6 +5,7 @@ mod bindings;
 mod convert;
 mod edits;
 mod exports;
+mod feedback;
 mod host;
 mod notes;
 mod stdio;
@@ -13,6 +14,7 @@ mod wasi;
 pub(crate) use about::About;
 pub(crate) use edits::Edits;
 pub(crate) use exports::{Balancer, Exports, Filter};
+pub(crate) use feedback::Batch;
 pub(crate) use stdio::Stdio;
 
 use crate::plugin::sandbox::Data;

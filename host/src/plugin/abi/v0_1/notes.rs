@@ -6,6 +6,8 @@ use wasmtime::{Result, bail};
 
 /// How long the text of a rejection may be, in bytes.
 const REASON_MAX: usize = 1024;
+/// How many backends one decision may rank for its retries.
+const NEXT_MOST: usize = 8;
 
 /// How long an explanation may be, in bytes.
 const EXPLANATION_MAX: usize = 1024;
@@ -16,6 +18,24 @@ impl notes::Host for Data {
         let explains = self.explains;
         let notes = self.note("explain")?;
         notes.explanation = explains.then(|| note.into());
+        Ok(())
+    }
+
+    fn token(&mut self, value: u64) -> Result<()> {
+        self.note("token")?.token = value;
+        Ok(())
+    }
+
+    fn prefer_next(&mut self, of: u32) -> Result<()> {
+        let listed = self.members.len();
+        if of as usize >= listed {
+            bail!("prefers position {of}; the latest update listed {listed}");
+        }
+        let notes = self.note("prefer-next")?;
+        if notes.next.len() == NEXT_MOST {
+            bail!("prefers more than {NEXT_MOST} backends in one pick");
+        }
+        notes.next.push(of);
         Ok(())
     }
 
