@@ -1,4 +1,5 @@
-;; The cheapest balancer there can be: `choose(0)`, whatever is asked. What it costs, every plugin costs.
+;; The cheapest balancer there can be: `choose(0)`, whatever is asked, and deaf to what becomes of it. What it costs, every
+;; plugin costs.
 (component
   (import "pointsman:plugin/types@0.1.0" (instance $types
     (type $standing' (enum "ready" "warming" "draining" "unhealthy" "standby"))
@@ -14,18 +15,24 @@
       (field "explain" bool)))
     (export "turn" (type (eq $turn')))
     (type $decision' (variant (case "choose" u32) (case "narrow" u32) (case "pass") (case "reject" u16)))
-    (export "decision" (type (eq $decision')))))
+    (export "decision" (type (eq $decision')))
+    (type $outcomes' (record (field "at" (list u32)) (field "token" (list u64)) (field "what" (list u32))
+      (field "ttfb-us" (list u32)) (field "total-us" (list u32)) (field "sent-bytes" (list u64))
+      (field "received-bytes" (list u64))))
+    (export "outcomes" (type (eq $outcomes')))))
   (alias export $types "backend" (type $backend))
   (alias export $types "place" (type $place))
   (alias export $types "turn" (type $turn))
   (alias export $types "decision" (type $decision))
+  (alias export $types "outcomes" (type $outcomes))
   (core module $floor
     (memory (export "memory") 64)
     ;; Twelve zeroes at address 0: an `ok`, and `choose(0)`. Lists are laid over one another; nobody reads them.
     (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
     (func (export "configure") (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32) (i32.const 0))
     (func (export "update") (param i32 i32 i32 i32))
-    (func (export "pick") (param i64 i64 i32 i64 i32 i32) (result i32) (i32.const 0)))
+    (func (export "pick") (param i64 i64 i32 i64 i32 i32) (result i32) (i32.const 0))
+    (func (export "observe") (param i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
   (core instance $floor (instantiate $floor))
   (alias core export $floor "memory" (core memory $memory))
   (alias core export $floor "realloc" (core func $realloc))
@@ -37,4 +44,8 @@
     (canon lift (core func $floor "pick") (memory $memory) (realloc $realloc)))
   (instance $balancer (export "configure" (func $configure)) (export "update" (func $update))
     (export "pick" (func $pick)))
-  (export "pointsman:plugin/balancer@0.1.0" (instance $balancer)))
+  (export "pointsman:plugin/balancer@0.1.0" (instance $balancer))
+  (func $observe (param "now-us" u64) (param "batch" $outcomes)
+    (canon lift (core func $floor "observe") (memory $memory) (realloc $realloc)))
+  (instance $feedback (export "observe" (func $observe)))
+  (export "pointsman:plugin/feedback@0.1.0" (instance $feedback)))

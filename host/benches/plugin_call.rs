@@ -11,10 +11,12 @@ mod parts;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use pointsman::{
     config::model::Plugins,
+    figures::{Loss, Outbox, Picker, Row},
     plugin::{Runtime, Turn, stock},
     rng::Rng,
 };
-use std::hint::black_box;
+use std::{hint::black_box, rc::Rc};
+use tokio::time::Instant;
 
 /// Pools from a toy's to a large service's.
 const BACKENDS: [usize; 4] = [3, 20, 100, 1000];
@@ -41,5 +43,31 @@ fn picks(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, picks);
+/// What it costs, beside the pick, that a plugin hears of an attempt: its slip from the pick to the answer's end, and its part
+/// of a batch. It is to stay below 60 ns.
+fn outcomes(criterion: &mut Criterion) {
+    let runtime = Runtime::new(&Plugins::default(), 1, "", None).expect("the engine starts");
+    let mut balancer = parts::instance(&runtime, "floor", parts::floor(), "{}", parts::members(100));
+    let ledger = balancer.generation().ledger().clone();
+    let outbox = Rc::new(Outbox::new(Rc::default()));
+    let picker = Picker::next_of(&Rc::default(), &outbox, &ledger, 0);
+    let (mut rows, mut now) = (Vec::new(), Instant::now());
+    criterion.bench_function("outcome", |bencher| {
+        bencher.iter(|| {
+            let slip = picker.slip(7, 7, 1, 0, now);
+            slip.answered(200, 1000);
+            slip.received(black_box(100));
+            slip.lost(Loss::Nothing);
+            drop(slip);
+            if outbox.has_batch() {
+                now = Instant::now();
+                outbox.empty_into(&mut rows);
+                balancer.observe(1, &rows).expect("it hears nothing that could harm it");
+                rows.drain(..).for_each(Row::delivered);
+            }
+        });
+    });
+}
+
+criterion_group!(benches, picks, outcomes);
 criterion_main!(benches);

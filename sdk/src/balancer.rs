@@ -72,8 +72,8 @@ pub trait Ticker: Balancer {
 }
 
 /// Exports a [`Balancer`]; write it once, at the top level of the crate. `balancer!(MyType)` exports what every balancer
-/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, feedback, about)`. A half that is not named is
-/// not exported and costs nothing. `about` tells what stands in the crate's `plugin.toml`.
+/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, feedback, handover, about)`. A half that is not
+/// named is not exported and costs nothing. `about` tells what stands in the crate's `plugin.toml`.
 ///
 /// A half that does not exist is an error that names those that do:
 ///
@@ -174,9 +174,33 @@ macro_rules! __half {
         }
         $crate::bindings::feedback::export_feedback!(Exports with_types_in $crate::bindings::feedback);
     };
+    (check handover $balancer:ty) => {
+        const fn hands_over<T: $crate::HandOver>() {}
+        hands_over::<$balancer>();
+    };
+    (export handover) => {
+        impl $crate::bindings::handover::exports::pointsman::plugin::handover::Guest for Exports {
+            fn schema() -> u32 {
+                KEPT.with(|kept| kept.lend("schema", |pooled| pooled.schema()))
+            }
+
+            fn save() -> Vec<u8> {
+                KEPT.with(|kept| kept.lend("save", |pooled| pooled.save()))
+            }
+
+            fn restore(schema: u32, parts: Vec<Vec<u8>>) -> Result<(), String> {
+                KEPT.with(|kept| kept.lend("restore", |pooled| pooled.restore(schema, &parts)))
+            }
+        }
+        $crate::bindings::handover::export_handover!(Exports with_types_in $crate::bindings::handover);
+    };
     (check $other:ident $balancer:ty) => {
         ::std::compile_error!(
-            ::std::concat!("a balancer has no half `", ::std::stringify!($other), "`; it may have: ticker, feedback, about")
+            ::std::concat!(
+                "a balancer has no half `",
+                ::std::stringify!($other),
+                "`; it may have: ticker, feedback, handover, about"
+            )
         );
     };
     (export $other:ident) => {};

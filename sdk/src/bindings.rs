@@ -62,6 +62,17 @@ pub mod feedback {
     });
 }
 
+/// The optional half `handover`; it uses no types.
+pub mod handover {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "with-handover",
+        pub_export_macro: true,
+        export_macro_name: "export_handover",
+        default_bindings_module: "pointsman_sdk::bindings::handover",
+    });
+}
+
 /// The optional half `ticker`; it uses no types.
 pub mod ticker {
     wit_bindgen::generate!({

@@ -1,6 +1,6 @@
 //! What the export macros stand on: a plugin's memory between two calls of the host.
 
-use crate::{Backend, Balancer, Decision, Feedback, Filter, Outcomes, Place, Pool, Ticker, Turn, settings};
+use crate::{Backend, Balancer, Decision, Feedback, Filter, HandOver, Outcomes, Place, Pool, Ticker, Turn, settings};
 use std::cell::Cell;
 
 pub use crate::about::describe;
@@ -70,6 +70,23 @@ impl<B: Feedback> Pooled<B> {
     /// What became of its decisions.
     pub fn observe(&mut self, now_us: u64, outcomes: &Outcomes) {
         self.balancer.observe(now_us, outcomes, &self.pool);
+    }
+}
+
+impl<B: HandOver> Pooled<B> {
+    /// What its state's bytes mean.
+    pub fn schema(&self) -> u32 {
+        B::SCHEMA
+    }
+
+    /// What it knows.
+    pub fn save(&mut self) -> Vec<u8> {
+        self.balancer.save(&self.pool)
+    }
+
+    /// What its predecessor knew.
+    pub fn restore(&mut self, schema: u32, parts: &[Vec<u8>]) -> Result<(), String> {
+        self.balancer.restore(schema, parts, &self.pool)
     }
 }
 

@@ -38,6 +38,7 @@
 //! | choose backends | [`Balancer`], [`balancer!`] |
 //! | work on a schedule too | [`Ticker`] |
 //! | hear what became of the choices | [`Feedback`], [`notes::token`](host::notes::token) |
+//! | keep what was learnt when the file is replaced | [`HandOver`] |
 //! | say whom to ask next | [`notes::prefer_next`](host::notes::prefer_next) |
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
@@ -61,6 +62,7 @@ mod balancer;
 mod deadlines;
 mod feedback;
 mod filter;
+mod hand_over;
 mod pool;
 mod settings;
 mod slow_start;
@@ -80,6 +82,7 @@ pub use bindings::{
 pub use deadlines::Deadlines;
 pub use feedback::{Feedback, Outcome};
 pub use filter::Filter;
+pub use hand_over::HandOver;
 pub use pool::Pool;
 pub use settings::NoSettings;
 pub use slow_start::SlowStart;
@@ -99,8 +102,8 @@ mod documents {
 /// What a plugin uses, in one line.
 pub mod prelude {
     pub use crate::{
-        Backend, Balancer, Decision, Failure, Feedback, Filter, NoSettings, Outcome, Outcomes, Place, Pool, Position,
-        Standing, Ticker, Turn, Verdict, balancer, filter,
+        Backend, Balancer, Decision, Failure, Feedback, Filter, HandOver, NoSettings, Outcome, Outcomes, Place, Pool,
+        Position, Standing, Ticker, Turn, Verdict, balancer, filter,
         host::{edits, figures, log, notes, request, shared},
     };
 }

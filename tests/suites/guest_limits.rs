@@ -73,6 +73,8 @@ fn each_guest_has_its_story() {
         include_str!("guest_limits.rs"),
         include_str!("admission.rs"),
         include_str!("guests_see.rs"),
+        include_str!("feedback.rs"),
+        include_str!("hand_over.rs"),
         include_str!("filters.rs"),
     ];
     for name in guests::names() {

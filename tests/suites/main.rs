@@ -31,6 +31,7 @@ mod framing;
 mod grpc;
 mod guest_limits;
 mod guests_see;
+mod hand_over;
 mod harness;
 mod headers;
 mod health;

@@ -278,6 +278,8 @@ pub struct Plugin {
     /// What it cost.
     #[serde(default)]
     pub costs: Costs,
+    /// What became of the states that its instances were offered; none: it keeps none.
+    pub hand_over: Option<HandOver>,
     /// What it was told of the attempts that it chose; none: it does not want to hear.
     pub feedback: Option<Feedback>,
     /// The last thing that was wrong with its file.
@@ -378,6 +380,15 @@ pub struct Steered {
     pub pinned: bool,
     /// What its file holds, and is not to serve.
     pub held_back: Option<HeldBack>,
+}
+
+/// What the instances of a generation made of the states of those whose place they took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    /// They went on with it.
+    pub taken: u64,
+    /// They began without: refused, or the plugin failed in it.
+    pub refused: u64,
 }
 
 /// Attempts that a plugin chose. Those neither delivered nor undelivered are under way, or wait some milliseconds.

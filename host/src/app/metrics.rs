@@ -254,6 +254,20 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
             })
         })
     })?;
+    to.counter(
+        "plugin_hand_overs",
+        "Instances that were offered their predecessor's state, by what they did",
+        |rows| {
+            each(rows, &|rows, generation, labels| {
+                let (taken, refused) = generation.taken_over();
+                let counts = [("taken", taken), ("refused", refused)];
+                counts.into_iter().try_for_each(|(result, count)| {
+                    let labels: Vec<_> = labels.iter().copied().chain([("result", result)]).collect();
+                    rows.count(&labels, count)
+                })
+            })
+        },
+    )?;
     to.gauge("plugin_quarantined", "1 while it is out of service after repeated faults", |rows| {
         each(rows, &|rows, generation, labels| rows.level(labels, f64::from(u8::from(generation.is_quarantined()))))
     })?;

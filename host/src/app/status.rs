@@ -334,6 +334,10 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
         faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
         fallbacks: totals.fallbacks,
         costs: generation.map(costs).unwrap_or_default(),
+        hand_over: generation.filter(|g| g.hands_over()).map(|g| {
+            let (taken, refused) = g.taken_over();
+            api::HandOver { taken, refused }
+        }),
         feedback: generation.filter(|g| g.hears()).map(|g| api::Feedback {
             own: outcomes(g.ledger().tallies()),
             all_generations: outcomes(g.ledger().of_all()),

@@ -24,6 +24,20 @@ pub struct Assignment {
 pub(super) struct Prepared {
     pub instance: BalancerInstance,
     pub roster: Roster,
+    pub heritage: Heritage,
+}
+
+/// What an instance knows when it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heritage {
+    /// Nothing, and it was not asked to take over any state.
+    Unasked,
+    /// What its predecessor knew.
+    Taken,
+    /// Nothing, for it did not take its predecessor's state.
+    Refused,
+    /// What it knew when it served last.
+    Own,
 }
 
 /// What instances are built with.
@@ -49,7 +63,7 @@ impl How {
                 let pool = current(&builds_for);
                 let (roster, membership) = draw_up(&pool);
                 let instance = generation.balancer(&pool.name, worker, &settings, membership)?;
-                Ok(Prepared { instance, roster })
+                Ok(Prepared { instance, roster, heritage: Heritage::Unasked })
             }
         };
         InstanceSet::fill(generation, self.workers, self.side.clone(), build)

@@ -1,8 +1,8 @@
 //! How one balancer tells its plugin what became of its decisions.
 
-use super::assignment::Prepared;
+use super::assignment::{Heritage, Prepared};
 use crate::{
-    figures::{Outbox, Picker, Row, Undelivered},
+    figures::{Line, Outbox, Picker, Row, Undelivered},
     plugin::Fault,
 };
 use std::rc::Rc;
@@ -12,6 +12,8 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug)]
 pub(super) struct Hearing {
     outbox: Rc<Outbox>,
+    /// The instances whose state the live one has, or its successor will have.
+    line: Option<Rc<Line>>,
     /// The live instance, if it wants to hear.
     picker: Option<Rc<Picker>>,
     worker: usize,
@@ -21,22 +23,32 @@ pub(super) struct Hearing {
 
 impl Hearing {
     pub(super) fn new(worker: usize, bell: Rc<Notify>) -> Hearing {
-        Hearing { outbox: Rc::new(Outbox::new(bell)), picker: None, worker, rows: Vec::new() }
+        Hearing { outbox: Rc::new(Outbox::new(bell)), line: None, picker: None, worker, rows: Vec::new() }
     }
 
-    /// Another instance lives, and knows nothing of those before.
+    /// Another instance lives. Unless it has the state of those before, nobody is told any more of what they chose.
     pub(super) fn begins(&mut self, live: &Prepared) {
-        self.ends(Undelivered::Ended);
+        match live.heritage {
+            Heritage::Taken if live.instance.hears() => {}
+            Heritage::Refused => self.ends(Undelivered::Refused),
+            Heritage::Taken | Heritage::Unasked | Heritage::Own => self.ends(Undelivered::Ended),
+        }
         if live.instance.hears() {
-            let ledger = live.instance.generation().ledger();
-            self.picker = Some(Picker::next_of(&Rc::default(), &self.outbox, ledger, self.worker));
+            let (line, ledger) = (self.line.get_or_insert_default(), live.instance.generation().ledger());
+            self.picker = Some(Picker::next_of(line, &self.outbox, ledger, self.worker));
         }
     }
 
-    /// The live instance ends: what it chose is told to nobody any more.
+    /// The live instance ends, and its successor has its state: what it chose waits for that one.
+    pub(super) fn waits(&mut self) {
+        self.picker = None;
+    }
+
+    /// The live instance ends, and its state with it.
     pub(super) fn ends(&mut self, why: Undelivered) {
-        if let Some(picker) = self.picker.take() {
-            picker.line().end(why);
+        self.picker = None;
+        if let Some(line) = self.line.take() {
+            line.end(why);
         }
     }
 
@@ -47,17 +59,22 @@ impl Hearing {
 
     /// Whether a batch is complete.
     pub(super) fn has_batch(&self) -> bool {
-        self.outbox.has_batch()
+        self.outbox.has_batch() && !self.is_waiting()
     }
 
     /// Whether the first of fewer has waited long enough.
     pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.outbox.is_due(now)
+        self.outbox.is_due(now) && !self.is_waiting()
     }
 
     /// When to look again.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        self.outbox.next_look()
+        if self.is_waiting() { None } else { self.outbox.next_look() }
+    }
+
+    /// Whether those that will be told are not there yet.
+    fn is_waiting(&self) -> bool {
+        self.line.is_some() && self.picker.is_none()
     }
 
     /// Tells all that waits: to the live instance, or to nobody.

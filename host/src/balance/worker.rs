@@ -1,5 +1,7 @@
 //! One pool's balancer on one worker.
 
+mod succession;
+
 use super::{
     Assignment, Choice,
     assignment::Prepared,
@@ -60,6 +62,10 @@ pub struct Balancer {
     worker: usize,
     /// The live instance; none after a fault, until its successor is built.
     live: Option<Prepared>,
+    /// It was one of another assignment, and serves until its successor has its state.
+    leaves: bool,
+    /// Its state is on the way to its successor.
+    has_heir: bool,
     fallback: RoundRobin,
     next_tick: Option<Instant>,
     /// What becomes known of the decision at hand, while somebody looks.
@@ -78,6 +84,8 @@ impl Balancer {
             assignment,
             worker: at.worker,
             live: None,
+            leaves: false,
+            has_heir: false,
             fallback,
             next_tick: None,
             looked: None,
@@ -89,12 +97,6 @@ impl Balancer {
     /// What it was made of.
     pub fn assignment(&self) -> &Arc<Assignment> {
         &self.assignment
-    }
-
-    /// Goes on with the pool of another assignment that has the same instances: what they know stays.
-    pub fn adopt(&mut self, assignment: Arc<Assignment>) {
-        self.fallback = RoundRobin::new(&assignment.pool);
-        self.assignment = assignment;
     }
 
     /// Chooses a backend that this request has not tried.
@@ -250,19 +252,24 @@ impl Balancer {
             self.live = None;
             return;
         };
-        if let Some(prepared) = instances.take(self.worker) {
-            self.hearing.begins(&prepared);
-            self.live = Some(prepared);
-        }
         // That of a generation that was quarantined is not asked again.
-        let is_other = |live: &mut Prepared| !Arc::ptr_eq(live.instance.generation(), instances.generation());
-        if self.live.take_if(is_other).is_some() {
+        if self.live.take_if(|live| live.instance.generation().is_quarantined()).is_some() {
             self.hearing.ends(Undelivered::Fault);
         }
-        let Some(live) = &mut self.live else { return instances.order(self.worker) };
-        if live.roster.version == self.assignment.pool.version() {
-            return;
+        if self.leaves || !instances.is_empty(self.worker) {
+            let instances = instances.clone();
+            self.look_for_successor(&instances);
         }
+        match &self.live {
+            Some(live) if live.roster.version == self.assignment.pool.version() => {}
+            _ => self.keep_up(),
+        }
+    }
+
+    /// Tells the live instance of a changed pool, or orders one that knows of it.
+    fn keep_up(&mut self) {
+        let Some(instances) = self.assignment.serving.as_ref().and_then(|serving| serving.current()) else { return };
+        let Some(live) = &mut self.live else { return instances.order(self.worker) };
         // Where it could take long, the old one goes on until there is another; what it chooses is checked.
         if live.instance.update_time() > UPDATE_ON_WORKER_MOST {
             return instances.order(self.worker);
@@ -307,7 +314,11 @@ impl Balancer {
     /// After a fault the whole store is dead; a successor is ordered.
     fn drop_instance(&mut self, fault: &Fault) {
         let Some(dead) = self.live.take() else { return };
-        self.hearing.ends(Undelivered::Fault);
+        if self.has_heir {
+            self.hearing.waits()
+        } else {
+            self.hearing.ends(Undelivered::Fault)
+        }
         self.next_tick = None;
         dead.instance.generation().record(fault);
         // After the record: when this was the last straw, the reserve is who goes on.
@@ -323,12 +334,8 @@ impl Balancer {
 }
 
 impl Drop for Balancer {
-    /// Its instance may be asked for again: a generation that follows may fail.
     fn drop(&mut self) {
-        if let (Some(live), Some(serving)) = (self.live.take(), &self.assignment.serving) {
-            let generation = live.instance.generation().clone();
-            serving.put_back(self.worker, &generation, live);
-        }
+        self.put_back();
     }
 }
 

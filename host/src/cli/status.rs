@@ -197,6 +197,7 @@ mod tests {
             faults_by_kind: [].into(),
             fallbacks: 2,
             feedback: None,
+            hand_over: None,
             problem: None,
             refused_hash: None,
             costs: Default::default(),

@@ -136,6 +136,7 @@ fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
     if balancer.tick_period().is_some() {
         balancer.tick(DRY_CALLS * DRY_STEP_US)?;
     }
+    balancer.save()?;
     if balancer.hears() {
         let mut rows = Vec::new();
         outbox.empty_into(&mut rows);

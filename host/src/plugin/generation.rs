@@ -2,8 +2,8 @@
 //! out when they fail too often.
 
 use super::{
-    Artifact, BalancerInstance, Compiled, Costs, Fault, FaultKind, FilterInstance, Hash, Kind, Log, Membership, Origin,
-    Runtime,
+    Artifact, BalancerInstance, Compiled, Costs, Fault, FaultKind, FilterInstance, Hash, Kind, Level, Log, Membership,
+    Origin, Runtime,
     quarantine::{Quarantine, Strike},
     records::Place,
     report,
@@ -12,7 +12,10 @@ use super::{
 use crate::{figures::Ledger, problem::Problem, rng::mix};
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::time::Instant;
@@ -29,6 +32,8 @@ pub struct Generation {
     number: u64,
     costs: Costs,
     ledger: Arc<Ledger>,
+    taken_over: AtomicU64,
+    refused: AtomicU64,
     log: Arc<Log>,
     quarantine: Quarantine,
     told: Mutex<Told>,
@@ -49,6 +54,8 @@ impl Generation {
         Generation {
             number: runtime.next_number(&artifact.name),
             costs: Costs::new(runtime.workers),
+            taken_over: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             ledger: Arc::new(Ledger::new(runtime.workers, runtime.tally(&artifact.name))),
             log: Arc::new(log),
             quarantine: Quarantine::new(runtime.limits.faults),
@@ -101,6 +108,27 @@ impl Generation {
     /// The attempts that it chose, and what it was told of them.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    /// Whether what its instances know goes over to their successors.
+    pub fn hands_over(&self) -> bool {
+        self.compiled.has("handover")
+    }
+
+    /// One of its instances goes on with the state of its predecessor.
+    pub fn took_over(&self) {
+        self.taken_over.fetch_add(1, Relaxed);
+    }
+
+    /// One of its instances was offered its predecessor's state, and begins without.
+    pub fn began_without(&self, why: &str) {
+        self.refused.fetch_add(1, Relaxed);
+        self.log.write(Level::Warn, &format!("begins without its predecessor's state: {why}"));
+    }
+
+    /// How many of its instances took over a predecessor's state, and how many were offered one and did not.
+    pub fn taken_over(&self) -> (u64, u64) {
+        (self.taken_over.load(Relaxed), self.refused.load(Relaxed))
     }
 
     /// Whether it wants to hear what became of its decisions.

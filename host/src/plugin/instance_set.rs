@@ -78,11 +78,20 @@ impl<I: Send + 'static> InstanceSet<I> {
         if self.generation.is_quarantined() || place.ordered.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.aside(worker, move |set| (set.build)(worker));
+    }
+
+    /// Has a worker's next instance made by this, aside; meanwhile none is built. The rest is as with
+    /// [`order`](Self::order).
+    pub fn aside(self: &Arc<Self>, worker: usize, make: impl FnOnce(&Self) -> Result<I, Fault> + Send + 'static) {
+        if let Some(place) = self.places.get(worker) {
+            place.ordered.store(true, Ordering::Release);
+        }
         let set = self.clone();
         self.side.spawn_blocking(move || {
-            let built = set.build(worker);
+            let made = caught(|| make(&set));
             let Some(place) = set.places.get(worker) else { return };
-            match built {
+            match made {
                 Ok(instance) => place.seat.put(instance),
                 Err(fault) => set.generation.record(&fault),
             }
@@ -90,11 +99,19 @@ impl<I: Send + 'static> InstanceSet<I> {
         });
     }
 
-    /// A build that panics is a fault like any other: its worker gets another one.
-    fn build(&self, worker: usize) -> Result<I, Fault> {
-        panic::catch_unwind(AssertUnwindSafe(|| (self.build)(worker)))
-            .unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, Call::Instantiate, "it brought its builder down")))
+    /// Builds an instance for this worker. Blocking.
+    ///
+    /// # Errors
+    /// Its fault.
+    pub fn build(&self, worker: usize) -> Result<I, Fault> {
+        caught(|| (self.build)(worker))
     }
+}
+
+/// A build that panics is a fault like any other: its worker gets another one.
+fn caught<I>(make: impl FnOnce() -> Result<I, Fault>) -> Result<I, Fault> {
+    panic::catch_unwind(AssertUnwindSafe(make))
+        .unwrap_or_else(|_| Err(Fault::new(FaultKind::Trap, Call::Instantiate, "it brought its builder down")))
 }
 
 impl<I> fmt::Debug for InstanceSet<I> {

@@ -2,7 +2,7 @@
 //! its worker; dead after its first fault.
 
 use super::{
-    Call, Decision, Fault, FaultKind, Generation, Membership, Notes, Turn,
+    Call, Decision, Fault, FaultKind, Generation, Membership, Notes, State, Turn,
     abi::v0_1::{Balancer, Batch, Filter},
     limits::thread_cpu,
     records::Place,
@@ -18,6 +18,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// The shortest period that a ticker gets.
 const TICK_PERIOD_MIN: Duration = Duration::from_millis(10);
+
+/// How long the state of an instance may be, in bytes: a table of a hundred thousand clients, and less than a millisecond's
+/// copying.
+const STATE_MAX: usize = 4 << 20;
 
 /// What a filter said.
 #[derive(Debug)]
@@ -35,6 +39,7 @@ pub struct BalancerInstance {
     guest: Balancer,
     tick_period: Option<Duration>,
     update_time: Duration,
+    schema: Option<u32>,
     batch: Batch,
 }
 
@@ -57,9 +62,10 @@ impl BalancerInstance {
         answer.map_err(|refusal| sandbox.condemn(Call::Configure, FaultKind::Refused, refusal))?;
         let period_ms = sandbox.call(Call::Tick, |store| guest.period_ms(store))?;
         let tick_period = period_ms.map(|ms| Duration::from_millis(ms.into()).max(TICK_PERIOD_MIN));
+        let schema = sandbox.call(Call::Configure, |store| guest.schema(store))?;
         let (generation, update_time) = (generation.clone(), Duration::ZERO);
         let batch = Batch::default();
-        let mut this = BalancerInstance { generation, sandbox, guest, tick_period, update_time, batch };
+        let mut this = BalancerInstance { generation, sandbox, guest, tick_period, update_time, schema, batch };
         this.tell(Call::Update, members)?;
         Ok(this)
     }
@@ -100,6 +106,23 @@ impl BalancerInstance {
     /// What it said of its latest decision for who looks; to be taken once.
     pub fn explanation(&mut self) -> Option<Box<str>> {
         self.sandbox.data_mut().notes.explanation.take()
+    }
+
+    /// Whether what it knows can go over to a successor, and the other way round.
+    pub fn hands_over(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// What it knows, for the instance that takes its place; none: it hands nothing over.
+    pub fn save(&mut self) -> Result<Option<State>, Fault> {
+        let Some(schema) = self.schema else { return Ok(None) };
+        let saved = self.sandbox.call_for(STATE_MAX, Call::Save, |store| self.guest.save(store))?;
+        Ok(Some(State { schema, parts: vec![saved] }))
+    }
+
+    /// Takes over what another one knew, before its first pick. The inner error is the plugin's refusal.
+    pub fn restore(&mut self, state: &State) -> Result<Result<(), String>, Fault> {
+        self.sandbox.call(Call::Restore, |store| self.guest.restore(store, state))
     }
 
     /// Whether it wants to hear what became of its decisions.

@@ -14,7 +14,7 @@ use wasmtime::{ResourceLimiter, UpdateDeadline};
 
 /// CPU time of an `update` that no request waits for.
 const UPDATE_CPU: Duration = Duration::from_millis(100);
-/// CPU time of a `configure`, and of making the instance.
+/// CPU time of a `configure`, of a `restore`, and of making the instance.
 const CONFIGURE_CPU: Duration = Duration::from_secs(1);
 /// How long a call on a serving worker may take by the clock on the wall, should the system leave it little CPU.
 const WORKER_WALL: Duration = Duration::from_millis(50);
@@ -43,9 +43,11 @@ impl Allowance {
     /// `live`: a request may be waiting for this call.
     pub(super) fn of(call: Call, deadline: Duration, live: bool) -> Allowance {
         match call {
-            Call::Instantiate | Call::Configure | Call::Describe => Allowance { cpu: CONFIGURE_CPU, wall: None },
+            Call::Instantiate | Call::Configure | Call::Restore | Call::Describe => {
+                Allowance { cpu: CONFIGURE_CPU, wall: None }
+            }
             Call::Update => Allowance { cpu: UPDATE_CPU, wall: None },
-            Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::OnRequest => {
+            Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::Save | Call::OnRequest => {
                 Allowance { cpu: deadline, wall: live.then_some(WORKER_WALL.max(deadline)) }
             }
         }

@@ -174,6 +174,15 @@ impl Rejection {
     }
 }
 
+/// What an instance knew, for the one that takes its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// What the bytes mean.
+    pub schema: u32,
+    /// Of one instance each.
+    pub parts: Vec<Vec<u8>>,
+}
+
 /// Which of a plugin's functions was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -191,6 +200,10 @@ pub enum Call {
     Tick,
     /// `observe`.
     Observe,
+    /// `save`.
+    Save,
+    /// `restore`.
+    Restore,
     /// `on-request`.
     OnRequest,
     /// `describe`, of an instance that is thrown away.
@@ -200,7 +213,7 @@ pub enum Call {
 impl Call {
     /// Whether it stops a serving worker for as long as it takes.
     pub fn is_on_worker(self) -> bool {
-        matches!(self, Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::OnRequest)
+        matches!(self, Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::Save | Call::OnRequest)
     }
 }
 
@@ -213,6 +226,8 @@ impl fmt::Display for Call {
             Call::Pick => "pick",
             Call::Tick => "tick",
             Call::Observe => "observe",
+            Call::Save => "save",
+            Call::Restore => "restore",
             Call::OnRequest => "on-request",
             Call::Describe => "describe",
         })

@@ -188,6 +188,19 @@ impl Sandbox {
         result
     }
 
+    /// Calls the guest, which may hand over so many bytes this time.
+    pub(super) fn call_for<R>(
+        &mut self,
+        bytes: usize,
+        call: Call,
+        run: impl FnOnce(&mut Store<Data>) -> wasmtime::Result<R>,
+    ) -> Result<R, Fault> {
+        self.store.set_hostcall_fuel(bytes);
+        let result = self.call(call, run);
+        self.store.set_hostcall_fuel(HANDED_OVER_MAX);
+        result
+    }
+
     pub(super) fn data(&self) -> &Data {
         self.store.data()
     }

@@ -81,19 +81,15 @@ impl View {
         Some(&policies.get(at)?.1)
     }
 
-    /// The balancer that goes on with this assignment: if one does, that of the pool of the same name.
+    /// The balancer that goes on with this assignment: that of the pool of the same name, if there was one.
     fn balancer_like(&self, assignment: &Arc<balance::Assignment>) -> Option<Rc<RefCell<Balancer>>> {
         // Pools are in the order of their names. There may be many, on each worker and in a request's way.
         let named = |old: &Arc<balance::Assignment>| old.pool.name.cmp(&assignment.pool.name);
         let balancer = self.balancers.get(self.snapshot.pools.binary_search_by(named).ok()?)?;
-        let (is_same, goes_on) = {
-            let old = balancer.borrow();
-            (Arc::ptr_eq(old.assignment(), assignment), old.assignment().shares_instances(assignment))
-        };
-        if !is_same && goes_on {
+        if !Arc::ptr_eq(balancer.borrow().assignment(), assignment) {
             balancer.borrow_mut().adopt(assignment.clone());
         }
-        (is_same || goes_on).then(|| balancer.clone())
+        Some(balancer.clone())
     }
 
     /// The filter that goes on with this assignment, if one does.

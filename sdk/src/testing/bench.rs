@@ -1,7 +1,7 @@
 //! Drives a plugin as a host would: the same calls in the same order, on a clock and with chance that repeat.
 
 use crate::{
-    Backend, Balancer, Decision, Feedback, Filter, Outcome, Place, Position, Standing, Ticker, Turn, Verdict,
+    Backend, Balancer, Decision, Feedback, Filter, HandOver, Outcome, Place, Position, Standing, Ticker, Turn, Verdict,
     export::{self, Pooled},
     testing::{Answer, Figures, Host, Notes, Request, host},
     turn::mix,
@@ -14,7 +14,10 @@ const PERIOD_LEAST_MS: u32 = 10;
 /// in every run.
 pub struct Bench<B> {
     workers: Vec<Pooled<B>>,
+    settings: String,
     backends: Vec<Backend>,
+    /// Those that may be chosen, and the others.
+    listed: (Vec<Backend>, Vec<Backend>),
     clock: Clock,
     next_worker: usize,
 }
@@ -41,15 +44,18 @@ impl<B: Balancer> Bench<B> {
             instance.update(backends.clone(), Vec::new());
             instances.push(instance);
         }
-        Ok(Bench { workers: instances, backends, clock: Clock::default(), next_worker: 0 })
+        let listed = (backends.clone(), Vec::new());
+        let (settings, clock) = (settings.to_owned(), Clock::default());
+        Ok(Bench { workers: instances, settings, backends, listed, clock, next_worker: 0 })
     }
 
     /// Says anew who belongs to the pool: the first `ready` backends may be chosen, the rest are `standing`.
     pub fn update(&mut self, ready: usize, standing: Standing) {
         let (ready, others) = self.backends.split_at(ready);
         let others: Vec<Backend> = others.iter().map(|backend| Backend { standing, ..backend.clone() }).collect();
+        self.listed = (ready.to_vec(), others);
         for worker in &mut self.workers {
-            worker.update(ready.to_vec(), others.clone());
+            worker.update(self.listed.0.clone(), self.listed.1.clone());
         }
     }
 
@@ -131,6 +137,23 @@ impl<B: Feedback> Bench<B> {
     pub fn observe(&mut self, outcomes: &[Outcome]) {
         let worker = self.next_worker.saturating_sub(1) % self.workers.len();
         self.workers[worker].observe(self.clock.now_us, &outcomes.iter().copied().collect());
+    }
+}
+
+impl<B: HandOver> Bench<B> {
+    /// On every worker another instance takes the place of the one that serves, as when the plugin's file is replaced.
+    ///
+    /// # Errors
+    /// Why one of them does not take its predecessor's state; it serves all the same.
+    pub fn hand_over(&mut self) -> Result<(), String> {
+        let (count, mut taken) = (self.workers.len() as u32, Ok(()));
+        for (worker, old) in (0..).zip(&mut self.workers) {
+            let mut heir = Pooled::<B>::configure(&self.settings, place("bench", worker, count))?;
+            heir.update(self.listed.0.clone(), self.listed.1.clone());
+            taken = taken.and(heir.restore(old.schema(), &[old.save()]));
+            *old = heir;
+        }
+        taken
     }
 }
 

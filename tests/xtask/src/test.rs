@@ -21,7 +21,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     // All at once: the binary alone would choose other features of its dependencies, and have them built twice.
     steps.take("building", || cargo(["build", "--workspace", "--all-targets"]))?;
     let cases = steps.take("running the tests", || tests(args))?;
-    steps.take("the example plugin", example)?;
+    steps.take("the example plugins", examples)?;
     steps.tell();
     cases.tell(args.is_empty())
 }
@@ -37,18 +37,22 @@ fn tests(args: &[String]) -> Result<cases::Cases> {
     Ok(cases)
 }
 
-/// The example is a project of its own, as its users' will be.
-fn example() -> Result<()> {
+/// Each is a project of its own, as its users' will be.
+fn examples() -> Result<()> {
+    ["hello-balancer", "hand-over"].into_iter().try_for_each(example)
+}
+
+fn example(name: &str) -> Result<()> {
     let folder = target()?.join("examples");
     // Both as a release, so that what they are built with is built once.
     for task in [&["test", "--quiet", "--release"][..], &["build", "--quiet", "--release", "--target", WASM]] {
-        let manifest = root().join("examples/hello-balancer/Cargo.toml");
+        let manifest = root().join("examples").join(name).join("Cargo.toml");
         let mut arguments: Vec<&OsStr> = task.iter().map(OsStr::new).collect();
         arguments.extend([OsStr::new("--manifest-path"), manifest.as_os_str()]);
         arguments.extend([OsStr::new("--target-dir"), folder.as_os_str()]);
         cargo(arguments)?;
     }
-    let component = folder.join(WASM).join("release/hello_balancer.wasm");
+    let component = folder.join(WASM).join("release").join(name.replace('-', "_")).with_extension("wasm");
     let program = target()?.join("debug/pointsman");
     run_command(Command::new(program).args(["plugin", "inspect"]).arg(component))
 }

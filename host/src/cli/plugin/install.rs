@@ -164,6 +164,7 @@ mod tests {
             faults_by_kind: BTreeMap::new(),
             fallbacks: 0,
             feedback: None,
+            hand_over: None,
             problem: None,
             refused_hash: None,
             costs: Default::default(),

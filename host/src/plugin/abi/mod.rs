@@ -12,9 +12,9 @@ const PACKAGE: &str = "pointsman:plugin/";
 /// What this host speaks.
 pub(super) const VERSION: &str = "0.1.0";
 /// The halves of that version, by the names of the interfaces that a component exports.
-const HALVES: [&str; 5] = ["balancer", "filter", "ticker", "feedback", "about"];
+const HALVES: [&str; 6] = ["balancer", "filter", "ticker", "feedback", "handover", "about"];
 /// Those that only a balancer may have.
-const OF_BALANCERS: [&str; 2] = ["ticker", "feedback"];
+const OF_BALANCERS: [&str; 3] = ["ticker", "feedback", "handover"];
 /// The interfaces of that version that a component may import.
 const OFFERED: [&str; 7] = ["types", "request", "figures", "shared", "log", "edits", "notes"];
 /// What of WASI is linked.

@@ -2,12 +2,12 @@
 
 use super::{
     bindings::{
-        exports::pointsman::plugin::{balancer, feedback, filter, ticker},
+        exports::pointsman::plugin::{balancer, feedback, filter, handover, ticker},
         pointsman::plugin::types,
     },
     feedback::Batch,
 };
-use crate::plugin::{Decision, Kind, Membership, Turn, abi::Names, records::Place, sandbox::Data};
+use crate::plugin::{Decision, Kind, Membership, State, Turn, abi::Names, records::Place, sandbox::Data};
 use wasmtime::{
     Store,
     component::{Instance, InstancePre},
@@ -23,6 +23,7 @@ pub(crate) enum Exports {
 pub(crate) struct Halves {
     ticker: Option<ticker::GuestIndices>,
     feedback: Option<feedback::GuestIndices>,
+    handover: Option<handover::GuestIndices>,
 }
 
 impl Exports {
@@ -31,7 +32,8 @@ impl Exports {
             Kind::Balancer => {
                 let ticker = names.has("ticker").then(|| ticker::GuestIndices::new(pre)).transpose()?;
                 let feedback = names.has("feedback").then(|| feedback::GuestIndices::new(pre)).transpose()?;
-                Exports::Balancer(balancer::GuestIndices::new(pre)?, Halves { ticker, feedback })
+                let handover = names.has("handover").then(|| handover::GuestIndices::new(pre)).transpose()?;
+                Exports::Balancer(balancer::GuestIndices::new(pre)?, Halves { ticker, feedback, handover })
             }
             Kind::Filter => Exports::Filter(filter::GuestIndices::new(pre)?),
         })
@@ -42,7 +44,8 @@ impl Exports {
         let Exports::Balancer(balancer, halves) = self else { return Ok(None) };
         let ticker = halves.ticker.as_ref().map(|ticker| ticker.load(&mut *store, instance)).transpose()?;
         let feedback = halves.feedback.as_ref().map(|feedback| feedback.load(&mut *store, instance)).transpose()?;
-        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker, feedback }))
+        let handover = halves.handover.as_ref().map(|handover| handover.load(&mut *store, instance)).transpose()?;
+        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker, feedback, handover }))
     }
 
     /// None when this component is no filter.
@@ -57,6 +60,7 @@ pub(crate) struct Balancer {
     guest: balancer::Guest,
     ticker: Option<ticker::Guest>,
     feedback: Option<feedback::Guest>,
+    handover: Option<handover::Guest>,
 }
 
 impl Balancer {
@@ -95,6 +99,23 @@ impl Balancer {
 
     pub(crate) fn observe(&self, store: &mut Store<Data>, now_us: u64, batch: &Batch) -> wasmtime::Result<()> {
         self.feedback.as_ref().map_or(Ok(()), |feedback| feedback.call_observe(store, now_us, batch.outcomes()))
+    }
+}
+
+impl Balancer {
+    /// None: it keeps nothing.
+    pub(crate) fn schema(&self, store: &mut Store<Data>) -> wasmtime::Result<Option<u32>> {
+        self.handover.as_ref().map(|handover| handover.call_schema(store)).transpose()
+    }
+
+    pub(crate) fn save(&self, store: &mut Store<Data>) -> wasmtime::Result<Vec<u8>> {
+        self.handover.as_ref().map_or(Ok(Vec::new()), |handover| handover.call_save(store))
+    }
+
+    /// The inner error is the plugin's refusal of the state.
+    pub(crate) fn restore(&self, store: &mut Store<Data>, state: &State) -> wasmtime::Result<Result<(), String>> {
+        let refused = || Ok(Err("it has no half `handover`".to_owned()));
+        self.handover.as_ref().map_or_else(refused, |handover| handover.call_restore(store, state.schema, &state.parts))
     }
 }
 
