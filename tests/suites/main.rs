@@ -51,6 +51,7 @@ mod rollback;
 mod routes;
 mod rules;
 mod shared;
+mod shares;
 mod sources;
 mod splits;
 mod sticky;

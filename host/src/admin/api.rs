@@ -135,6 +135,12 @@ pub struct Pool {
     pub retries: u64,
     /// Requests that might have been, but for the budget.
     pub retries_refused: u64,
+    /// Picks that went to another backend than was chosen, for one would have had less than its least share.
+    #[serde(default)]
+    pub share_least: u64,
+    /// The same, for the one that was chosen would have had more than the greatest share.
+    #[serde(default)]
+    pub share_most: u64,
     /// So few backends are ready that all of them get requests.
     pub panic: bool,
     /// In the order of the configuration.

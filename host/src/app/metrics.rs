@@ -152,6 +152,16 @@ fn pools(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {
     let refused = "Requests not sent once more for want of retry budget";
     counter(to, "pool_retries_refused", refused, |p| p.retries_refused.get())?;
     counter(to, "pool_hedges", "Requests asked of a second backend as well", |p| p.hedges.get())?;
+    to.counter("pool_share_corrections", "Picks that went to another backend than was chosen, by the bound", |rows| {
+        for pool in all() {
+            let columns: [Column<PoolCounts>; 2] =
+                [("least", |p| p.share_least.get()), ("most", |p| p.share_most.get())];
+            for (bound, of) in columns {
+                rows.count(&[("pool", &pool.name), ("bound", bound)], pool.figures.sum(of))?;
+            }
+        }
+        Ok(())
+    })?;
     to.gauge("pool_queued", "Requests that wait for room", |rows| {
         for pool in all() {
             rows.level(&[("pool", &pool.name)], pool.queued() as f64)?;

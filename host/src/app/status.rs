@@ -267,6 +267,8 @@ fn pool(assignment: &balance::Assignment) -> api::Pool {
         queued: assignment.pool.queued(),
         hedges: assignment.pool.figures.sum(|counts| counts.hedges.get()),
         retries: assignment.pool.figures.sum(|counts| counts.retries.get()),
+        share_least: assignment.pool.figures.sum(|counts| counts.share_least.get()),
+        share_most: assignment.pool.figures.sum(|counts| counts.share_most.get()),
         retries_refused: assignment.pool.figures.sum(|counts| counts.retries_refused.get()),
         backends: assignment.pool.backends.iter().map(|b| backend(b)).collect(),
     }

@@ -13,6 +13,7 @@ mod assignment;
 mod choice;
 mod explain;
 mod fallback;
+mod guard;
 mod hearing;
 mod roster;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     choice::Said,
     explain::Looked,
     fallback::{RoundRobin, is_full, is_usable, may_be_chosen},
+    guard::Guard,
     hearing::Hearing,
     roster::draw_up,
 };
@@ -68,6 +69,8 @@ pub struct Balancer {
     has_heir: bool,
     fallback: RoundRobin,
     next_tick: Option<Instant>,
+    /// None: the pool has no bounds for shares.
+    guard: Option<Guard>,
     /// What becomes known of the decision at hand, while somebody looks.
     pub(super) looked: Option<Looked>,
     hearing: Hearing,
@@ -79,6 +82,7 @@ impl Balancer {
     /// The balancer of this worker; its instance is taken at the first pick.
     pub fn new(assignment: Arc<Assignment>, at: &Station) -> Balancer {
         let fallback = RoundRobin::new(&assignment.pool);
+        let guard = Guard::of(&assignment.pool);
         let hearing = Hearing::new(at.worker, at.bell.clone());
         Balancer {
             assignment,
@@ -86,6 +90,7 @@ impl Balancer {
             live: None,
             leaves: false,
             has_heir: false,
+            guard,
             fallback,
             next_tick: None,
             looked: None,
@@ -120,6 +125,17 @@ impl Balancer {
             Answer::Pick(pick) => pick,
             Answer::Fallback => self.fall_back(tried, now),
         };
+        if let (Pick::Backend(choice), Some(guard)) = (&mut pick, &mut self.guard)
+            && attempt == 0
+            && tried.is_empty()
+        {
+            let pool = &self.assignment.pool;
+            let settled = guard.settle(&choice.backend, pool, pool.figures.of(self.worker), now);
+            if !Arc::ptr_eq(&settled, &choice.backend) {
+                // Nobody waits to hear what becomes of what he did not choose.
+                *choice = Choice::of(settled);
+            }
+        }
         if let (Some(said), Pick::Backend(choice)) = (said, &mut pick) {
             choice.stick = match said {
                 Stick::To(id) => Some(id),

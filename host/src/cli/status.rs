@@ -63,7 +63,7 @@ fn pools(status: &Status) -> Table {
         let figure = |read: fn(&Plugin) -> u64| plugin.map_or_else(|| "-".into(), |plugin| grouped(read(plugin)));
         table.row([
             pool.name.clone(),
-            format!("{ready}/{} ready{}", pool.backends.len(), if pool.panic { ", panic" } else { "" }),
+            format!("{ready}/{} ready{}{}", pool.backends.len(), if pool.panic { ", panic" } else { "" }, moved(pool)),
             chooser(pool),
             figure(|plugin| plugin.picks),
             figure(|plugin| plugin.faults),
@@ -71,6 +71,14 @@ fn pools(status: &Status) -> Table {
         ]);
     }
     table
+}
+
+/// How many picks went to another backend than was chosen, for the sake of a share.
+fn moved(pool: &Pool) -> String {
+    match pool.share_least + pool.share_most {
+        0 => String::new(),
+        moved => format!(", {} moved", grouped(moved)),
+    }
 }
 
 /// Who chooses for a pool now.
@@ -236,6 +244,8 @@ mod tests {
                     hedges: 0,
                     retries: 0,
                     retries_refused: 0,
+                    share_least: 5,
+                    share_most: 0,
                     panic: false,
                     backends: vec![backend("a", "ready", 1_900), backend("b", "unhealthy", 0)],
                 },
@@ -248,6 +258,8 @@ mod tests {
                     hedges: 0,
                     retries: 0,
                     retries_refused: 0,
+                    share_least: 0,
+                    share_most: 0,
                     panic: true,
                     backends: vec![backend("c", "ready", 850)],
                 },
@@ -261,9 +273,9 @@ pointsman 0.1.0, pid 812, up 4m
 LISTENER     PROTO  NAME
 0.0.0.0:443  https  public
 
-POOL    BACKENDS          PLUGIN                         PICKS  FAULTS  FALLBACKS
-cart    1/2 ready         ll 3f9c2a1 (generation 3)  1 234 567       1          2
-static  1/1 ready, panic  none: reject serves                -       -          -
+POOL    BACKENDS            PLUGIN                         PICKS  FAULTS  FALLBACKS
+cart    1/2 ready, 5 moved  ll 3f9c2a1 (generation 3)  1 234 567       1          2
+static  1/1 ready, panic    none: reject serves                -       -          -
 
 BACKEND   ADDRESS        STATE      SINCE  IN FLIGHT  REQUESTS  FAILED  LATENCY  WHY
 cart/a    10.0.0.1:8080  ready         4m          2    12 345       0    1.9ms  connected in 1 ms

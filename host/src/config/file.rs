@@ -181,6 +181,8 @@ table! {
             cookie: Switch<Cookie>,
             /// How long a backend that became ready takes to its full share of the work.
             slow_start: Total = "off",
+            /// Bounds for the shares of healthy backends, whatever the balancer chooses.
+            share: Share,
             /// Limits of one request. A single duration is the limit of `head`.
             timeout: Timeouts,
             /// What is sent once more when its answer was lost.
@@ -343,6 +345,20 @@ table! {
             replay: Size = "64KiB",
             /// Before the first retry, twice as long before each further one; up to half of it is left out by chance.
             backoff: LongTime = "25ms",
+        }
+    }
+}
+
+table! {
+    /// Bounds for the shares of healthy backends, of the latest 500 picks of each worker. Picks that go beyond them go to
+    /// another backend, whatever the balancer chose.
+    "share" Share {
+        required {}
+        optional {
+            /// No backend has less; where more are ready than can have it, an equal share.
+            least: Percent,
+            /// No backend has more, unless so few are ready that an equal share is more.
+            most: Percent,
         }
     }
 }

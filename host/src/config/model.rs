@@ -18,7 +18,9 @@ pub use listen::{
     ByteRate, CertificateSource, ClientRule, DEFAULT_MODE, Forwarded, HeadLimit, ListenTimeout, Listener, Network,
     SourceLimit, Tls, Verify,
 };
-pub use pool::{BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Pool, PoolLimit, PoolTimeout, Retry, Tiers};
+pub use pool::{
+    BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Pool, PoolLimit, PoolTimeout, Retry, Share, Tiers,
+};
 pub use process::{AccessLog, AdminAddress, Faults, Plugins, Resolver, Server};
 pub use route::{FilterUse, HostMatch, OnFault, Route};
 

@@ -19,6 +19,10 @@ pub struct PoolCounts {
     pub retries_refused: Count,
     /// Requests that were asked of a second backend while the first took its time.
     pub hedges: Count,
+    /// Picks that were given to a backend which would have had less than its least share.
+    pub share_least: Count,
+    /// Picks that were taken from a backend which would have had more than the greatest share.
+    pub share_most: Count,
     /// Attempts without an answer, by what happened.
     failures: [Count; Failure::ALL.len()],
 }
@@ -31,6 +35,8 @@ impl Default for PoolCounts {
             retries: Count::default(),
             retries_refused: Count::default(),
             hedges: Count::default(),
+            share_least: Count::default(),
+            share_most: Count::default(),
             failures: Default::default(),
         }
     }

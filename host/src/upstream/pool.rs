@@ -49,6 +49,8 @@ pub struct Pool {
     pub hedge: Option<Duration>,
     /// How many requests at the same time, and who waits; none: all that come.
     pub limit: Option<model::PoolLimit>,
+    /// Bounds for the shares of backends; none: as the balancer chooses.
+    pub share: Option<model::Share>,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
     /// Where its decisions are seen; it outlives this record.
@@ -148,6 +150,7 @@ impl Pool {
             retry: config.retry,
             hedge: config.hedge,
             limit: config.limit,
+            share: config.share,
             bounds,
             name: config.name.as_str().into(),
             hash: config.hash.clone(),

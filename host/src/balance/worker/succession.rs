@@ -7,6 +7,7 @@ use crate::{
         Assignment,
         assignment::{Heritage, Prepared},
         fallback::RoundRobin,
+        guard::Guard,
     },
     figures::Undelivered,
     plugin::{InstanceSet, State},
@@ -18,6 +19,9 @@ impl Balancer {
     /// others of the same plugin, what the live one knows goes over to its successor, if both can.
     pub fn adopt(&mut self, assignment: Arc<Assignment>) {
         self.fallback = RoundRobin::new(&assignment.pool);
+        if self.assignment.pool.share != assignment.pool.share {
+            self.guard = Guard::of(&assignment.pool);
+        }
         let goes_on = self.assignment.shares_instances(&assignment);
         self.assignment = assignment;
         if goes_on || self.live.is_none() {

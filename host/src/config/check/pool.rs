@@ -6,10 +6,10 @@ use crate::{
         file,
         model::{
             Backend, BackendTls, BalancerChoice, CertificateSource, DEFAULT_BALANCER, Eject, Named, Pool, PoolLimit,
-            PoolTimeout, Protocol, Retry, Roots,
+            PoolTimeout, Protocol, Retry, Roots, Share,
         },
         read::{At, Reader},
-        shapes::{BackendAddress, Place, Switch, Text},
+        shapes::{BackendAddress, Percent, Place, Switch, Text},
     },
     net::{Address, NOBODY},
     problem::{Code, Problem},
@@ -66,9 +66,24 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         timeout: pool.timeout.map(|at| pool_timeout(at.it.0, reader)).unwrap_or_default(),
         retry: pool.retry.map(|at| retry(&at.it, reader)).unwrap_or_default(),
         hedge: pool.hedge.and_then(|at| time(&at.it.after)),
+        share: pool.share.and_then(|at| share(&at, reader)),
         limit: pool.limit.map(|at| pool_limit(&at.it)),
         name: name.it,
     }
+}
+
+/// Bounds that some shares keep.
+fn share(At { it, span }: &At<file::Share>, reader: &mut Reader) -> Option<Share> {
+    let percent = |at: &Option<At<Percent>>| at.as_ref().map(|at| at.it.0);
+    let share = Share { least: percent(&it.least), most: percent(&it.most) };
+    if let (Some(least), Some(most)) = (share.least, share.most)
+        && least > most
+    {
+        let problem = Problem::error(Code::BAD_VALUE, "the least share is more than the greatest");
+        reader.tell(problem.at(reader.spot(span), format!("`least` is {least}%, `most` {most}%")));
+        return None;
+    }
+    Some(share)
 }
 
 /// Those with an address, and those by name.

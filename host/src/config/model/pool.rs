@@ -50,6 +50,8 @@ pub struct Pool {
     pub retry: Retry,
     /// After how long without an answer a second backend is asked; none: never.
     pub hedge: Option<Duration>,
+    /// Bounds for the shares of healthy backends; none: as the balancer chooses.
+    pub share: Option<Share>,
     /// How much at the same time; none: all that comes.
     pub limit: Option<PoolLimit>,
 }
@@ -78,9 +80,19 @@ impl Pool {
             timeout: PoolTimeout::default(),
             retry: Retry::default(),
             hedge: None,
+            share: None,
             limit: None,
         }
     }
+}
+
+/// Bounds for the shares of a pool's healthy backends, in per cent of the latest picks of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// None has less.
+    pub least: Option<u32>,
+    /// None has more, unless so few are ready that an equal share is more.
+    pub most: Option<u32>,
 }
 
 /// Which plugin chooses for a pool.
