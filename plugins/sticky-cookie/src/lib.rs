@@ -1,5 +1,5 @@
-//! A client goes back to the backend that its cookie names; the host signs and verifies it. Who comes new is for the next
-//! balancer of the chain, and is bound to what that one chooses.
+//! A client goes back to the backend that its cookie names; the host signs and verifies it. Who comes new is for the
+//! pool's fallback, and is bound to what that one chooses.
 
 use pointsman_sdk::prelude::*;
 use serde::Deserialize;
