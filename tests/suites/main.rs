@@ -46,6 +46,7 @@ mod names;
 mod network;
 mod proxy_protocol;
 mod reload;
+mod reported;
 mod retries;
 mod rollback;
 mod routes;

@@ -41,7 +41,7 @@ pub(crate) fn members(backends: usize) -> Membership {
         metadata: Arc::new([]),
         figures: Arc::new(BackendFigures::default()),
     };
-    Membership { ready: (0..backends).map(member).collect(), others: Vec::new() }
+    Membership { ready: (0..backends).map(member).collect(), ..Membership::default() }
 }
 
 /// The same backends with up to six requests under way each, for as long as these live.

@@ -10,8 +10,8 @@ use super::{
     shapes::{
         BackendAddress, Backends, ByteRateOrOff, CookieName, CookiePath, Ejection, GrpcService, HeaderField,
         HealthPath, HostPattern, Integer, IntegerOrOff, List, ListenAddress, LongTime, Mode, Named, OneOrMany,
-        PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, Secrets, ServerName, Settings, Size, Statuses,
-        Switch, Text, Texts, Time, Timeouts, Total,
+        PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, ReportHeaders, Secrets, ServerName, Settings,
+        Size, Statuses, Switch, Text, Texts, Time, Timeouts, Total,
     },
     table::table,
 };
@@ -191,6 +191,23 @@ table! {
             hedge: Hedge,
             /// How much at the same time, and who waits. Absent: all that comes.
             limit: PoolLimit,
+            /// How backends report their own load, for plugins that ask for it: true for ORCA, or a table that says more.
+            reported: Switch<Reported>,
+        }
+    }
+}
+
+table! {
+    /// How the backends of a pool report their own load in the heads of their answers.
+    "reported" Reported {
+        required {}
+        optional {
+            /// By ORCA: text, JSON or protobuf in `endpoint-load-metrics`, `endpoint-load-metrics-json` or `endpoint-load-metrics-bin`.
+            orca: bool = true,
+            /// Headers that hold a number each, by the name under which plugins ask for it.
+            headers: ReportHeaders,
+            /// How long a number holds; then it is as if it had never been reported.
+            fresh: Time = "10s",
         }
     }
 }

@@ -169,6 +169,9 @@ fn everything_that_can_be_written_is_understood() {
     let (requests, backend_requests, wait) = (Some(100), Some(40), Duration::from_millis(250));
     let limit = model::PoolLimit { requests, backend_requests, backend_connections: Some(50), queue: 0, wait };
     assert_eq!((two.limit, other.limit), (Some(limit), None));
+    let headers = vec![("queue".to_owned(), http::HeaderName::from_static("x-queue-depth"))];
+    let reported = model::Reported { orca: false, headers, fresh: Duration::from_secs(2) };
+    assert_eq!((&two.reported, &other.reported), (&Some(reported), &None));
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
@@ -260,6 +263,7 @@ fn defaults_in_the_schema_are_those_in_force() {
     let spelled_out = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n{}[listen.timeout]\n{}\
          [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\npath = \"/\"\n{}[pool.app.eject]\n{}[pool.app.retry]\n{}\
+         [pool.app.reported]\n{}\
          [[pool.app.backends]]\naddress = \"10.0.0.1:80\"\n{}\
          [[route]]\npool = \"app\"\n{}[[route.filters]]\nplugin = \"x\"\n{}\
          [plugins]\n{}[plugins.faults]\n{}[server]\n{}",
@@ -270,6 +274,7 @@ fn defaults_in_the_schema_are_those_in_force() {
         table(&format!("{pool}/health/properties")),
         table(&format!("{pool}/eject/anyOf/1/properties")),
         table(&format!("{pool}/retry/properties")),
+        table(&format!("{pool}/reported/anyOf/1/properties")),
         table(&format!("{pool}/backends/items/anyOf/1/properties")),
         table("/properties/route/items/properties"),
         table("/properties/route/items/properties/filters/items/properties"),
@@ -277,7 +282,9 @@ fn defaults_in_the_schema_are_those_in_force() {
         table("/properties/plugins/properties/faults/properties"),
         table("/properties/server/properties"),
     );
-    let left_out = with("[pool.app.health]\npath = \"/\"\n[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n");
+    let left_out = with(
+        "[pool.app.health]\npath = \"/\"\n[pool.app.reported]\n[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n",
+    );
     assert_eq!(without_spots(good(&spelled_out)), without_spots(good(&left_out)), "{spelled_out}");
 }
 
@@ -287,6 +294,15 @@ fn a_check_by_grpc_is_for_a_service_or_for_the_whole_server() {
         let pool = &good(&with(&format!("protocol = \"h2\"\nhealth = {{ grpc = {written} }}\n"))).pools[0];
         assert_eq!(pool.health.check, model::HealthCheck::Grpc(service.into()));
     }
+}
+
+#[test]
+fn reports_are_read_by_orca_unless_more_is_said() {
+    for written in ["true", "{}"] {
+        let pool = &good(&with(&format!("reported = {written}\n"))).pools[0];
+        assert_eq!(pool.reported, Some(model::Reported::default()), "{written}");
+    }
+    assert_eq!(good(&with("reported = false\n")).pools[0].reported, None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod attempt;
 
 pub use attempt::{Attempt, Outcome, Unasked};
 
-use super::{Connections, Queue, micros, silence::Silence};
+use super::{Connections, Queue, micros, reports::Reported, silence::Silence};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -50,6 +50,8 @@ pub struct BackendFigures {
     slow_start_length_us: AtomicU64,
     /// Who waits for the end of an attempt, as soon as its pool has a limit.
     queue: OnceLock<Arc<Queue>>,
+    /// What it says about itself, once it did.
+    pub(super) reported: OnceLock<Box<Reported>>,
     joined: Instant,
 }
 
@@ -87,6 +89,7 @@ impl Default for BackendFigures {
             slow_start_us: AtomicU64::new(0),
             slow_start_length_us: AtomicU64::new(0),
             queue: OnceLock::new(),
+            reported: OnceLock::new(),
             joined: Instant::now(),
         }
     }

@@ -10,6 +10,7 @@ mod histogram;
 mod listener;
 mod pool;
 mod queue;
+mod reports;
 mod reserve;
 mod silence;
 mod standing;
@@ -23,6 +24,7 @@ pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};
 pub use pool::{Failure, PoolCounts, PoolFigures};
 pub use queue::{Place, Queue};
+pub use reports::{REPORTED_MOST, Reports};
 pub use reserve::Reservation;
 pub use silence::{Silence, Told};
 pub use standing::Standing;
@@ -50,6 +52,8 @@ pub struct Figures {
     taps: Mutex<HashMap<String, Arc<Tap>>>,
     /// By pool.
     queues: Mutex<HashMap<String, Arc<Queue>>>,
+    /// By pool.
+    reports: Mutex<HashMap<String, Arc<Reports>>>,
 }
 
 type ByName<T> = Mutex<HashMap<String, Arc<PerWorker<T>>>>;
@@ -93,6 +97,12 @@ impl Figures {
         by_name.entry(pool.into()).or_default().clone()
     }
 
+    /// Which of the numbers are kept that the backends of the pool of this name report. Off the request path only.
+    pub fn reports(&self, pool: &str) -> Arc<Reports> {
+        let mut by_name = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.entry(pool.into()).or_default().clone()
+    }
+
     fn named<T: Default>(&self, all: &ByName<T>, name: &str) -> Arc<PerWorker<T>> {
         let mut by_name = all.lock().unwrap_or_else(PoisonError::into_inner);
         by_name.entry(name.into()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
@@ -106,6 +116,7 @@ impl Figures {
         forget_unused(&self.listeners);
         forget_unused(&self.queues);
         forget_unused(&self.taps);
+        forget_unused(&self.reports);
     }
 }
 

@@ -110,7 +110,7 @@ fn dry_members(members: &Membership) -> Membership {
     if !members.ready.is_empty() {
         return members.clone();
     }
-    let mut all = Membership { ready: members.others.clone(), others: Vec::new() };
+    let mut all = Membership { ready: members.others.clone(), ..Membership::default() };
     all.ready.iter_mut().for_each(|member| member.standing = Standing::Ready);
     all
 }

@@ -58,6 +58,10 @@ impl BalancerInstance {
         let Some(guest) = guest else {
             return Err(sandbox.condemn(Call::Instantiate, FaultKind::Answer, "no balancer"));
         };
+        let data = sandbox.data_mut();
+        if data.live {
+            data.reports = members.reports.clone();
+        }
         let answer = sandbox.call(Call::Configure, |store| guest.configure(store, settings, place))?;
         answer.map_err(|refusal| sandbox.condemn(Call::Configure, FaultKind::Refused, refusal))?;
         let period_ms = sandbox.call(Call::Tick, |store| guest.period_ms(store))?;

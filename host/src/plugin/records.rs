@@ -1,7 +1,7 @@
 //! What crosses the plugin boundary, in our words. Generated types stop in `abi`.
 
 use crate::{
-    figures::{BackendFigures, Standing},
+    figures::{BackendFigures, Reports, Standing},
     net::Address,
 };
 use std::{fmt, sync::Arc};
@@ -56,6 +56,8 @@ pub struct Membership {
     pub ready: Vec<Member>,
     /// The rest, with the reason in their standing.
     pub others: Vec<Member>,
+    /// Which of the numbers are kept that they report about themselves; the same for all of a pool's life.
+    pub reports: Arc<Reports>,
 }
 
 impl Membership {

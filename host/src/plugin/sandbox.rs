@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::model::Plugins,
-    figures::Reservation,
+    figures::{Reports, Reservation},
     net::{Connection, Head, Headers},
     rng::Rng,
 };
@@ -50,6 +50,8 @@ pub(super) struct Data {
     pub(super) commons: Arc<Commons>,
     /// Whose cells are whose, by position; looked up when somebody asks for one after an update.
     pub(super) rows: Option<Vec<Arc<Row>>>,
+    /// The names of what backends report; of its own where it is only tried out.
+    pub(super) reports: Arc<Reports>,
     /// What the pick under way has reserved, and of which position.
     pub(super) reserved: Option<(u32, Reservation)>,
     /// Whether it serves: what is only tried out leaves no trace in figures.
@@ -125,6 +127,7 @@ impl Sandbox {
             members: Membership::default(),
             commons: outside.commons,
             rows: None,
+            reports: Arc::default(),
             reserved: None,
             live: outside.live,
             log: outside.log,

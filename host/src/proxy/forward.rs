@@ -48,6 +48,7 @@ pub(super) async fn forward(
         let Lost { error: lost, by, other } = match answered {
             Ok((response, backend)) => {
                 context.heard(&backend);
+                pool.hears(&backend, &response.headers);
                 return Ok(Answered { response, backend, permit });
             }
             Err(lost) => lost,

@@ -5,12 +5,14 @@ use super::{
     Backend, Bounds, Cookie,
     budget::Budget,
     condition::{Cause, Condition},
+    report,
     transport::Transport,
     ward::Ward,
 };
 use crate::{
     config::model::{self, Tiers},
-    figures::{Figures, PoolFigures, Standing, Tap},
+    figures::{Figures, PoolFigures, Reports, Standing, Tap},
+    net::Headers,
     problem::Problem,
 };
 use std::{
@@ -51,6 +53,10 @@ pub struct Pool {
     pub limit: Option<model::PoolLimit>,
     /// Bounds for the shares of backends; none: as the balancer chooses.
     pub share: Option<model::Share>,
+    /// Which numbers are kept of those that its backends report; it outlives this record.
+    pub reports: Arc<Reports>,
+    /// How they report; none: they are not listened to.
+    reported: Option<model::Reported>,
     /// What is counted; it outlives this record.
     pub figures: Arc<PoolFigures>,
     /// Where its decisions are seen; it outlives this record.
@@ -151,6 +157,8 @@ impl Pool {
             hedge: config.hedge,
             limit: config.limit,
             share: config.share,
+            reports: figures.reports(&config.name),
+            reported: config.reported.clone(),
             bounds,
             name: config.name.as_str().into(),
             hash: config.hash.clone(),
@@ -176,6 +184,13 @@ impl Pool {
     /// Who is under way, and who waits, where there is a limit.
     pub fn bounds(&self) -> Option<&Arc<Bounds>> {
         self.limit.as_ref().map(|_| &self.bounds)
+    }
+
+    /// The head of a backend's answer came: it may say how busy it is.
+    pub fn hears(&self, backend: &Backend, headers: &Headers) {
+        if let Some(asked) = &self.reported {
+            report::read(asked, &self.reports, &backend.figures, headers);
+        }
     }
 
     /// How many requests wait for room.
@@ -307,6 +322,7 @@ impl Pool {
     /// that was refused would too, is touched here first: limits, what counts as a slow answer, how all stand.
     pub fn take_over(&self) {
         self.bounds.set(self.limit.as_ref());
+        self.reports.hold_for(self.reported.as_ref().map_or(Duration::ZERO, |reported| reported.fresh));
         let stall = self.eject.as_ref().and_then(|eject| eject.stall).unwrap_or(Duration::MAX);
         self.backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         self.settle_all();

@@ -26,14 +26,23 @@ use serde::Deserialize;
 pub struct Key(Option<(Part, String)>);
 
 impl Key {
+    /// Of a header of this name, in lower case.
+    pub fn header(name: &str) -> Key {
+        Key(Some((Part::Header, name.to_owned())))
+    }
+
+    /// The request's key; none when the request has none.
+    pub fn find(&self, turn: &Turn) -> Option<u64> {
+        match &self.0 {
+            None => turn.key,
+            Some((part, name)) => request::hash(*part, name, 0),
+        }
+    }
+
     /// The request's key. A request without one has a random key, so that those are spread instead of meeting on one
     /// backend.
     pub fn of(&self, turn: &Turn) -> u64 {
-        let key = match &self.0 {
-            None => turn.key,
-            Some((part, name)) => request::hash(*part, name, 0),
-        };
-        key.unwrap_or_else(|| turn.draw(KEYLESS))
+        self.find(turn).unwrap_or_else(|| turn.draw(KEYLESS))
     }
 }
 
@@ -85,6 +94,8 @@ mod tests {
         let key = |text: &str| Key::try_from(text.to_owned()).unwrap().of(&turn(Some(7), 1));
         assert_eq!(key("header:X-User"), 0x0b41_beba_4034_6ebe);
         assert_ne!(key("query:u"), 7);
+        assert_eq!(Key::header("x-user").find(&turn(Some(7), 1)), Some(0x0b41_beba_4034_6ebe));
+        assert_eq!(Key::header("x-other").find(&turn(Some(7), 1)), None);
         assert_eq!(key("path"), request::hash(Part::Path, "", 0).unwrap());
     }
 

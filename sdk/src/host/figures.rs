@@ -72,6 +72,42 @@ pub fn all_queued() -> Vec<u32> {
     ask!(import::all_queued(), |host| host.figures.iter().map(|figures| figures.queued).collect())
 }
 
+/// A number that backends report about themselves, as the pool's `reported` says.
+///
+/// ```
+/// # use pointsman_sdk::{host::figures::Reported, testing::{self, Figures}};
+/// # testing::host(|host| host.figures = vec![Figures::default(); 2]);
+/// let queue = Reported::named("named_metrics.queue");
+/// assert_eq!(queue.of(1), None);
+/// # testing::host(|host| _ = host.figures[1].reported.insert("named_metrics.queue".into(), 4.0));
+/// assert_eq!(queue.of(1), Some(4.0));
+/// assert!(queue.all()[0].is_nan());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported(u32);
+
+impl Reported {
+    /// The one of this name: `cpu_utilization`, `application_utilization`, `mem_utilization`, `rps_fractional`, `eps`,
+    /// `named_metrics.NAME`, `utilization.NAME` or `request_cost.NAME` of ORCA, or the name that the configuration gives to a
+    /// header. Ask once, in `new`. A pool has room for 32 names.
+    pub fn named(name: &str) -> Reported {
+        Reported(ask!(import::reported_name(name), |host| host.reported_name(name)))
+    }
+
+    /// What the backend said last, unless that is too old.
+    pub fn of(&self, at: Position) -> Option<f64> {
+        let number = ask!(import::reported(self.0, at), |host| host.reported(self.0, at));
+        (!number.is_nan()).then_some(number)
+    }
+
+    /// The same of every position in one call; NaN where nothing is known.
+    pub fn all(&self) -> Vec<f64> {
+        ask!(import::all_reported(self.0), |host| {
+            (0..host.figures.len() as Position).map(|at| host.reported(self.0, at)).collect()
+        })
+    }
+}
+
 /// Counts this attempt there at once if fewer than `limit` requests are in flight; whether it does. So a bound is never
 /// exceeded, whatever other workers do at the same moment. Undone when the pick decides otherwise, and when it reserves at
 /// another position. Only inside [`Balancer::pick`](crate::Balancer::pick).

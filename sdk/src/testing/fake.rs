@@ -20,6 +20,8 @@ const COUNTERS_MAX: usize = 64;
 const COUNTER_NAME_MAX: usize = 256;
 /// How many cells each backend has.
 const SLOTS: u32 = 8;
+/// How many names of reported numbers there may be.
+const REPORTED_MAX: usize = 32;
 
 thread_local!(static HOST: RefCell<Host> = RefCell::default());
 
@@ -54,6 +56,8 @@ pub struct Host {
     /// What time it is, on the clock of [`Turn::now_us`](crate::Turn::now_us).
     pub now_us: u64,
     pub(super) counters: Vec<(String, u64)>,
+    /// Of the numbers that are asked for.
+    pub(super) reported_names: Vec<String>,
     pub(super) cells: BTreeMap<(u32, Position), u64>,
     /// Numbers by key, and when they end.
     pub(super) table: BTreeMap<u64, (u64, Option<u64>)>,
@@ -67,6 +71,23 @@ impl Host {
             Some(figures) => figures,
             None => panic!("the plugin asked for position {of} of {}; a host stops it here", self.figures.len()),
         }
+    }
+
+    pub(crate) fn reported_name(&mut self, name: &str) -> u32 {
+        let known = self.reported_names.iter().position(|known| known == name);
+        let handle = known.unwrap_or_else(|| {
+            let fits = self.reported_names.len() < REPORTED_MAX;
+            assert!(fits, "more than {REPORTED_MAX} names of reported numbers; a host stops the plugin here");
+            self.reported_names.push(name.to_owned());
+            self.reported_names.len() - 1
+        });
+        handle as u32
+    }
+
+    pub(crate) fn reported(&self, name: u32, of: Position) -> f64 {
+        let name = self.reported_names.get(name as usize);
+        let number = name.and_then(|name| self.figures(of).reported.get(name));
+        number.copied().unwrap_or(f64::NAN)
     }
 
     /// A backend's cell; the backends of a test keep their positions.
@@ -143,6 +164,8 @@ pub struct Figures {
     pub slow_start_permille: u32,
     /// Requests under way that wait for a connection, or for a place on one.
     pub queued: u32,
+    /// What it reports about itself, by name.
+    pub reported: BTreeMap<String, f64>,
 }
 
 impl Default for Figures {
@@ -156,6 +179,7 @@ impl Default for Figures {
             age_ms: 0,
             slow_start_permille: 1000,
             queued: 0,
+            reported: BTreeMap::new(),
         }
     }
 }

@@ -120,7 +120,7 @@ impl Pool {
                 figures,
             });
         }
-        Pool { membership: Membership { ready, others: Vec::new() }, _under_way: under_way }
+        Pool { membership: Membership { ready, ..Membership::default() }, _under_way: under_way }
     }
 }
 

@@ -217,7 +217,7 @@ fn membership() -> Membership {
             figures: figures.of(id),
         }
     };
-    Membership { ready: (1..=BACKENDS).map(member).collect(), others: Vec::new() }
+    Membership { ready: (1..=BACKENDS).map(member).collect(), ..Membership::default() }
 }
 
 /// Always the same, so that two runs can be compared.

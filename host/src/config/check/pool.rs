@@ -1,12 +1,12 @@
 //! What the keys of pools mean together.
 
-use super::{Unique, cookie, from_base, health, size_within, time};
+use super::{Unique, cookie, from_base, health, size_within, time, time_within};
 use crate::{
     config::{
         file,
         model::{
             Backend, BackendTls, BalancerChoice, CertificateSource, DEFAULT_BALANCER, Eject, Named, Pool, PoolLimit,
-            PoolTimeout, Protocol, Retry, Roots, Share,
+            PoolTimeout, Protocol, Reported, Retry, Roots, Share,
         },
         read::{At, Reader},
         shapes::{BackendAddress, Percent, Place, Switch, Text},
@@ -20,6 +20,9 @@ use std::{path::Path, time::Duration};
 const REPLAY: (u64, u64) = (0, 16 << 20);
 /// Shorter, and a busy backend is taken for a dead one; longer finds nothing in time.
 const PING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+
+/// Shorter, and what a backend of few requests reports never counts; longer, and it says nothing of now.
+const FRESH: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
 
 /// All names that the file defines, those of broken pools too, and the pools in the order of their names.
 pub(super) fn pools(
@@ -68,6 +71,7 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         hedge: pool.hedge.and_then(|at| time(&at.it.after)),
         share: pool.share.and_then(|at| share(&at, reader)),
         limit: pool.limit.map(|at| pool_limit(&at.it)),
+        reported: pool.reported.and_then(|at| at.it.0).map(|it| reported(it, reader)),
         name: name.it,
     }
 }
@@ -178,6 +182,15 @@ fn pool_timeout(timeout: file::PoolTimeout, reader: &mut Reader) -> PoolTimeout 
         total: timeout.total.as_ref().map_or(default.total, |at| at.it.0),
         tunnel: time(&timeout.tunnel).unwrap_or(default.tunnel),
         ping: health::or_off(timeout.ping, "ping", PING, reader).unwrap_or(default.ping),
+    }
+}
+
+fn reported(reported: file::Reported, reader: &mut Reader) -> Reported {
+    let default = Reported::default();
+    Reported {
+        orca: reported.orca.map_or(default.orca, |at| at.it),
+        headers: reported.headers.map(|at| at.it.0).unwrap_or_default(),
+        fresh: time_within(&reported.fresh, "fresh", FRESH, reader).unwrap_or(default.fresh),
     }
 }
 

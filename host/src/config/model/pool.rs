@@ -54,6 +54,8 @@ pub struct Pool {
     pub share: Option<Share>,
     /// How much at the same time; none: all that comes.
     pub limit: Option<PoolLimit>,
+    /// How backends report their own load; none: nobody listens.
+    pub reported: Option<Reported>,
 }
 
 impl Pool {
@@ -82,6 +84,7 @@ impl Pool {
             hedge: None,
             share: None,
             limit: None,
+            reported: None,
         }
     }
 }
@@ -140,6 +143,23 @@ pub enum HashKey {
     Path,
     /// The client's address.
     Client,
+}
+
+/// How the backends of a pool report their own load in the heads of their answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// By ORCA, in `endpoint-load-metrics`.
+    pub orca: bool,
+    /// Numbers by the name under which plugins know them, and the header in which they stand.
+    pub headers: Vec<(String, http::HeaderName)>,
+    /// How long a number holds.
+    pub fresh: Duration,
+}
+
+impl Default for Reported {
+    fn default() -> Self {
+        Reported { orca: true, headers: Vec::new(), fresh: Duration::from_secs(10) }
+    }
 }
 
 /// Limits of one request to a pool.

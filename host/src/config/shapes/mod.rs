@@ -6,6 +6,7 @@ mod health;
 mod many;
 mod name;
 mod number;
+mod report;
 mod request;
 mod text;
 
@@ -14,6 +15,7 @@ pub(super) use cookie::{CookieName, CookiePath, Secrets, is_token};
 pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses};
 pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{ByteRateOrOff, Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
+pub(super) use report::ReportHeaders;
 pub(super) use request::{HeaderField, HealthPath, HostPattern, PathPrefix, Redirect, ServerName};
 pub use text::{PLUGIN_NAME_MOST, is_plugin_name};
 pub(super) use text::{PluginName, Settings, Text, Texts};

@@ -47,7 +47,7 @@ fn member(name: &str, standing: Standing) -> Member {
 /// Three that are ready and one that is not.
 fn members() -> Membership {
     let ready = ["a", "b", "c"].map(|name| member(name, Standing::Ready)).into();
-    Membership { ready, others: vec![member("d", Standing::Unhealthy)] }
+    Membership { ready, others: vec![member("d", Standing::Unhealthy)], ..Membership::default() }
 }
 
 fn one_use(settings: &str) -> Use {

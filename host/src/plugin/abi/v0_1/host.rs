@@ -3,7 +3,7 @@
 
 use super::bindings::pointsman::plugin::{figures, log, request, shared, types};
 use crate::{
-    figures::{BackendFigures, Reservation},
+    figures::{BackendFigures, REPORTED_MOST, Reservation},
     net::{ClientCertificate, Part},
     plugin::{
         Call, Level,
@@ -159,6 +159,23 @@ impl figures::Host for Data {
 
     fn all_queued(&mut self) -> Result<Vec<u32>> {
         Ok(self.all(BackendFigures::queued))
+    }
+
+    fn reported_name(&mut self, name: String) -> Result<u32> {
+        let place = self.reports.place(&name);
+        place.ok_or_else(|| format_err!("more than {REPORTED_MOST} names of reported numbers, or one that is too long"))
+    }
+
+    fn reported(&mut self, name: u32, of: u32) -> Result<f64> {
+        let figures = self.figures(of)?;
+        Ok(if self.live { figures.reported(name, &self.reports, Instant::now()) } else { f64::NAN })
+    }
+
+    fn all_reported(&mut self, name: u32) -> Result<Vec<f64>> {
+        let now = Instant::now();
+        let reported = |figures: &BackendFigures| figures.reported(name, &self.reports, now);
+        let number = |figures: &BackendFigures| if self.live { reported(figures) } else { f64::NAN };
+        Ok(self.members.iter().map(|member| number(&member.figures)).collect())
     }
 
     fn reserve(&mut self, of: u32, limit: u32) -> Result<bool> {
