@@ -41,7 +41,8 @@
 //! | keep what was learnt when the file is replaced | [`HandOver`] |
 //! | say whom to ask next | [`notes::prefer_next`](host::notes::prefer_next) |
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
-//! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared) |
+//! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared), [`kv`](host::kv), [`rate_limit`](host::rate_limit) |
+//! | be measured | [`metrics`](host::metrics) |
 //! | say more than a decision | [`notes`](host::notes) |
 //! | draw in proportion to weight, or take turns | [`Weighted`], [`Deadlines`] |
 //! | send equal keys to equal backends | [`hashing`] |

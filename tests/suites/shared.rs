@@ -110,3 +110,40 @@ async fn a_hot_key_fills_its_backend_to_the_bound_and_no_further() {
     }
     assert_eq!((edge.plugin("bounded-load").faults, edge.plugin("bounded-load").fallbacks), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_counts_over_its_pools_limits_over_its_workers_and_shows_its_numbers() {
+    let [a, b, c] = origin::three();
+    let plugins = Plugins::new();
+    plugins.put("our-own", &guests::guest("shares"));
+    let edge = edge::plain().workers(2).pool("shop", &[&a, &b]).balancer("our-own").route("/", "shop");
+    let edge = edge.pool("cart", &[&c]).balancer("our-own").route("/cart", "cart");
+    let edge = edge.plugins(&plugins).metrics().start();
+    let ask = async |path: &str, burst: &str| {
+        let mut client = Client::plain(edge.address()).await;
+        let request = Request::get(path).header("x-burst", burst).body(Full::default()).unwrap();
+        client.send(request).await.unwrap().status
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("/cart", "100").await, 200);
+    }
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(ask("/", "4").await.as_u16());
+    }
+    let served = statuses.iter().filter(|&&status| status == 200).count();
+    assert!((4..12).contains(&served) && statuses[..4] == [200; 4], "{statuses:?}");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let page = Client::plain(edge.metrics()).await.get("/metrics").await.text();
+    for row in [
+        "# TYPE pointsman_custom_our_own_asked gauge",
+        "# HELP pointsman_custom_our_own_asked How often any of its pools was asked",
+        "pointsman_custom_our_own_asked{plugin=\"our-own\",pool=\"shop\"} 23.0",
+        "pointsman_custom_our_own_picks_total{plugin=\"our-own\",pool=\"cart\"} 3.0",
+        "pointsman_custom_our_own_picks_total{plugin=\"our-own\",pool=\"shop\"} 20.0",
+        "pointsman_custom_our_own_attempt_count{plugin=\"our-own\",pool=\"shop\"} 20",
+    ] {
+        assert!(page.lines().any(|line| line == row), "{row} is not in\n{page}");
+    }
+    assert_eq!(edge.plugin("our-own").faults, 0);
+}

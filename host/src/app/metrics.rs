@@ -4,7 +4,7 @@
 use super::status::StatusSource;
 use crate::{
     figures::{Classes, Failure, Figures, Histogram, ListenerCounts, PoolCounts, Standing, Undelivered},
-    plugin::{FaultKind, Generation},
+    plugin::{FaultKind, Generation, MeterKind, Reading},
     state::Snapshot,
     telemetry::{
         self,
@@ -37,7 +37,9 @@ impl Source for Numbers {
         let snapshot = self.status.snapshot();
         pools(&snapshot, to)?;
         backends(&snapshot, to)?;
-        plugins(&self.status.generations(), to)
+        let generations = self.status.generations();
+        plugins(&generations, to)?;
+        custom(&generations, to)
     }
 }
 
@@ -284,4 +286,42 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
     to.counter("plugin_log_lines_dropped", "Lines of its log that were dropped", |rows| {
         each(rows, &|rows, generation, labels| rows.count(labels, generation.log().dropped()))
     })
+}
+
+/// What plugins count of their own, each plugin's once whatever generations it has.
+fn custom(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Result {
+    type OfPool<'a> = (&'a str, Arc<str>, Reading);
+    let plugins: BTreeMap<&str, &Arc<Generation>> = generations.iter().map(|it| (&**it.name(), it)).collect();
+    let mut families: BTreeMap<String, Vec<OfPool<'_>>> = BTreeMap::new();
+    for (name, generation) in plugins {
+        for (pool, readings) in generation.readings() {
+            for reading in readings {
+                let family = format!("custom_{}_{}", name.replace('-', "_"), reading.name);
+                families.entry(family).or_default().push((name, pool.clone(), reading));
+            }
+        }
+    }
+    for (family, mut rows) in families {
+        let Some((_, _, first)) = rows.first() else { continue };
+        let (kind, help) = (first.kind, first.help.clone());
+        // A family is of one kind; where two generations do not agree, the first one has it.
+        rows.retain(|(_, _, reading)| reading.kind == kind);
+        let each = |to: &mut Rows<'_>, row: &dyn Fn(&mut Rows<'_>, Labels<'_>, &Reading) -> fmt::Result| {
+            rows.iter().try_for_each(|(plugin, pool, reading)| row(to, &[("plugin", plugin), ("pool", pool)], reading))
+        };
+        match kind {
+            MeterKind::Counter => {
+                to.counter(&family, &help, |to| each(to, &|to, labels, reading| to.sum(labels, reading.value)))?;
+            }
+            MeterKind::Gauge => {
+                to.gauge(&family, &help, |to| each(to, &|to, labels, reading| to.level(labels, reading.value)))?;
+            }
+            MeterKind::Histogram => {
+                to.histogram(&family, &help, |to| {
+                    each(to, &|to, labels, reading| to.durations(labels, &reading.sizes))
+                })?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@
 
 use super::{
     BalancerInstance, Call, Compiled, Decision, Fault, FaultKind, FilterInstance, Generation, Kind, Log, Membership,
-    Runtime, Turn, records::Place, report, sandbox::Outside, shared::Commons,
+    Runtime, Turn, records::Place, report, sandbox::Outside,
 };
 use crate::{
     figures::{Ledger, Loss, Outbox, Picker, Slip, Standing},
@@ -96,7 +96,8 @@ fn try_out(generation: &Arc<Generation>, one: &Use) -> Result<(), Fault> {
 /// What an instance gets that is only tried out.
 pub(super) fn scratch() -> Outside {
     Outside {
-        commons: Arc::new(Commons::default()),
+        commons: Arc::default(),
+        plugin_commons: Arc::default(),
         log: Arc::new(Log::scratch()),
         memory: Arc::default(),
         seed: DRY_SEED,

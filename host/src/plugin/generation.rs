@@ -3,7 +3,7 @@
 
 use super::{
     Artifact, BalancerInstance, Compiled, Costs, Fault, FaultKind, FilterInstance, Hash, Kind, Level, Log, Membership,
-    Origin, Runtime,
+    Origin, Reading, Runtime,
     quarantine::{Quarantine, Strike},
     records::Place,
     report,
@@ -141,6 +141,12 @@ impl Generation {
         &self.log
     }
 
+    /// The numbers of its plugin's own, by pool; those of filters under a pool without a name.
+    pub fn readings(&self) -> Vec<(Arc<str>, Vec<Reading>)> {
+        let by_pool = self.runtime.shared.by_pool(self.name());
+        by_pool.into_iter().map(|(pool, commons)| (pool, commons.meters.read())).collect()
+    }
+
     /// Whether it failed too often. One relaxed load.
     pub fn is_quarantined(&self) -> bool {
         self.quarantine.is_on()
@@ -216,8 +222,10 @@ impl Generation {
     }
 
     fn outside(&self, pool: &Arc<str>, seed: u64) -> Outside {
+        let shared = &self.runtime.shared;
         Outside {
-            commons: self.runtime.shared.of(self.name(), pool),
+            commons: shared.of(self.name(), pool),
+            plugin_commons: shared.of(self.name(), &Arc::from("")),
             log: self.log.clone(),
             memory: self.costs.memory().clone(),
             seed,

@@ -45,3 +45,4 @@ pub use records::{Call, Decision, Fault, FaultKind, Member, Membership, Notes, R
 pub use runtime::Runtime;
 pub use seat::Seat;
 pub use serving::Serving;
+pub use shared::{MeterKind, Reading};

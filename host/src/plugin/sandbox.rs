@@ -48,6 +48,8 @@ pub(super) struct Data {
     /// What the instance's latest `update` listed.
     pub(super) members: Membership,
     pub(super) commons: Arc<Commons>,
+    /// The same of the whole plugin.
+    pub(super) plugin_commons: Arc<Commons>,
     /// Whose cells are whose, by position; looked up when somebody asks for one after an update.
     pub(super) rows: Option<Vec<Arc<Row>>>,
     /// The names of what backends report; of its own where it is only tried out.
@@ -94,6 +96,7 @@ impl Data {
 #[derive(Clone)]
 pub(super) struct Outside {
     pub(super) commons: Arc<Commons>,
+    pub(super) plugin_commons: Arc<Commons>,
     pub(super) log: Arc<Log>,
     /// What all instances of its generation have together.
     pub(super) memory: Arc<AtomicU64>,
@@ -126,6 +129,7 @@ impl Sandbox {
             stuck: None,
             members: Membership::default(),
             commons: outside.commons,
+            plugin_commons: outside.plugin_commons,
             rows: None,
             reports: Arc::default(),
             reserved: None,

@@ -105,6 +105,14 @@ impl Rows<'_> {
         ConstCounter::new(count).encode(self.0.encode_family(&labels)?)
     }
 
+    /// A row of a counter that is no whole number.
+    ///
+    /// # Errors
+    /// When the page takes no more text.
+    pub fn sum(&mut self, labels: Labels<'_>, sum: f64) -> fmt::Result {
+        ConstCounter::new(sum).encode(self.0.encode_family(&labels)?)
+    }
+
     /// A row of a gauge.
     ///
     /// # Errors

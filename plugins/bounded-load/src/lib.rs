@@ -159,7 +159,7 @@ mod tests {
         assert_ne!(home, next, "one of ten backends has room for one of two requests");
         let third = bench.pick();
         assert!(third != Decision::Choose(home as u32) && third != Decision::Choose(next as u32));
-        assert!((0..8).all(|_| bench.pick() == third));
+        assert!((0..8).all(|_| bench.pick() == third), "the same one on every worker");
         testing::host(|host| host.figures[home].in_flight = 0);
         assert!((0..8).all(|_| bench.pick() == Decision::Choose(home as u32)), "there is room again");
     }

@@ -114,12 +114,15 @@ fn average(numbers: &[f64]) -> f64 {
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
-balancer!(LlmQueue);
+balancer!(LlmQueue: about);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pointsman_sdk::behaves;
     use pointsman_sdk::testing::{self, Bench, Request};
+
+    behaves!(LlmQueue);
 
     fn report(at: usize, queue: f64, cache: f64) {
         testing::host(|host| {

@@ -128,12 +128,15 @@ impl ReportedWeights {
     }
 }
 
-balancer!(ReportedWeights: ticker);
+balancer!(ReportedWeights: ticker, about);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pointsman_sdk::behaves;
     use pointsman_sdk::testing::{self, Bench};
+
+    behaves!(ReportedWeights);
 
     fn report(at: usize, name: &str, number: f64) {
         testing::host(|host| host.figures[at].reported.insert(name.to_owned(), number));

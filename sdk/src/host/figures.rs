@@ -13,7 +13,10 @@ pub fn in_flight(of: Position) -> u32 {
 
 /// The sum over all positions.
 pub fn total_in_flight() -> u32 {
-    ask!(import::total_in_flight(), |host| host.figures.iter().map(|figures| figures.in_flight).sum())
+    ask!(import::total_in_flight(), |host| host
+        .figures
+        .iter()
+        .fold(0, |sum: u32, figures| sum.saturating_add(figures.in_flight)))
 }
 
 /// Time to the first byte of the answer, as a moving average in microseconds, over about forty answers; after some seconds

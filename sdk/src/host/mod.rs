@@ -3,8 +3,11 @@
 
 pub mod edits;
 pub mod figures;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 pub mod notes;
+pub mod rate_limit;
 pub mod request;
 pub mod shared;
 

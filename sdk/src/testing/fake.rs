@@ -4,7 +4,7 @@ use super::request::legal_header;
 use crate::{
     Position,
     host::log::Level,
-    testing::{Notes, Request},
+    testing::{Notes, Request, kv::Kv},
 };
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -20,6 +20,8 @@ const COUNTERS_MAX: usize = 64;
 const COUNTER_NAME_MAX: usize = 256;
 /// How many cells each backend has.
 const SLOTS: u32 = 8;
+/// How many metrics a plugin may have.
+const METRICS_MAX: usize = 32;
 /// How many names of reported numbers there may be.
 const REPORTED_MAX: usize = 32;
 
@@ -56,6 +58,13 @@ pub struct Host {
     /// What time it is, on the clock of [`Turn::now_us`](crate::Turn::now_us).
     pub now_us: u64,
     pub(super) counters: Vec<(String, u64)>,
+    /// What the plugin has put, by the name of the metric.
+    pub metrics: BTreeMap<String, Vec<f64>>,
+    /// Metrics in the order of their handles.
+    pub(super) declared: Vec<String>,
+    pub(crate) kv: Kv,
+    /// When what was taken is used up, by key, in nanoseconds.
+    pub(super) used_up: BTreeMap<u64, u64>,
     /// Of the numbers that are asked for.
     pub(super) reported_names: Vec<String>,
     pub(super) cells: BTreeMap<(u32, Position), u64>,
@@ -88,6 +97,35 @@ impl Host {
         let name = self.reported_names.get(name as usize);
         let number = name.and_then(|name| self.figures(of).reported.get(name));
         number.copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn declare(&mut self, name: &str) -> u32 {
+        let known = self.declared.iter().position(|known| known == name);
+        let handle = known.unwrap_or_else(|| {
+            let fits = self.declared.len() < METRICS_MAX;
+            assert!(fits, "more than {METRICS_MAX} metrics; a host stops the plugin here");
+            self.declared.push(name.to_owned());
+            self.declared.len() - 1
+        });
+        handle as u32
+    }
+
+    pub(crate) fn put(&mut self, metric: u32, value: f64) {
+        let Some(name) = self.declared.get(metric as usize) else {
+            panic!("metric {metric} is not of this host: make it in `new`, after the bench");
+        };
+        self.metrics.entry(name.clone()).or_default().push(value);
+    }
+
+    pub(crate) fn take(&mut self, key: u64, per_second: u32, burst: u32) -> bool {
+        let Some(each_ns) = 1_000_000_000_u64.checked_div(per_second.into()) else { return false };
+        let now_ns = self.now_us * 1000;
+        let next = self.used_up.get(&key).copied().unwrap_or(0).max(now_ns) + each_ns;
+        let is_free = next <= now_ns + each_ns * u64::from(burst);
+        if is_free {
+            self.used_up.insert(key, next);
+        }
+        is_free
     }
 
     /// A backend's cell; the backends of a test keep their positions.

@@ -7,6 +7,7 @@ mod behaviour;
 mod bench;
 mod chance;
 mod fake;
+mod kv;
 mod notes;
 mod request;
 mod simulation;

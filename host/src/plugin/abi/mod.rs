@@ -16,7 +16,8 @@ const HALVES: [&str; 6] = ["balancer", "filter", "ticker", "feedback", "handover
 /// Those that only a balancer may have.
 const OF_BALANCERS: [&str; 3] = ["ticker", "feedback", "handover"];
 /// The interfaces of that version that a component may import.
-const OFFERED: [&str; 7] = ["types", "request", "figures", "shared", "log", "edits", "notes"];
+const OFFERED: [&str; 10] =
+    ["types", "request", "figures", "shared", "log", "edits", "notes", "kv", "metrics", "rate-limit"];
 /// What of WASI is linked.
 const WASI: [&str; 6] = ["cli", "io", "clocks", "random", "filesystem", "sockets"];
 /// WASI's version, all of its patches.

@@ -2,10 +2,17 @@
 
 mod cells;
 mod counters;
+mod kv;
+mod meters;
+mod rates;
 mod table;
 
 pub(super) use cells::{Cells, Row, SLOTS};
 pub(super) use counters::{COUNTERS_MAX, Counters};
+pub(super) use kv::{Kv, Refusal};
+pub(super) use meters::Meters;
+pub use meters::{MeterKind, Reading};
+pub(super) use rates::Rates;
 pub(super) use table::Table;
 
 use std::{
@@ -19,6 +26,9 @@ pub(super) struct Commons {
     pub(super) counters: Counters,
     pub(super) cells: Cells,
     pub(super) table: Table,
+    pub(super) kv: Kv,
+    pub(super) rates: Rates,
+    pub(super) meters: Meters,
 }
 
 /// The commons of all plugins, by plugin and pool.
@@ -32,6 +42,13 @@ impl Shared {
     /// What this plugin shares in this pool. Off the request path only.
     pub(super) fn of(&self, plugin: &Arc<str>, pool: &Arc<str>) -> Arc<Commons> {
         self.lock().entry((plugin.clone(), pool.clone())).or_default().clone()
+    }
+
+    /// What this plugin shares, by pool; it need not have shared anything anywhere.
+    pub(super) fn by_pool(&self, plugin: &str) -> Vec<(Arc<str>, Arc<Commons>)> {
+        let all = self.lock();
+        let of_plugin = all.iter().filter(|((of, _), _)| **of == *plugin);
+        of_plugin.map(|((_, pool), commons)| (pool.clone(), commons.clone())).collect()
     }
 
     /// Lets go of what this plugin shares in all pools; instances that are left keep theirs.

@@ -48,6 +48,13 @@ impl Table {
         self.shard(key).remember(key, value, until);
     }
 
+    /// Remembers what becomes of the number under this key, unless nothing does; whether something did.
+    pub(in crate::plugin) fn change(&self, key: u64, change: impl FnOnce(Option<u64>) -> Option<u64>) -> bool {
+        let mut shard = self.shard(key);
+        let new = change(shard.recall(key));
+        new.map(|new| shard.remember(key, new, None)).is_some()
+    }
+
     fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
         // No change of a shard can panic half-way.
         self.0[mix(key) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)

@@ -53,9 +53,9 @@ fn what_cannot_be_a_plugin_is_told_why() {
         ),
         (
             "later import",
-            hollow(&["pointsman:plugin/kv@0.1.0"], &[BALANCER]),
+            hollow(&["pointsman:plugin/later@0.1.0"], &[BALANCER]),
             304,
-            "plugins/ll.wasm imports pointsman:plugin/kv@0.1.0, which plugins are not given",
+            "plugins/ll.wasm imports pointsman:plugin/later@0.1.0, which plugins are not given",
         ),
         (
             "later half",

@@ -7,6 +7,8 @@ mod edits;
 mod exports;
 mod feedback;
 mod host;
+mod kv;
+mod metrics;
 mod notes;
 mod stdio;
 mod wasi;
@@ -28,10 +30,13 @@ fn counted(data: &mut Data) -> &mut Data {
 
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
-    use bindings::pointsman::plugin::{edits, figures, log, notes, request, shared};
+    use bindings::pointsman::plugin::{edits, figures, kv, log, metrics, notes, rate_limit, request, shared};
     request::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     figures::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     shared::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    kv::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    metrics::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    rate_limit::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     log::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     edits::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     notes::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
