@@ -41,6 +41,7 @@ use crate::{Pool, Position, host::figures};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct SlowStart {
+    /// In order.
     starting: Vec<Position>,
 }
 
@@ -60,10 +61,10 @@ impl SlowStart {
     /// Which part of its weight the backend at a position should count with now, in thousandths. Asks the host only about
     /// those that start slowly.
     pub fn permille(&mut self, at: Position) -> u32 {
-        let Some(index) = self.starting.iter().position(|&starting| starting == at) else { return 1000 };
+        let Ok(index) = self.starting.binary_search(&at) else { return 1000 };
         let permille = figures::slow_start_permille(at);
         if permille >= 1000 {
-            self.starting.swap_remove(index);
+            self.starting.remove(index);
         }
         permille
     }

@@ -122,7 +122,7 @@ async fn a_sticky_table_goes_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_refused_or_fails_is_a_cold_start() {
     for (act, refused, faults) in
-        [("refuse", 1, 0), ("fail in restore", 1, 0), ("loop in restore", 1, 0), ("fail in save", 0, 0)]
+        [("refuse", 1, 0), ("fail in restore", 1, 0), ("loop in restore", 1, 0), ("fail in save", 1, 0)]
     {
         let [a, b, c] = origin::three();
         let plugins = Plugins::new();

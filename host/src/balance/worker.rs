@@ -132,8 +132,9 @@ impl Balancer {
             let pool = &self.assignment.pool;
             let settled = guard.settle(&choice.backend, pool, pool.figures.of(self.worker), now);
             if !Arc::ptr_eq(&settled, &choice.backend) {
-                // Nobody waits to hear what becomes of what he did not choose.
+                // Nobody waits to hear what becomes of what he did not choose, and no client is bound to it.
                 *choice = Choice::of(settled);
+                said = said.filter(|said| matches!(said, Stick::Chosen));
             }
         }
         if let (Some(said), Pick::Backend(choice)) = (said, &mut pick) {

@@ -37,7 +37,8 @@ pub struct Steered {
 impl Applier {
     /// Makes it known who took over from generations that were quarantined, and chooses the next reserve. Blocking.
     pub fn recover(&mut self) {
-        let fallen = self.board.entries().into_iter().filter(|entry| entry.used).filter_map(|entry| {
+        // Also of those that count as unused: where another change was made known first, their reserves serve already.
+        let fallen = self.board.entries().into_iter().filter_map(|entry| {
             let (generation, _) = entry.generation?;
             generation.is_quarantined().then_some((generation, entry.past))
         });

@@ -15,7 +15,7 @@ use pointsman_sdk::{SlowStart, prelude::*};
 use serde::Deserialize;
 
 /// Beyond that the least loaded gets all of it anyway.
-const BIAS_MAX: f64 = 10.0;
+const BIAS_MAX: f64 = 2.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

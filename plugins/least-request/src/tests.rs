@@ -129,6 +129,6 @@ fn equal_servers_share_alike_at_any_load() {
 fn a_bias_is_no_odd_number() {
     for bias in ["-1", "11", "1e400"] {
         let refusal = Bench::<LeastRequest>::with(&format!(r#"{{"bias": {bias}}}"#), &[1], 1).err().unwrap();
-        assert!(refusal.starts_with("bias must be 0 to 10"), "{bias}: {refusal}");
+        assert!(refusal.starts_with("bias must be 0 to 2"), "{bias}: {refusal}");
     }
 }

@@ -7,6 +7,8 @@ use std::collections::HashMap;
 
 /// What a full cache weighs, in requests that wait.
 const CACHE: f64 = 8.0;
+/// No queue is longer.
+const QUEUE_MOST: f64 = 1e6;
 /// Above this use of its cache a server throws out what it will need again: it is the last choice.
 const CACHE_FULL: f64 = 0.95;
 const LAST_CHOICE: f64 = 1e6;
@@ -98,7 +100,9 @@ impl Balancer for LlmQueue {
 
 impl LlmQueue {
     fn read(&mut self) {
-        let [queues, caches] = [self.queue.all(), self.cache.all()];
+        // What a backend says of itself is not believed without bounds. What is no number stays none.
+        let within = |numbers: Vec<f64>, most: f64| numbers.into_iter().map(|n| n.clamp(0.0, most)).collect::<Vec<_>>();
+        let (queues, caches) = (within(self.queue.all(), QUEUE_MOST), within(self.cache.all(), 1.0));
         let (queue, cache) = (average(&queues), average(&caches));
         let known = |number: f64, else_: f64| if number.is_nan() { else_ } else { number };
         let weighed = |cache: f64| if cache > CACHE_FULL { LAST_CHOICE } else { cache * CACHE };

@@ -9,11 +9,15 @@ mod tests;
 
 use pointsman_sdk::{SlowStart, Weighted, prelude::*};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// How often it is looked at who fails. Latencies and what is under way are looked at for each request.
 const PERIOD_MS: u32 = 100;
 /// A minute; no latency that is longer says more.
 const PENALTY_MAX_MS: u32 = 60_000;
+/// A failure that no other one follows counts half as much after so long: who is never asked could not show that it is
+/// well again.
+const FADES_US: u64 = 5_000_000;
 /// Longer than anything waits.
 const UNKNOWN_US: u64 = 1 << 62;
 
@@ -31,8 +35,12 @@ fn a_second() -> u32 {
 
 struct PeakEwma {
     penalty_us: u64,
+    /// At the last tick.
+    now_us: u64,
     /// What one request costs for the failures among them, in microseconds, by position; empty while nobody fails.
     penalties: Vec<u64>,
+    /// Failures in a row, and when the last one was seen, by backend.
+    failing: BTreeMap<u64, (u32, u64)>,
     drawn: Weighted,
     slow: SlowStart,
 }
@@ -44,14 +52,15 @@ impl Balancer for PeakEwma {
         if settings.penalty_ms > PENALTY_MAX_MS {
             return Err(format!("penalty_ms must be 0 to {PENALTY_MAX_MS}, not {}", settings.penalty_ms));
         }
-        let (penalty_us, penalties) = (u64::from(settings.penalty_ms) * 1_000, Vec::new());
-        Ok(PeakEwma { penalty_us, penalties, drawn: Weighted::default(), slow: SlowStart::default() })
+        let penalty_us = u64::from(settings.penalty_ms) * 1_000;
+        let (drawn, slow) = (Weighted::default(), SlowStart::default());
+        Ok(PeakEwma { penalty_us, now_us: 0, penalties: Vec::new(), failing: BTreeMap::new(), drawn, slow })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.drawn = Weighted::over(pool);
         self.slow = SlowStart::over(pool);
-        self.look();
+        self.look(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
@@ -69,18 +78,32 @@ impl Ticker for PeakEwma {
         PERIOD_MS
     }
 
-    fn tick(&mut self, _now_us: u64, _: &Pool) {
-        self.look();
+    fn tick(&mut self, now_us: u64, pool: &Pool) {
+        self.now_us = now_us;
+        self.look(pool);
     }
 }
 
 impl PeakEwma {
-    fn look(&mut self) {
+    fn look(&mut self, pool: &Pool) {
         let answered = figures::all_success_permille();
         self.penalties.clear();
-        if answered.iter().any(|&permille| permille < 1000) {
-            let penalty = |&permille: &u32| u64::from(1000_u32.saturating_sub(permille)) * self.penalty_us / 1000;
-            self.penalties.extend(answered.iter().map(penalty));
+        if answered.iter().all(|&permille| permille >= 1000) {
+            return self.failing.clear();
+        }
+        let before = std::mem::take(&mut self.failing);
+        for (at, (backend, &permille)) in (0..).zip(pool.ready().iter().zip(&answered)) {
+            if permille >= 1000 {
+                self.penalties.push(0);
+                continue;
+            }
+            let failures = figures::consecutive_failures(at);
+            let known = before.get(&backend.id).filter(|(then, _)| failures == 0 || failures == *then);
+            let since = known.map_or(self.now_us, |(_, since)| *since);
+            self.failing.insert(backend.id, (failures, since));
+            let penalty = u64::from(1000 - permille) * self.penalty_us / 1000;
+            let halvings = (self.now_us.saturating_sub(since) / FADES_US).min(63);
+            self.penalties.push(penalty >> halvings);
         }
     }
 

@@ -94,6 +94,19 @@ fn who_fails_quickly_is_not_the_quickest() {
 }
 
 #[test]
+fn who_failed_is_asked_again_among_a_hundred_too() {
+    let mut simulation = Simulation::ticking(Bench::<PeakEwma>::with("{}", &[1; 100], 2).unwrap());
+    simulation.server(0).fails = true;
+    simulation.run(20_000, 1_000);
+    let run = simulation.run(20_000, 1_000);
+    assert!(run.shares()[0] < 0.5, "{:?}", run.shares());
+    simulation.server(0).fails = false;
+    simulation.run(90_000, 1_000);
+    let run = simulation.run(20_000, 1_000);
+    assert!(run.shares()[0] > 0.7, "{:?}", run.shares());
+}
+
+#[test]
 fn a_penalty_is_at_most_a_minute() {
     let refusal = Bench::<PeakEwma>::with(r#"{"penalty_ms": 60001}"#, &[1], 1).err().unwrap();
     assert_eq!(refusal, "penalty_ms must be 0 to 60000, not 60001");

@@ -95,12 +95,13 @@ impl ReportedWeights {
                 continue;
             }
             let since = *self.reports_since_us.entry(backend.id).or_insert(now_us);
-            if now_us.saturating_sub(since) < self.settings.blackout_ms * 1000 {
+            if now_us.saturating_sub(since) < self.settings.blackout_ms.saturating_mul(1000) {
                 *weight = None;
             }
         }
-        let members: Vec<u64> = pool.ready().iter().map(|backend| backend.id).collect();
-        self.reports_since_us.retain(|id, _| members.contains(id));
+        let mut members: Vec<u64> = pool.ready().iter().map(|backend| backend.id).collect();
+        members.sort_unstable();
+        self.reports_since_us.retain(|id, _| members.binary_search(id).is_ok());
 
         let mut sorted: Vec<f64> = known.iter().flatten().copied().collect();
         sorted.sort_by(f64::total_cmp);

@@ -73,7 +73,7 @@ impl Balancer {
                 }
                 None => self.succeed(next),
             },
-            None if self.has_heir => {}
+            // Does nothing while one is on its way.
             None => instances.order(self.worker),
         }
     }
@@ -83,8 +83,9 @@ impl Balancer {
         let live = self.live.as_mut().filter(|_| next.heritage == Heritage::Unasked && next.instance.hands_over())?;
         match live.instance.save() {
             Ok(state) => state,
+            // Nothing is wrong with how it chose, and it is to be there if the next one fails.
             Err(fault) => {
-                live.instance.generation().record(&fault);
+                next.instance.generation().began_without(&fault.to_string());
                 self.hearing.ends(Undelivered::Fault);
                 self.live = None;
                 None
