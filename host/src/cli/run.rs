@@ -23,6 +23,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     serve::raise_file_limit();
     let strict = context.global.strict;
     // With --strict a plugin's problem refuses the start as the configuration's do.
+    let signals = hangups.and_stops()?;
     let app =
         App::start(config, Options { strict, watch: !args.no_watch, ..options }).map_err(|problems| match strict {
             true => Failure::refused(problems),
@@ -33,5 +34,5 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
         tracing::info!("listening on {scheme}://{} ({})", listener.address, listener.name);
     }
     tracing::info!("serving {}; admin {}", file.display(), app.admin());
-    serve::until_stopped(app, hangups)
+    serve::until_stopped(app, signals)
 }

@@ -59,16 +59,30 @@ impl Hangups {
         let signal = runtime.block_on(async { signal(SignalKind::hangup()) })?;
         Ok(Hangups { runtime, signal })
     }
+
+    /// From here on SIGTERM and SIGINT wait until it serves, and have it drain then: call it just before that.
+    pub(super) fn and_stops(self) -> Result<Signals, Failure> {
+        let Hangups { runtime, signal: hangup } = self;
+        let (terminate, interrupt) = {
+            let _entered = runtime.enter();
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        };
+        Ok(Signals { runtime, hangup, terminate, interrupt })
+    }
+}
+
+/// The signals that a serving process hears.
+#[derive(Debug)]
+pub(super) struct Signals {
+    runtime: Runtime,
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 /// Serves until SIGTERM or SIGINT, then drains; SIGHUP has the configuration read again. A second signal during the drain ends the process at once.
-pub(super) fn until_stopped(app: App, hangups: Hangups) -> Result<Exit, Failure> {
-    let Hangups { runtime, signal: mut hangup } = hangups;
-    let mut signals = {
-        let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
-    let (terminate, interrupt) = &mut signals;
+pub(super) fn until_stopped(app: App, signals: Signals) -> Result<Exit, Failure> {
+    let Signals { runtime, mut hangup, mut terminate, mut interrupt } = signals;
     let mut next = async || {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -49,6 +49,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     let listen = args.listen.unwrap_or_else(|| free_or_any(DEFAULT));
     let admin = context.global.admin.clone().unwrap_or_else(unused_admin);
     let config = config(listen, &backends, directory.clone(), admin)?;
+    let signals = hangups.and_stops()?;
     let app = App::start(config, Options { cache: serve::code_cache(), ..Options::default() })?;
 
     let address = app.listeners().first().map_or(listen, |(_, address)| address.tcp().unwrap_or(listen));
@@ -74,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
     writeln!(out, "Try it: curl -k {url}/")?;
     writeln!(out, "Ctrl-C stops everything. Next: pointsman plugin new least-loaded")?;
     out.flush()?;
-    serve::until_stopped(app, hangups)
+    serve::until_stopped(app, signals)
 }
 
 fn fresh_directory() -> std::io::Result<(PathBuf, Option<tempfile::TempDir>)> {
