@@ -236,10 +236,7 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
     to.counter("plugin_faults", "Traps, overruns and answers that it may not give", |rows| {
         each(rows, &|rows, generation, labels| {
             let totals = generation.costs().totals();
-            FaultKind::ALL.into_iter().try_for_each(|kind| {
-                let labels: Vec<_> = labels.iter().copied().chain([("kind", kind.as_str())]).collect();
-                rows.count(&labels, totals.faults_of(kind))
-            })
+            by(rows, labels, "kind", FaultKind::ALL.map(|kind| (kind.as_str(), totals.faults_of(kind))))
         })
     })?;
     to.counter("plugin_fallbacks", "Requests decided without it", |rows| {
@@ -260,10 +257,7 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
     to.counter("plugin_outcomes_undelivered", "Attempts that nobody was told the outcome of, by reason", |rows| {
         each(rows, &|rows, generation, labels| {
             let tallies = generation.ledger().tallies();
-            Undelivered::ALL.into_iter().try_for_each(|why| {
-                let labels: Vec<_> = labels.iter().copied().chain([("reason", why.as_str())]).collect();
-                rows.count(&labels, tallies.undelivered_for(why))
-            })
+            by(rows, labels, "reason", Undelivered::ALL.map(|why| (why.as_str(), tallies.undelivered_for(why))))
         })
     })?;
     to.counter(
@@ -272,11 +266,7 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
         |rows| {
             each(rows, &|rows, generation, labels| {
                 let (taken, refused) = generation.taken_over();
-                let counts = [("taken", taken), ("refused", refused)];
-                counts.into_iter().try_for_each(|(result, count)| {
-                    let labels: Vec<_> = labels.iter().copied().chain([("result", result)]).collect();
-                    rows.count(&labels, count)
-                })
+                by(rows, labels, "result", [("taken", taken), ("refused", refused)])
             })
         },
     )?;
@@ -285,6 +275,14 @@ fn plugins(generations: &[Arc<Generation>], to: &mut Families<'_>) -> fmt::Resul
     })?;
     to.counter("plugin_log_lines_dropped", "Lines of its log that were dropped", |rows| {
         each(rows, &|rows, generation, labels| rows.count(labels, generation.log().dropped()))
+    })
+}
+
+/// A row for each of these words, which the last label holds.
+fn by<const N: usize>(rows: &mut Rows<'_>, labels: Labels<'_>, key: &str, counts: [(&str, u64); N]) -> fmt::Result {
+    counts.into_iter().try_for_each(|(word, count)| {
+        let labels: Vec<_> = labels.iter().copied().chain([(key, word)]).collect();
+        rows.count(&labels, count)
     })
 }
 

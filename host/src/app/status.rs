@@ -13,11 +13,11 @@ use crate::{
     config::model::{Config, Fallback},
     figures::{Candidate, Figures, Seen, Tallies, Undelivered},
     net::Address,
-    plugin::{FaultKind, Generation, Origin},
+    plugin::{FaultKind, Generation, Origin, Totals},
     problem::Report,
     state::{Applier, Board, Cell, Entry, Held, Snapshot, State, Steer},
     telemetry::{access_log::AccessLog, metrics::Page},
-    upstream::Backend,
+    upstream::{Backend, Pool},
 };
 use std::{
     collections::BTreeMap,
@@ -134,6 +134,13 @@ impl StatusSource {
         self.cell.load()
     }
 
+    /// The pool of that name, if there is one.
+    fn pool(&self, name: &str) -> Option<Arc<Pool>> {
+        let snapshot = self.cell.load();
+        let mut pools = snapshot.pools.iter().map(|assignment| &assignment.pool);
+        pools.find(|pool| *pool.name == *name).cloned()
+    }
+
     /// Since the start.
     pub(super) fn uptime(&self) -> Duration {
         self.started.elapsed()
@@ -169,8 +176,7 @@ impl StatusSource {
 
     /// The decisions for a pool after the one of a number; none when there is no such pool.
     fn tap(&self, pool: &str, after: Option<u64>) -> Option<api::Tap> {
-        let snapshot = self.cell.load();
-        let pool = &snapshot.pools.iter().find(|assignment| *assignment.pool.name == *pool)?.pool;
+        let pool = self.pool(pool)?;
         let look = pool.tap.look(after, Instant::now());
         let decisions = look.seen.iter().map(|seen| decision(seen)).collect();
         Some(api::Tap { decisions, dropped: look.dropped, latest: look.latest })
@@ -219,8 +225,7 @@ impl StatusSource {
 
     /// Has a backend do what an operator wants; none when there is no such backend.
     fn order(&self, pool: &str, name: &str, order: Order) -> Option<api::Backend> {
-        let snapshot = self.cell.load();
-        let pool = &snapshot.pools.iter().find(|assignment| *assignment.pool.name == *pool)?.pool;
+        let pool = self.pool(pool)?;
         let of_pool = pool.backend(name)?;
         match order {
             Order::Drain => pool.drain(of_pool),
@@ -333,7 +338,7 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
         pools: pools.iter().filter(serves).map(|pool| pool.name.clone()).collect(),
         picks: totals.calls,
         faults: totals.all_faults(),
-        faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
+        faults_by_kind: faults_by_kind(&totals),
         fallbacks: totals.fallbacks,
         costs: generation.map(costs).unwrap_or_default(),
         hand_over: generation.filter(|g| g.hands_over()).map(|g| {
@@ -371,10 +376,14 @@ fn generation(generation: &Generation, since: SystemTime, state: &str) -> api::G
         since_unix: unix_seconds(since),
         picks: totals.calls,
         faults: totals.all_faults(),
-        faults_by_kind: FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into(),
+        faults_by_kind: faults_by_kind(&totals),
         fallbacks: totals.fallbacks,
         costs: costs(generation),
     }
+}
+
+fn faults_by_kind(totals: &Totals) -> BTreeMap<String, u64> {
+    FaultKind::ALL.map(|kind| (kind.as_str().into(), totals.faults_of(kind))).into()
 }
 
 fn costs(generation: &Generation) -> api::Costs {

@@ -90,15 +90,9 @@ impl Assignment {
         how: &How,
     ) -> Result<Arc<Assignment>, Fault> {
         let builds_for = before.map_or_else(|| Arc::new(Mutex::new(pool.clone())), |b| b.builds_for.clone());
-        let serving = before.and_then(|before| before.serving.as_ref());
-        let set_of = |generation: Arc<Generation>| match serving.and_then(|serving| serving.of(&generation)) {
-            Some(set) => Ok(set.clone()),
-            None => how.fill(generation, &builds_for),
-        };
-        let first = set_of(generation)?;
-        // What the reserve lacks with these settings is told when it is asked for.
-        let reserve = reserve.and_then(|reserve| set_of(reserve).ok());
-        Ok(Arc::new(Assignment { pool, serving: Some(Arc::new(Serving::new(first, reserve))), builds_for }))
+        let before = before.and_then(|before| before.serving.as_deref());
+        let serving = Serving::new(generation, reserve, before, |generation| how.fill(generation, &builds_for))?;
+        Ok(Arc::new(Assignment { pool, serving: Some(Arc::new(serving)), builds_for }))
     }
 
     /// The same instances for a successor of the pool; they are told of it before their next pick. From now on others are
@@ -106,6 +100,11 @@ impl Assignment {
     pub fn with(&self, pool: Arc<Pool>) -> Arc<Assignment> {
         *self.builds_for.lock().unwrap_or_else(PoisonError::into_inner) = pool.clone();
         Arc::new(Assignment { pool, serving: self.serving.clone(), builds_for: self.builds_for.clone() })
+    }
+
+    /// The instances that choose now; none: the fallback does.
+    pub(super) fn current(&self) -> Option<&Arc<InstanceSet<Prepared>>> {
+        self.serving.as_ref()?.current()
     }
 
     /// Whether the same instances choose in the other one.

@@ -1,13 +1,11 @@
 //! Decisions for people who look: what was known of the candidates, what the plugin said, what came of it. Nothing of this
 //! runs while nobody does.
 
-use super::{Balancer, Pick};
+use super::{Balancer, Pick, Question};
 use crate::{
     figures::{Candidate, Seen},
-    net::Head,
     plugin::BalancerInstance,
-    rng::Rng,
-    upstream::{Backend, Pool},
+    upstream::Pool,
 };
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -41,21 +39,15 @@ impl Looked {
 
 impl Balancer {
     /// As [`Balancer::pick`], with all that there is to say of it.
-    pub fn explained(
-        &mut self,
-        head: &mut Head,
-        now: Instant,
-        rng: &mut Rng,
-        attempt: u32,
-        tried: &[Arc<Backend>],
-    ) -> (Pick, Arc<Seen>) {
+    pub fn explained(&mut self, question: Question<'_>) -> (Pick, Arc<Seen>) {
+        let (attempt, now, head) = (question.attempt, question.now, &question.head);
         let mut request = format!("{} {}", head.method, head.target.path());
         request.truncate(request.floor_char_boundary(REQUEST_MAX));
         let pool = self.assignment().pool.clone();
         let (candidates, left_out) = candidates(&pool);
         self.looked = Some(Looked::default());
         let begun = Instant::now();
-        let pick = self.decide(head, now, rng, attempt, tried);
+        let pick = self.decide(question);
         let took = begun.elapsed();
         let Looked { by, note, fell_back } = self.looked.take().unwrap_or_default();
         let chosen = match &pick {

@@ -22,4 +22,4 @@ mod worker;
 
 pub use assignment::{Assignment, How};
 pub use choice::Choice;
-pub use worker::{Balancer, Pick, Station};
+pub use worker::{Balancer, Pick, Question, Station};

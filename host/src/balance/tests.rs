@@ -1,6 +1,6 @@
 //! The ladder from a plugin's choice to the fallback, rung by rung; and what the tests of this room share.
 
-use super::{Assignment, Balancer, How, Pick, Station};
+use super::{Assignment, Balancer, How, Pick, Question, Station};
 use crate::{
     config::model::{self, Plugins},
     figures::{Figures, Standing},
@@ -69,7 +69,9 @@ impl Stage {
     fn pick(&mut self, tried: &[usize]) -> Option<usize> {
         let tried: Vec<Arc<Backend>> = tried.iter().map(|&index| self.pool.backends[index].clone()).collect();
         let attempt = u32::try_from(tried.len()).unwrap();
-        match self.balancer.pick(&mut head(), Instant::now(), &mut self.rng, attempt, &tried) {
+        let (mut head, now) = (head(), Instant::now());
+        let question = Question { head: &mut head, now, rng: &mut self.rng, attempt, tried: &tried };
+        match self.balancer.pick(question) {
             Pick::Backend(choice) => Some(choice.backend.index),
             Pick::Nobody | Pick::Full => None,
             Pick::Reject(status, _) => panic!("rejected with {status}"),

@@ -32,6 +32,21 @@ const FEW: usize = 16;
 /// How often a request's plugin is asked when its choice became unusable since its last `update`.
 const ASKED_MOST: u32 = 2;
 
+/// What a balancer is asked: who gets this request?
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The request's.
+    pub head: &'a mut Head,
+    /// The time.
+    pub now: Instant,
+    /// The worker's.
+    pub rng: &'a mut Rng,
+    /// How often the request was sent before.
+    pub attempt: u32,
+    /// Who may not be chosen again.
+    pub tried: &'a [Arc<Backend>],
+}
+
 /// Who gets the request.
 #[derive(Debug)]
 pub enum Pick {
@@ -105,32 +120,25 @@ impl Balancer {
     }
 
     /// Chooses a backend that this request has not tried.
-    pub fn pick(&mut self, head: &mut Head, now: Instant, rng: &mut Rng, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
+    pub fn pick(&mut self, question: Question<'_>) -> Pick {
         match self.assignment.pool.tap.is_open() {
-            false => self.decide(head, now, rng, attempt, tried),
-            true => self.explained(head, now, rng, attempt, tried).0,
+            false => self.decide(question),
+            true => self.explained(question).0,
         }
     }
 
-    pub(super) fn decide(
-        &mut self,
-        head: &mut Head,
-        now: Instant,
-        rng: &mut Rng,
-        attempt: u32,
-        tried: &[Arc<Backend>],
-    ) -> Pick {
+    pub(super) fn decide(&mut self, mut question: Question<'_>) -> Pick {
         let mut said = None;
-        let mut pick = match self.ask(head, now, rng, attempt, tried, &mut said) {
+        let mut pick = match self.ask(&mut question, &mut said) {
             Answer::Pick(pick) => pick,
-            Answer::Fallback => self.fall_back(tried, now),
+            Answer::Fallback => self.fall_back(question.tried, question.now),
         };
         if let (Pick::Backend(choice), Some(guard)) = (&mut pick, &mut self.guard)
-            && attempt == 0
-            && tried.is_empty()
+            && question.attempt == 0
+            && question.tried.is_empty()
         {
             let pool = &self.assignment.pool;
-            let settled = guard.settle(&choice.backend, pool, pool.figures.of(self.worker), now);
+            let settled = guard.settle(&choice.backend, pool, pool.figures.of(self.worker), question.now);
             if !Arc::ptr_eq(&settled, &choice.backend) {
                 // Nobody waits to hear what becomes of what he did not choose, and no client is bound to it.
                 *choice = Choice::of(settled);
@@ -180,19 +188,13 @@ impl Balancer {
     }
 
     /// `said`: whom the client is to be bound to, where there is a cookie for it.
-    fn ask(
-        &mut self,
-        head: &mut Head,
-        now: Instant,
-        rng: &mut Rng,
-        attempt: u32,
-        tried: &[Arc<Backend>],
-        said: &mut Option<Stick>,
-    ) -> Answer {
-        let cookie = self.assignment.pool.cookie.clone();
-        let stuck = cookie.as_ref().and_then(|cookie| cookie.read(head.cookie(cookie.name())?));
+    fn ask(&mut self, question: &mut Question<'_>, said: &mut Option<Stick>) -> Answer {
+        let &mut Question { ref mut head, now, ref mut rng, attempt, tried } = question;
+        let pool = &self.assignment.pool;
+        let binds = pool.cookie.is_some();
+        let stuck = pool.cookie.as_ref().and_then(|cookie| cookie.read(head.cookie(cookie.name())?));
         let tried_ids: Vec<u64> = tried.iter().map(|b| b.id).collect();
-        let key = self.assignment.pool.hash.as_ref().and_then(|key| head.hash(part(key), 0));
+        let key = pool.hash.as_ref().and_then(|key| head.hash(part(key), 0));
         // One request in some waits for it, for as long as a pick or two; a task of its own would cost all of them more.
         if self.hearing.has_batch() {
             self.tell(now);
@@ -213,7 +215,7 @@ impl Balancer {
             if let Some(looked) = &mut self.looked {
                 looked.asked(&mut live.instance);
             }
-            if cookie.is_some() {
+            if binds {
                 // Who passes can bind nobody to a choice of its own.
                 let chooses = matches!(picked, Ok((Decision::Choose(_), _)));
                 *said = live.instance.notes().stick.take().filter(|stick| chooses || *stick == Stick::Chosen);
@@ -264,7 +266,7 @@ impl Balancer {
     /// Takes a prepared instance if one waits, and tells the live one of a changed pool. There is none in quarantine, unless
     /// a good generation stands behind it.
     fn refresh(&mut self) {
-        let Some(instances) = self.assignment.serving.as_ref().and_then(|serving| serving.current()) else {
+        let Some(instances) = self.assignment.current() else {
             self.hearing.ends(Undelivered::Fault);
             self.live = None;
             return;
@@ -285,7 +287,7 @@ impl Balancer {
 
     /// Tells the live instance of a changed pool, or orders one that knows of it.
     fn keep_up(&mut self) {
-        let Some(instances) = self.assignment.serving.as_ref().and_then(|serving| serving.current()) else { return };
+        let Some(instances) = self.assignment.current() else { return };
         let Some(live) = &mut self.live else { return instances.order(self.worker) };
         // Where it could take long, the old one goes on until there is another; what it chooses is checked.
         if live.instance.update_time() > UPDATE_ON_WORKER_MOST {
@@ -339,7 +341,7 @@ impl Balancer {
         self.next_tick = None;
         dead.instance.generation().record(fault);
         // After the record: when this was the last straw, the reserve is who goes on.
-        let next = self.assignment.serving.as_ref().and_then(|serving| serving.current());
+        let next = self.assignment.current();
         if let Some(instances) = next.filter(|next| next.is_empty(self.worker)) {
             instances.order(self.worker);
         }

@@ -42,12 +42,14 @@ pub(super) fn run(command: &Command, context: &mut Context<'_>) -> Result<Exit, 
     let (pool, name) = find(&client.get("/v1/status")?, &which.backend)?;
     let path = format!("/v1/pools/{}/backends/{}/{what}", encoded(&pool), encoded(&name));
     let backend: Backend = client.post_for(&path)?;
-    let out = &mut context.console.out;
     if which.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&backend).map_err(anyhow::Error::from)?)?;
+        context.console.json(&backend)?;
     } else {
         let Backend { standing, why, weight, in_flight, .. } = backend;
-        writeln!(out, "{pool}/{name}: {standing} ({why}), weight {weight}, {in_flight} requests under way")?;
+        writeln!(
+            context.console.out,
+            "{pool}/{name}: {standing} ({why}), weight {weight}, {in_flight} requests under way"
+        )?;
     }
     Ok(Exit::Ok)
 }

@@ -2,6 +2,7 @@
 
 use super::{Failure, Global, args::ColorChoice};
 use crate::problem::{Problem, Style, render};
+use serde::Serialize;
 use std::io::{IsTerminal, Write};
 
 /// Standard output and standard error, or a test's buffers.
@@ -34,6 +35,14 @@ impl<'a> Console<'a> {
     /// Neither terminal nor colours.
     pub fn plain(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Console<'a> {
         Console { out, out_is_terminal: false, out_color: false, err, style: Style::default() }
+    }
+
+    /// Prints what a program is to read.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn json(&mut self, answer: &impl Serialize) -> Result<(), anyhow::Error> {
+        Ok(writeln!(self.out, "{}", serde_json::to_string_pretty(answer)?)?)
     }
 
     /// Prints a problem to standard error.

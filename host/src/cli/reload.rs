@@ -14,7 +14,7 @@ pub struct Args {
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let reload: Reload = Client::new(context.global.admin.as_ref()).post_for("/v1/reload")?;
     if args.json {
-        writeln!(context.console.out, "{}", serde_json::to_string_pretty(&reload).map_err(anyhow::Error::from)?)?;
+        context.console.json(&reload)?;
     } else {
         tell(&reload, context.console.out, context.console.err)?;
     }

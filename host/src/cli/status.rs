@@ -20,12 +20,11 @@ pub struct Args {
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let status: Status = Client::new(context.global.admin.as_ref()).get("/v1/status")?;
-    let out = &mut context.console.out;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&status).map_err(anyhow::Error::from)?)?;
+        context.console.json(&status)?;
     } else {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        write!(out, "{}", screen(&status, now))?;
+        write!(context.console.out, "{}", screen(&status, now))?;
     }
     Ok(Exit::Ok)
 }

@@ -33,18 +33,13 @@ impl Assignment {
         side: &Handle,
     ) -> Result<Arc<Assignment>, Fault> {
         let plugin = generation.name().clone();
-        let serving = before.and_then(|before| before.serving.as_ref());
-        let set_of = |generation: Arc<Generation>| match serving.and_then(|serving| serving.of(&generation)) {
-            Some(set) => Ok(set.clone()),
-            None => {
-                let (makes, settings) = (generation.clone(), settings.clone());
-                let build = move |worker| makes.filter(worker, &settings);
-                InstanceSet::fill(generation, workers, side.clone(), build)
-            }
-        };
-        let first = set_of(generation)?;
-        let reserve = reserve.and_then(|reserve| set_of(reserve).ok());
-        Ok(Arc::new(Assignment { plugin, serving: Some(Arc::new(Serving::new(first, reserve))) }))
+        let before = before.and_then(|before| before.serving.as_deref());
+        let serving = Serving::new(generation, reserve, before, |generation| {
+            let (makes, settings) = (generation.clone(), settings.clone());
+            let build = move |worker| makes.filter(worker, &settings);
+            InstanceSet::fill(generation, workers, side.clone(), build)
+        })?;
+        Ok(Arc::new(Assignment { plugin, serving: Some(Arc::new(serving)) }))
     }
 
     /// Whether the same instances serve in the other one.

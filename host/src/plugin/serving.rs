@@ -2,7 +2,7 @@
 //! the last good one. They are switched by the quarantine itself, so a worker's next call goes to the reserve; nobody has
 //! to be told first.
 
-use super::{Generation, InstanceSet};
+use super::{Fault, Generation, InstanceSet};
 use std::sync::Arc;
 
 /// The instances of a generation, and of the one that served well before it.
@@ -12,9 +12,28 @@ pub struct Serving<I> {
 }
 
 impl<I: Send + 'static> Serving<I> {
-    /// These; the reserve takes over when their generation is quarantined.
-    pub fn new(first: Arc<InstanceSet<I>>, reserve: Option<Arc<InstanceSet<I>>>) -> Serving<I> {
-        Serving { first, reserve }
+    /// The instances of `first`; those of `reserve`, when they can be built, take over when that is quarantined. What
+    /// `before` has of either is kept, `fill` makes the others.
+    ///
+    /// # Errors
+    /// The first fault of any instance of `first`.
+    pub fn new(
+        first: Arc<Generation>,
+        reserve: Option<Arc<Generation>>,
+        before: Option<&Serving<I>>,
+        fill: impl Fn(Arc<Generation>) -> Result<Arc<InstanceSet<I>>, Fault>,
+    ) -> Result<Serving<I>, Fault> {
+        let set_of = |generation: Arc<Generation>| match before.and_then(|before| before.of(&generation)) {
+            Some(set) => Ok(set.clone()),
+            None => fill(generation),
+        };
+        let first = set_of(first)?;
+        let reserve = reserve.and_then(|reserve| {
+            let (name, hash) = (reserve.name().clone(), reserve.hash().short());
+            let cannot = |fault: &Fault| tracing::warn!("{name} {hash} cannot be kept in reserve: {fault}");
+            set_of(reserve).inspect_err(cannot).ok()
+        });
+        Ok(Serving { first, reserve })
     }
 
     /// The instances to call now; none: nobody is left. One relaxed load while all is well.

@@ -2,7 +2,7 @@
 
 use super::{Error, Kind, Worker, context::Context, grpc, hedge, replay::Replay, retry::Retries, room};
 use crate::{
-    balance::{self, Balancer, Pick},
+    balance::{self, Balancer, Pick, Question},
     figures::{Attempt, PoolCounts, Slip},
     net::{Body, Head, Response},
     upstream::{self, Backend, Connection, ErrorKind, ExchangeError, Limits, Outgoing, Permit, Pool},
@@ -95,10 +95,11 @@ impl Choice<'_> {
     /// Asks the balancer; how it chose is told in the answer, where somebody may know.
     fn pick(&self, head: &mut Head, now: Instant, attempt: u32, tried: &[Arc<Backend>]) -> Pick {
         let (mut balancer, mut rng) = (self.balancer.borrow_mut(), self.worker.rng());
+        let question = Question { head, now, rng: &mut rng, attempt, tried };
         if !self.context.explains {
-            return balancer.pick(head, now, &mut rng, attempt, tried);
+            return balancer.pick(question);
         }
-        let (pick, seen) = balancer.explained(head, now, &mut rng, attempt, tried);
+        let (pick, seen) = balancer.explained(question);
         self.context.decided(seen);
         pick
     }

@@ -199,12 +199,12 @@ impl Applier {
         let entry = self.board.entry(generation.name())?;
         let latest = entry.generation.filter(|(latest, _)| entry.used && latest.number() < generation.number());
         let latest = latest.map(|(latest, _)| latest).filter(|latest| !latest.is_quarantined());
-        latest.or_else(|| entry.past.good_before(generation).cloned())
+        latest.or_else(|| entry.past.good_before(generation).next().cloned())
     }
 
     /// The best of its name to go back to from this one.
     pub(super) fn good_before(&self, generation: &Generation) -> Option<Arc<Generation>> {
-        self.board.entry(generation.name())?.past.good_before(generation).cloned()
+        self.board.entry(generation.name())?.past.good_before(generation).next().cloned()
     }
 
     /// Has a generation choose for a pool. `before`: what does now, where settings and pool are the same.

@@ -20,10 +20,10 @@ impl Past {
         self.0.iter()
     }
 
-    /// The best to go back to from this generation: the latest before it that is not in quarantine.
-    pub fn good_before(&self, generation: &Generation) -> Option<&Arc<Generation>> {
-        let is_good = |past: &&Arc<Generation>| past.number() < generation.number() && !past.is_quarantined();
-        self.0.iter().map(|(past, _)| past).find(is_good)
+    /// Whom to go back to from this generation: those before it that are not in quarantine, the latest first.
+    pub fn good_before(&self, generation: &Generation) -> impl Iterator<Item = &Arc<Generation>> {
+        let number = generation.number();
+        self.0.iter().map(|(past, _)| past).filter(move |past| past.number() < number && !past.is_quarantined())
     }
 
     /// Adds one. When there are too many, the oldest goes of those that will never serve again, else the oldest of all.

@@ -43,10 +43,8 @@ impl Applier {
             generation.is_quarantined().then_some((generation, entry.past))
         });
         for (fallen, past) in fallen {
-            let mut good = past.iter().map(|(past, _)| past).filter(|past| past.number() < fallen.number());
-            let back =
-                good.find(|past| !past.is_quarantined() && self.bring_back(&fallen, past, Why::Quarantined).is_ok());
-            if let Some(back) = back {
+            let mut good = past.good_before(&fallen);
+            if let Some(back) = good.find(|past| self.bring_back(&fallen, past, Why::Quarantined).is_ok()) {
                 tracing::warn!(
                     "{} {} is quarantined: {} serves again (generation {}), known everywhere {:?} after the last fault",
                     fallen.name(),

@@ -36,7 +36,7 @@ impl Balancer {
 
     /// Whether the live instance is one of the plugin that serves from now on, and both keep what they know.
     fn will_hand_over(&self) -> bool {
-        let next = self.assignment.serving.as_ref().and_then(|serving| serving.current());
+        let next = self.assignment.current();
         let (Some(next), Some(live)) = (next, &self.live) else { return false };
         live.instance.hands_over()
             && next.generation().hands_over()
@@ -53,7 +53,7 @@ impl Balancer {
     pub(super) fn put_back(&mut self) {
         let Some(mut live) = self.live.take() else { return };
         live.heritage = Heritage::Own;
-        let next = self.assignment.serving.as_ref().and_then(|serving| serving.current());
+        let next = self.assignment.current();
         let generation = live.instance.generation().clone();
         // One with other settings never serves again.
         if let Some(serving) = &self.assignment.serving

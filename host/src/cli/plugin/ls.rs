@@ -2,7 +2,7 @@
 
 use super::embedded;
 use crate::{
-    admin::api::Plugin,
+    admin::api::{Costs, Plugin},
     cli::{Context, Exit, Failure, client::Client, table::Table},
 };
 
@@ -21,11 +21,11 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
         return embedded::print(args.json, &mut context.console.out);
     }
     let plugins: Vec<Plugin> = Client::new(context.global.admin.as_ref()).get("/v1/plugins")?;
-    let out = &mut context.console.out;
     if args.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&plugins).map_err(anyhow::Error::from)?)?;
+        context.console.json(&plugins)?;
         return Ok(Exit::Ok);
     }
+    let out = &mut context.console.out;
     write!(out, "{}", table(&plugins))?;
     for (plugin, problem) in plugins.iter().filter_map(|plugin| Some((plugin, plugin.problem.as_ref()?))) {
         writeln!(out, "{}: {}[{}] {}", plugin.name, problem.severity, problem.code, problem.headline)?;
@@ -34,28 +34,38 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
 }
 
 fn table(plugins: &[Plugin]) -> Table {
-    let figures = [">PICKS", ">P50", ">P99", ">HOST CALLS", ">MEMORY", ">FAULTS", ">FALLBACKS"];
-    let mut table =
-        Table::new(&[&["NAME", "KIND", "STATE", ">GEN", "HASH", "ORIGIN"], &figures[..], &["POOLS"]].concat());
+    let known = ["NAME", "KIND", "STATE", ">GEN", "HASH", "ORIGIN"];
+    let mut table = Table::new(&[&known[..], &FIGURES, &["POOLS"]].concat());
     for plugin in plugins {
-        table.row([
+        let known = [
             plugin.name.clone(),
             or_dash(plugin.kind.as_ref()),
             format!("{}{}", plugin.state, if plugin.pinned { ",pinned" } else { "" }),
             or_dash(plugin.generation),
             or_dash(plugin.hash.as_ref()),
             or_dash(plugin.origin.as_ref()),
-            plugin.picks.to_string(),
-            nanos(plugin.costs.p50_ns),
-            nanos(plugin.costs.p99_ns),
-            plugin.costs.host_calls.to_string(),
-            memory(plugin.costs.memory),
-            plugin.faults.to_string(),
-            plugin.fallbacks.to_string(),
-            or_dash((!plugin.pools.is_empty()).then(|| plugin.pools.join(","))),
-        ]);
+        ];
+        let Plugin { picks, costs, faults, fallbacks, pools, .. } = plugin;
+        let pools = or_dash((!pools.is_empty()).then(|| pools.join(",")));
+        table.row(known.into_iter().chain(figures(*picks, costs, *faults, *fallbacks)).chain([pools]));
     }
     table
+}
+
+/// What there is to say of any generation.
+pub(super) const FIGURES: [&str; 7] = [">PICKS", ">P50", ">P99", ">HOST CALLS", ">MEMORY", ">FAULTS", ">FALLBACKS"];
+
+/// The cells below [`FIGURES`].
+pub(super) fn figures(picks: u64, costs: &Costs, faults: u64, fallbacks: u64) -> [String; FIGURES.len()] {
+    [
+        picks.to_string(),
+        nanos(costs.p50_ns),
+        nanos(costs.p99_ns),
+        costs.host_calls.to_string(),
+        memory(costs.memory),
+        faults.to_string(),
+        fallbacks.to_string(),
+    ]
 }
 
 /// `850ns`, `1.9µs`, `2.1ms`; nothing where nothing was timed.
@@ -69,7 +79,7 @@ pub(in crate::cli) fn nanos(ns: u64) -> String {
 }
 
 /// `1.1MiB`, in one word.
-pub(super) fn memory(bytes: u64) -> String {
+fn memory(bytes: u64) -> String {
     format!("{:.1}MiB", bytes as f64 / f64::from(1 << 20))
 }
 

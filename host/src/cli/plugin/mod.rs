@@ -36,15 +36,25 @@ pub enum Command {
     /// List the plugins of a running Pointsman
     Ls(ls::Args),
     /// List the generations of a plugin that are kept, and what each of them did
-    History(history::Args),
+    History(Named),
     /// Have an earlier generation serve again; its successor's file is held back
     Rollback(steer::Args),
     /// Have a generation serve whatever file comes
     Pin(steer::Args),
     /// Follow the plugin's file again, and take what was held back
-    Unpin(steer::Unpin),
+    Unpin(Named),
     /// Print what a plugin of a running Pointsman has said lately
-    Log(log::Args),
+    Log(Named),
+}
+
+/// Which plugin, and for whom.
+#[derive(Debug, clap::Args)]
+pub struct Named {
+    /// A plugin, as `plugin ls` calls it
+    name: String,
+    /// For programs: the answer of the admin API
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(command: &Command, context: &mut Context<'_>) -> Result<Exit, Failure> {

@@ -1,5 +1,6 @@
 //! `pointsman plugin rollback`, `pin` and `unpin`: which generation of a plugin serves, by an operator's word.
 
+use super::Named;
 use crate::{
     admin::api::{HeldBack, Steered},
     cli::{Context, Exit, Failure, client::Client, status::latency},
@@ -8,19 +9,10 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    which: Unpin,
+    which: Named,
     /// The generation's hash, or how it begins; `plugin history` lists them
     #[arg(value_name = "HASH", value_parser = hash)]
     hash: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Unpin {
-    /// A plugin, as `plugin ls` calls it
-    name: String,
-    /// For programs: the answer of the admin API
-    #[arg(long)]
-    json: bool,
 }
 
 /// It becomes a part of a path.
@@ -37,18 +29,17 @@ pub(super) fn run(args: &Args, what: &str, context: &mut Context<'_>) -> Result<
     post(&args.which, &what, context)
 }
 
-pub(super) fn unpin(which: &Unpin, context: &mut Context<'_>) -> Result<Exit, Failure> {
+pub(super) fn unpin(which: &Named, context: &mut Context<'_>) -> Result<Exit, Failure> {
     post(which, "unpin", context)
 }
 
-fn post(which: &Unpin, what: &str, context: &mut Context<'_>) -> Result<Exit, Failure> {
+fn post(which: &Named, what: &str, context: &mut Context<'_>) -> Result<Exit, Failure> {
     let path = super::path(&which.name, what)?;
     let steered: Steered = Client::new(context.global.admin.as_ref()).post_for(&path)?;
-    let out = &mut context.console.out;
     if which.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&steered).map_err(anyhow::Error::from)?)?;
+        context.console.json(&steered)?;
     } else {
-        write!(out, "{}", told(&steered))?;
+        write!(context.console.out, "{}", told(&steered))?;
     }
     Ok(Exit::Ok)
 }
