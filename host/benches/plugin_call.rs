@@ -15,7 +15,7 @@ use pointsman::{
     plugin::{Runtime, Turn, stock},
     rng::Rng,
 };
-use std::{hint::black_box, rc::Rc};
+use std::{hint::black_box, rc::Rc, sync::Arc};
 use tokio::time::Instant;
 
 /// Pools from a toy's to a large service's.
@@ -49,7 +49,7 @@ fn outcomes(criterion: &mut Criterion) {
     let runtime = Runtime::new(&Plugins::default(), 1, "", None).expect("the engine starts");
     let mut balancer = parts::instance(&runtime, "floor", parts::floor(), "{}", parts::members(100));
     let ledger = balancer.generation().ledger().clone();
-    let outbox = Rc::new(Outbox::new(Rc::default()));
+    let outbox = Rc::new(Outbox::new(Arc::default()));
     let picker = Picker::next_of(&Rc::default(), &outbox, &ledger, 0);
     let (mut rows, mut now) = (Vec::new(), Instant::now());
     criterion.bench_function("outcome", |bencher| {

@@ -72,7 +72,7 @@ pub trait Ticker: Balancer {
 }
 
 /// Exports a [`Balancer`]; write it once, at the top level of the crate. `balancer!(MyType)` exports what every balancer
-/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, feedback, handover, about)`. A half that is not
+/// has; optional halves are named behind a colon, `balancer!(MyType: ticker, feedback, prober, handover, about)`. A half that is not
 /// named is not exported and costs nothing. `about` tells what stands in the crate's `plugin.toml`.
 ///
 /// A half that does not exist is an error that names those that do:
@@ -174,6 +174,18 @@ macro_rules! __half {
         }
         $crate::bindings::feedback::export_feedback!(Exports with_types_in $crate::bindings::feedback);
     };
+    (check prober $balancer:ty) => {
+        const fn asks<T: $crate::Prober>() {}
+        asks::<$balancer>();
+    };
+    (export prober) => {
+        impl $crate::bindings::prober::exports::pointsman::plugin::prober::Guest for Exports {
+            fn probed(now_us: u64, batch: $crate::ProbeAnswers) {
+                KEPT.with(|kept| kept.lend("probed", |pooled| pooled.probed(now_us, &batch)))
+            }
+        }
+        $crate::bindings::prober::export_prober!(Exports with_types_in $crate::bindings::prober);
+    };
     (check handover $balancer:ty) => {
         const fn hands_over<T: $crate::HandOver>() {}
         hands_over::<$balancer>();
@@ -199,7 +211,7 @@ macro_rules! __half {
             ::std::concat!(
                 "a balancer has no half `",
                 ::std::stringify!($other),
-                "`; it may have: ticker, feedback, handover, about"
+                "`; it may have: ticker, feedback, prober, handover, about"
             )
         );
     };

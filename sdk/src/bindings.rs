@@ -76,6 +76,18 @@ pub mod handover {
     });
 }
 
+/// The optional half `prober`.
+pub mod prober {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "with-prober",
+        pub_export_macro: true,
+        export_macro_name: "export_prober",
+        default_bindings_module: "pointsman_sdk::bindings::prober",
+        with: { "pointsman:plugin/types@0.1.0": crate::bindings::platform::pointsman::plugin::types },
+    });
+}
+
 /// The optional half `ticker`; it uses no types.
 pub mod ticker {
     wit_bindgen::generate!({

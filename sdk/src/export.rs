@@ -1,6 +1,9 @@
 //! What the export macros stand on: a plugin's memory between two calls of the host.
 
-use crate::{Backend, Balancer, Decision, Feedback, Filter, HandOver, Outcomes, Place, Pool, Ticker, Turn, settings};
+use crate::{
+    Backend, Balancer, Decision, Feedback, Filter, HandOver, Outcomes, Place, Pool, ProbeAnswers, Prober, Ticker, Turn,
+    settings,
+};
 use std::cell::Cell;
 
 pub use crate::about::describe;
@@ -70,6 +73,13 @@ impl<B: Feedback> Pooled<B> {
     /// What became of its decisions.
     pub fn observe(&mut self, now_us: u64, outcomes: &Outcomes) {
         self.balancer.observe(now_us, outcomes, &self.pool);
+    }
+}
+
+impl<B: Prober> Pooled<B> {
+    /// What backends said of themselves.
+    pub fn probed(&mut self, now_us: u64, answers: &ProbeAnswers) {
+        self.balancer.probed(now_us, answers, &self.pool);
     }
 }
 

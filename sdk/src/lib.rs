@@ -39,6 +39,7 @@
 //! | work on a schedule too | [`Ticker`] |
 //! | hear what became of the choices | [`Feedback`], [`notes::token`](host::notes::token) |
 //! | keep what was learnt when the file is replaced | [`HandOver`] |
+//! | have backends asked how busy they are | [`Prober`], [`probes::ask`](host::probes::ask) |
 //! | say whom to ask next | [`notes::prefer_next`](host::notes::prefer_next) |
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared), [`kv`](host::kv), [`rate_limit`](host::rate_limit) |
@@ -65,6 +66,7 @@ mod feedback;
 mod filter;
 mod hand_over;
 mod pool;
+mod prober;
 mod settings;
 mod slow_start;
 mod turn;
@@ -78,13 +80,16 @@ pub mod testing;
 pub use balancer::{Balancer, Ticker};
 pub use bindings::{
     filter::exports::pointsman::plugin::filter::Verdict,
-    platform::pointsman::plugin::types::{Backend, Decision, Failure, Outcomes, Place, Position, Standing, Turn},
+    platform::pointsman::plugin::types::{
+        Backend, Decision, Failure, Outcomes, Place, Position, ProbeAnswers, Standing, Turn,
+    },
 };
 pub use deadlines::Deadlines;
 pub use feedback::{Feedback, Outcome};
 pub use filter::Filter;
 pub use hand_over::HandOver;
 pub use pool::Pool;
+pub use prober::{ProbeAnswer, Prober};
 pub use settings::NoSettings;
 pub use slow_start::SlowStart;
 pub use weighted::Weighted;
@@ -104,7 +109,7 @@ mod documents {
 pub mod prelude {
     pub use crate::{
         Backend, Balancer, Decision, Failure, Feedback, Filter, HandOver, NoSettings, Outcome, Outcomes, Place, Pool,
-        Position, Standing, Ticker, Turn, Verdict, balancer, filter,
-        host::{edits, figures, log, notes, request, shared},
+        Position, ProbeAnswer, ProbeAnswers, Prober, Standing, Ticker, Turn, Verdict, balancer, filter,
+        host::{edits, figures, log, notes, probes, request, shared},
     };
 }

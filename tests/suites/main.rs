@@ -44,6 +44,7 @@ mod limits;
 mod metrics;
 mod names;
 mod network;
+mod probes;
 mod proxy_protocol;
 mod reload;
 mod reported;

@@ -3,7 +3,7 @@
 
 use super::status::StatusSource;
 use crate::{
-    figures::{Classes, Failure, Figures, Histogram, ListenerCounts, PoolCounts, Standing, Undelivered},
+    figures::{Classes, Failure, Figures, Histogram, ListenerCounts, PoolCounts, ProbeCounts, Standing, Undelivered},
     plugin::{FaultKind, Generation, MeterKind, Reading},
     state::Snapshot,
     telemetry::{
@@ -160,6 +160,21 @@ fn pools(snapshot: &Snapshot, to: &mut Families<'_>) -> fmt::Result {
                 [("least", |p| p.share_least.get()), ("most", |p| p.share_most.get())];
             for (bound, of) in columns {
                 rows.count(&[("pool", &pool.name), ("bound", bound)], pool.figures.sum(of))?;
+            }
+        }
+        Ok(())
+    })?;
+    to.counter("pool_probes_sent", "Backends asked how busy they are, for a balancer", |rows| {
+        for pool in all() {
+            rows.count(&[("pool", &pool.name)], pool.probes.counts().sent)?;
+        }
+        Ok(())
+    })?;
+    to.counter("pool_probes", "Probes by what came of them; refused: not sent, for there were enough", |rows| {
+        for pool in all() {
+            let ProbeCounts { answered, lost, refused, .. } = pool.probes.counts();
+            for (result, count) in [("answered", answered), ("lost", lost), ("refused", refused)] {
+                rows.count(&[("pool", &pool.name), ("result", result)], count)?;
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use crate::{
     figures::{Line, Outbox, Picker, Row, Undelivered},
     plugin::Fault,
 };
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
 /// What waits to be told on one worker, and to whom.
@@ -22,7 +22,7 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    pub(super) fn new(worker: usize, bell: Rc<Notify>) -> Hearing {
+    pub(super) fn new(worker: usize, bell: Arc<Notify>) -> Hearing {
         Hearing { outbox: Rc::new(Outbox::new(bell)), line: None, picker: None, worker, rows: Vec::new() }
     }
 

@@ -25,7 +25,8 @@ pub(super) fn draw_up(pool: &Pool) -> (Roster, Membership) {
     let standings = pool.backends.iter().map(|backend| (backend, backend.standing()));
     let (ready, others): (Vec<_>, Vec<_>) = standings.partition(|(_, standing)| *standing == Standing::Ready);
     let members = |list: &[(&Arc<Backend>, Standing)]| list.iter().map(|(b, s)| member(b, *s)).collect();
-    let membership = Membership { ready: members(&ready), others: members(&others), reports: pool.reports.clone() };
+    let (reports, probes) = (pool.reports.clone(), pool.probes.clone());
+    let membership = Membership { ready: members(&ready), others: members(&others), reports, probes };
     let backends = ready.iter().chain(&others).map(|(b, _)| Arc::clone(b)).collect();
     (Roster { version, backends, ready: ready.len() }, membership)
 }

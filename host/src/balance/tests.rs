@@ -14,7 +14,7 @@ use crate::{
     rng::Rng,
     upstream::{Backend, Pool},
 };
-use std::{net::SocketAddr, rc::Rc, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread, time::Duration};
 use tokio::{runtime::Runtime, time::Instant};
 
 /// A pool of ready backends `b0`, `b1`, … with these weights and priorities.
@@ -33,7 +33,7 @@ pub(super) fn pool(backends: &[(u32, u32)]) -> Arc<Pool> {
 
 /// The first worker's.
 pub(super) fn station() -> Station {
-    Station { worker: 0, epoch: Instant::now(), bell: Rc::default() }
+    Station { worker: 0, epoch: Instant::now(), bell: Arc::default() }
 }
 
 /// Long after everything that may happen has happened.

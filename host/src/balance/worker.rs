@@ -20,7 +20,7 @@ use crate::{
     rng::Rng,
     upstream::Backend,
 };
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 /// An `update` that took longer than this the last time is not run on the worker: a successor is built aside instead.
@@ -68,7 +68,7 @@ pub struct Station {
     /// Micros count from here.
     pub epoch: Instant,
     /// Rung when one of them is to be looked after sooner than it said.
-    pub bell: Rc<Notify>,
+    pub bell: Arc<Notify>,
 }
 
 /// One pool's balancer on one worker.
@@ -99,6 +99,7 @@ impl Balancer {
         let fallback = RoundRobin::new(&assignment.pool);
         let guard = Guard::of(&assignment.pool);
         let hearing = Hearing::new(at.worker, at.bell.clone());
+        assignment.pool.probes.rings(at.worker, &at.bell);
         Balancer {
             assignment,
             worker: at.worker,
@@ -154,12 +155,14 @@ impl Balancer {
         pick
     }
 
-    /// Runs the plugin's tick if it has one and it is due, and tells it what it waits to hear; says when to look again.
+    /// Runs the plugin's tick if it has one and it is due, and tells it what it waits to hear, and what backends answered to its
+    /// probes; says when to look again.
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
         self.refresh();
         if self.hearing.is_due(now) {
             self.tell(now);
         }
+        self.tell_answers(now);
         let next = self.run_tick(now);
         next.into_iter().chain(self.hearing.next_look()).min()
     }
@@ -183,6 +186,21 @@ impl Balancer {
     fn tell(&mut self, now: Instant) {
         let now_us = self.micros(now);
         if let Err(fault) = self.hearing.tell(self.live.as_mut(), now_us) {
+            self.drop_instance(&fault);
+        }
+    }
+
+    /// Tells the plugin what became of probes. Here alone and in no pick: a worker whose requests leave it no time for this will
+    /// not choose better by younger answers.
+    fn tell_answers(&mut self, now: Instant) {
+        let answers = self.assignment.pool.probes.answers(self.worker);
+        if answers.is_empty() {
+            return;
+        }
+        let now_us = self.micros(now);
+        if let Some(live) = self.live.as_mut().filter(|live| live.instance.asks())
+            && let Err(fault) = live.instance.probed(now, now_us, &answers)
+        {
             self.drop_instance(&fault);
         }
     }

@@ -4,6 +4,7 @@ mod cookie;
 mod health;
 mod listen;
 mod pool;
+mod probe;
 mod process;
 mod route;
 

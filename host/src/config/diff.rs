@@ -100,7 +100,7 @@ fn of_pool(now: &Pool, next: &Pool) -> String {
     let mut parts = backends(&now.backends, &next.backends);
     let named = differing!(
         now, next; balancer, settings, fallback, hash, health, eject, panic, tiers, cookie, slow_start, timeout, retry, hedge, limit, share,
-        reported, tls, protocol, proxy_protocol
+        reported, probe, tls, protocol, proxy_protocol
     );
     parts.extend(names(&now.names, &next.names));
     let backends_alone = Pool { backends: next.backends.clone(), names: next.names.clone(), ..now.clone() } == *next;

@@ -193,6 +193,28 @@ table! {
             limit: PoolLimit,
             /// How backends report their own load, for plugins that ask for it: true for ORCA, or a table that says more.
             reported: Switch<Reported>,
+            /// How backends are asked how busy they are, for plugins that want to know. Absent: they are not.
+            probe: Probe,
+        }
+    }
+}
+
+table! {
+    /// How the backends of a pool are asked how busy they are: by `path` or by `header`. An answer is a number, the requests under
+    /// way there, or JSON: `{"in_flight": 7, "latency_us": 1200}`.
+    "probe" Probe {
+        required {}
+        optional {
+            /// `GET` this path.
+            path: HealthPath,
+            /// Send nothing: this header of a backend's last answer tells.
+            header: HeaderField,
+            /// For one probe by `path`, from the connect on.
+            timeout: Time = "250ms",
+            /// How often each backend is asked.
+            per_backend: Rate = "20/s",
+            /// How often all backends together are asked.
+            per_pool: Rate = "500/s",
         }
     }
 }

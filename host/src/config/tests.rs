@@ -172,6 +172,11 @@ fn everything_that_can_be_written_is_understood() {
     let headers = vec![("queue".to_owned(), http::HeaderName::from_static("x-queue-depth"))];
     let reported = model::Reported { orca: false, headers, fresh: Duration::from_secs(2) };
     assert_eq!((&two.reported, &other.reported), (&Some(reported), &None));
+    let by = model::ProbeBy::Get("/load?plain".into());
+    let (timeout, per_pool) = (Duration::from_millis(50), (6000, Duration::from_secs(60)));
+    let probe = model::Probe { by, timeout, per_backend: (10, Duration::from_secs(1)), per_pool };
+    let by_header = model::Probe::by(model::ProbeBy::Header(http::HeaderName::from_static("x-load")));
+    assert_eq!((&two.probe, &other.probe), (&Some(probe), &Some(by_header)));
     assert_eq!(two.fallback, Fallback::Reject);
     assert_eq!(two.hash, Some(HashKey::Header("x-user".into())));
     assert_eq!(two.settings, r#"{"deep":{"list":[1,2.5,true,"x"],"when":"2026-11-22T08:00:00Z"},"k":16}"#);
@@ -263,7 +268,7 @@ fn defaults_in_the_schema_are_those_in_force() {
     let spelled_out = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n{}[listen.timeout]\n{}\
          [pool.app]\n{}[pool.app.timeout]\n{}[pool.app.health]\npath = \"/\"\n{}[pool.app.eject]\n{}[pool.app.retry]\n{}\
-         [pool.app.reported]\n{}\
+         [pool.app.reported]\n{}[pool.app.probe]\npath = \"/\"\n{}\
          [[pool.app.backends]]\naddress = \"10.0.0.1:80\"\n{}\
          [[route]]\npool = \"app\"\n{}[[route.filters]]\nplugin = \"x\"\n{}\
          [plugins]\n{}[plugins.faults]\n{}[server]\n{}",
@@ -275,6 +280,7 @@ fn defaults_in_the_schema_are_those_in_force() {
         table(&format!("{pool}/eject/anyOf/1/properties")),
         table(&format!("{pool}/retry/properties")),
         table(&format!("{pool}/reported/anyOf/1/properties")),
+        table(&format!("{pool}/probe/properties")),
         table(&format!("{pool}/backends/items/anyOf/1/properties")),
         table("/properties/route/items/properties"),
         table("/properties/route/items/properties/filters/items/properties"),
@@ -283,7 +289,7 @@ fn defaults_in_the_schema_are_those_in_force() {
         table("/properties/server/properties"),
     );
     let left_out = with(
-        "[pool.app.health]\npath = \"/\"\n[pool.app.reported]\n[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n",
+        "[pool.app.health]\npath = \"/\"\n[pool.app.reported]\n[pool.app.probe]\npath = \"/\"\n[[route]]\npool = \"app\"\nfilters = [{ plugin = \"x\" }]\n",
     );
     assert_eq!(without_spots(good(&spelled_out)), without_spots(good(&left_out)), "{spelled_out}");
 }

@@ -6,7 +6,7 @@ mod attempt;
 
 pub use attempt::{Attempt, Outcome, Unasked};
 
-use super::{Connections, Queue, micros, reports::Reported, silence::Silence};
+use super::{Connections, Queue, micros, probes::Said, reports::Reported, silence::Silence};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -52,6 +52,8 @@ pub struct BackendFigures {
     queue: OnceLock<Arc<Queue>>,
     /// What it says about itself, once it did.
     pub(super) reported: OnceLock<Box<Reported>>,
+    /// How busy it says it is, where it is listened to for that.
+    pub(super) said: OnceLock<Box<Said>>,
     joined: Instant,
 }
 
@@ -90,6 +92,7 @@ impl Default for BackendFigures {
             slow_start_length_us: AtomicU64::new(0),
             queue: OnceLock::new(),
             reported: OnceLock::new(),
+            said: OnceLock::new(),
             joined: Instant::now(),
         }
     }

@@ -9,6 +9,7 @@ mod feedback;
 mod histogram;
 mod listener;
 mod pool;
+mod probes;
 mod queue;
 mod reports;
 mod reserve;
@@ -23,6 +24,7 @@ pub use feedback::{Ledger, Line, Loss, Outbox, Picker, Row, Slip, Tallies, Tally
 pub use histogram::{Durations, Histogram};
 pub use listener::{ListenerCounts, ListenerFigures};
 pub use pool::{Failure, PoolCounts, PoolFigures};
+pub use probes::{Budget, Load, Probe, ProbeCounts, Probed, Probes};
 pub use queue::{Place, Queue};
 pub use reports::{REPORTED_MOST, Reports};
 pub use reserve::Reservation;
@@ -54,6 +56,8 @@ pub struct Figures {
     queues: Mutex<HashMap<String, Arc<Queue>>>,
     /// By pool.
     reports: Mutex<HashMap<String, Arc<Reports>>>,
+    /// By pool.
+    probes: Mutex<HashMap<String, Arc<Probes>>>,
 }
 
 type ByName<T> = Mutex<HashMap<String, Arc<PerWorker<T>>>>;
@@ -103,6 +107,12 @@ impl Figures {
         by_name.entry(pool.into()).or_default().clone()
     }
 
+    /// The probes of the pool of this name. Off the request path only.
+    pub fn probes(&self, pool: &str) -> Arc<Probes> {
+        let mut by_name = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.entry(pool.into()).or_insert_with(|| Arc::new(Probes::new(self.workers))).clone()
+    }
+
     fn named<T: Default>(&self, all: &ByName<T>, name: &str) -> Arc<PerWorker<T>> {
         let mut by_name = all.lock().unwrap_or_else(PoisonError::into_inner);
         by_name.entry(name.into()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()
@@ -117,6 +127,7 @@ impl Figures {
         forget_unused(&self.queues);
         forget_unused(&self.taps);
         forget_unused(&self.reports);
+        forget_unused(&self.probes);
     }
 }
 

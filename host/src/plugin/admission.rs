@@ -7,7 +7,7 @@ use super::{
     Runtime, Turn, records::Place, report, sandbox::Outside,
 };
 use crate::{
-    figures::{Ledger, Loss, Outbox, Picker, Slip, Standing},
+    figures::{Ledger, Load, Loss, Outbox, Picker, Probed, Slip, Standing},
     net::{Connection, Head, Headers, TlsFacts},
     problem::{Code, Problem, Spot},
     rng::Rng,
@@ -118,7 +118,7 @@ fn dry_members(members: &Membership) -> Membership {
 
 fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
     let Some(first) = balancer.membership().ready.first().map(|member| member.id) else { return Ok(()) };
-    let outbox = Rc::new(Outbox::new(Rc::default()));
+    let outbox = Rc::new(Outbox::new(Arc::default()));
     let ledger = Arc::new(Ledger::new(1, Arc::default()));
     let picker = Picker::next_of(&Rc::default(), &outbox, &ledger, 0);
     for (mut head, turn) in requests() {
@@ -143,7 +143,18 @@ fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
         outbox.empty_into(&mut rows);
         balancer.observe(DRY_CALLS * DRY_STEP_US, &rows)?;
     }
+    if balancer.asks() {
+        let now = Instant::now();
+        let answers: Vec<Probed> = balancer.membership().iter().flat_map(|member| answers(member.id, now)).collect();
+        balancer.probed(now, DRY_CALLS * DRY_STEP_US, &answers)?;
+    }
     Ok(())
+}
+
+/// One that says all, one that says little, and none.
+fn answers(backend: u64, at: Instant) -> [Probed; 3] {
+    let load = |latency_us| Some(Load { in_flight: (backend % 7) as u32, latency_us });
+    [load(Some((backend % 1009) as u32)), load(None), None].map(|load| Probed { backend, load, took_us: 100, at })
 }
 
 /// Well, badly, or with nothing, as chance has it.

@@ -3,18 +3,19 @@
 
 use super::{
     Call, Decision, Fault, FaultKind, Generation, Membership, Notes, State, Turn,
-    abi::v0_1::{Balancer, Batch, Filter},
+    abi::v0_1::{Answers, Balancer, Batch, Filter},
     limits::thread_cpu,
     records::Place,
     sandbox::{Outside, Sandbox},
 };
 use crate::{
-    figures::{Reservation, Row},
+    figures::{Probed, Reservation, Row},
     net::Head,
 };
 use bytes::Bytes;
 use http::Response;
 use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// The shortest period that a ticker gets.
 const TICK_PERIOD_MIN: Duration = Duration::from_millis(10);
@@ -61,6 +62,7 @@ impl BalancerInstance {
         let data = sandbox.data_mut();
         if data.live {
             data.reports = members.reports.clone();
+            data.told_on = if guest.asks() { usize::try_from(place.instance).ok() } else { None };
         }
         let answer = sandbox.call(Call::Configure, |store| guest.configure(store, settings, place))?;
         answer.map_err(|refusal| sandbox.condemn(Call::Configure, FaultKind::Refused, refusal))?;
@@ -141,6 +143,19 @@ impl BalancerInstance {
         self.batch.clear();
         rows.into_iter().for_each(|row| self.batch.push(row, &data.members));
         self.sandbox.call(Call::Observe, |store| self.guest.observe(store, now_us, &self.batch))
+    }
+
+    /// Whether it wants to hear what became of its probes.
+    pub fn asks(&self) -> bool {
+        self.guest.asks()
+    }
+
+    /// Tells it what became of these probes. `now_us` is `now` on the clock of [`Turn::now_us`].
+    pub fn probed(&mut self, now: Instant, now_us: u64, probed: &[Probed]) -> Result<(), Fault> {
+        let data = self.sandbox.data_mut();
+        data.now_us = now_us;
+        let answers = Answers::of(probed, &data.members, now);
+        self.sandbox.call(Call::Probed, |store| self.guest.probed(store, now_us, &answers))
     }
 
     /// Tells it who belongs to the pool now, while it serves: it gets no more time than for a pick.

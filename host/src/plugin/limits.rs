@@ -47,9 +47,13 @@ impl Allowance {
                 Allowance { cpu: CONFIGURE_CPU, wall: None }
             }
             Call::Update => Allowance { cpu: UPDATE_CPU, wall: None },
-            Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::Save | Call::OnRequest => {
-                Allowance { cpu: deadline, wall: live.then_some(WORKER_WALL.max(deadline)) }
-            }
+            Call::UpdateLive
+            | Call::Pick
+            | Call::Tick
+            | Call::Observe
+            | Call::Probed
+            | Call::Save
+            | Call::OnRequest => Allowance { cpu: deadline, wall: live.then_some(WORKER_WALL.max(deadline)) },
         }
     }
 }

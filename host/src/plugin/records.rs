@@ -1,7 +1,7 @@
 //! What crosses the plugin boundary, in our words. Generated types stop in `abi`.
 
 use crate::{
-    figures::{BackendFigures, Reports, Standing},
+    figures::{BackendFigures, Probes, Reports, Standing},
     net::Address,
 };
 use std::{fmt, sync::Arc};
@@ -58,6 +58,8 @@ pub struct Membership {
     pub others: Vec<Member>,
     /// Which of the numbers are kept that they report about themselves; the same for all of a pool's life.
     pub reports: Arc<Reports>,
+    /// Where they are asked how busy they are; the same for all of a pool's life.
+    pub probes: Arc<Probes>,
 }
 
 impl Membership {
@@ -202,6 +204,8 @@ pub enum Call {
     Tick,
     /// `observe`.
     Observe,
+    /// `probed`.
+    Probed,
     /// `save`.
     Save,
     /// `restore`.
@@ -215,7 +219,10 @@ pub enum Call {
 impl Call {
     /// Whether it stops a serving worker for as long as it takes.
     pub fn is_on_worker(self) -> bool {
-        matches!(self, Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::Save | Call::OnRequest)
+        matches!(
+            self,
+            Call::UpdateLive | Call::Pick | Call::Tick | Call::Observe | Call::Probed | Call::Save | Call::OnRequest
+        )
     }
 }
 
@@ -228,6 +235,7 @@ impl fmt::Display for Call {
             Call::Pick => "pick",
             Call::Tick => "tick",
             Call::Observe => "observe",
+            Call::Probed => "probed",
             Call::Save => "save",
             Call::Restore => "restore",
             Call::OnRequest => "on-request",

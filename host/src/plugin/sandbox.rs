@@ -56,6 +56,8 @@ pub(super) struct Data {
     pub(super) reports: Arc<Reports>,
     /// What the pick under way has reserved, and of which position.
     pub(super) reserved: Option<(u32, Reservation)>,
+    /// The worker on which it is told what became of its probes; none: it is not.
+    pub(super) told_on: Option<usize>,
     /// Whether it serves: what is only tried out leaves no trace in figures.
     pub(super) live: bool,
     pub(super) log: Arc<Log>,
@@ -133,6 +135,7 @@ impl Sandbox {
             rows: None,
             reports: Arc::default(),
             reserved: None,
+            told_on: None,
             live: outside.live,
             log: outside.log,
             edits: Edits::default(),

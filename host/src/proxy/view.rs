@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn listeners_that_close_one_after_the_other_do_not_hold_each_others_views() {
-        let station = || Station { worker: 0, epoch: Instant::now(), bell: Rc::default() };
+        let station = || Station { worker: 0, epoch: Instant::now(), bell: Arc::default() };
         let snapshot = |revision: u64, open: usize, closing: &[usize]| Snapshot {
             revision,
             table: Arc::new(Table::default()),

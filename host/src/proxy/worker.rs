@@ -26,7 +26,7 @@ pub struct Worker {
 impl Worker {
     /// Worker `index`; call it on its own thread.
     pub fn new(index: usize, cell: Arc<Cell>, overload: Option<Arc<Overload>>, epoch: Instant, rng: Rng) -> Rc<Worker> {
-        let station = Station { worker: index, epoch, bell: Rc::default() };
+        let station = Station { worker: index, epoch, bell: Arc::default() };
         let view = RefCell::new(Rc::new(View::first(&cell, &station)));
         let warnings = RefCell::new(Warnings::new());
         let connections = Connections::new();

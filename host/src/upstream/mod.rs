@@ -17,6 +17,7 @@ pub mod names;
 mod opening;
 mod patience;
 mod pool;
+mod probe;
 mod report;
 mod stream;
 #[cfg(test)]

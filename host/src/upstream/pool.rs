@@ -5,13 +5,13 @@ use super::{
     Backend, Bounds, Cookie,
     budget::Budget,
     condition::{Cause, Condition},
-    report,
+    probe, report,
     transport::Transport,
     ward::Ward,
 };
 use crate::{
-    config::model::{self, Tiers},
-    figures::{Figures, PoolFigures, Reports, Standing, Tap},
+    config::model::{self, ProbeBy, Tiers},
+    figures::{self, Figures, PoolFigures, Probes, Reports, Standing, Tap},
     net::Headers,
     problem::Problem,
 };
@@ -55,6 +55,10 @@ pub struct Pool {
     pub share: Option<model::Share>,
     /// Which numbers are kept of those that its backends report; it outlives this record.
     pub reports: Arc<Reports>,
+    /// Who wants to know how busy its backends are; it outlives this record.
+    pub probes: Arc<Probes>,
+    /// How they are asked; none: they are not.
+    pub(super) probe: Option<model::Probe>,
     /// How they report; none: they are not listened to.
     reported: Option<model::Reported>,
     /// What is counted; it outlives this record.
@@ -159,6 +163,8 @@ impl Pool {
             share: config.share,
             reports: figures.reports(&config.name),
             reported: config.reported.clone(),
+            probes: figures.probes(&config.name),
+            probe: config.probe.clone(),
             bounds,
             name: config.name.as_str().into(),
             hash: config.hash.clone(),
@@ -190,6 +196,9 @@ impl Pool {
     pub fn hears(&self, backend: &Backend, headers: &Headers) {
         if let Some(asked) = &self.reported {
             report::read(asked, &self.reports, &backend.figures, headers);
+        }
+        if let Some(model::Probe { by: ProbeBy::Header(name), .. }) = &self.probe {
+            probe::hear(backend, name, headers);
         }
     }
 
@@ -323,6 +332,7 @@ impl Pool {
     pub fn take_over(&self) {
         self.bounds.set(self.limit.as_ref());
         self.reports.hold_for(self.reported.as_ref().map_or(Duration::ZERO, |reported| reported.fresh));
+        self.probes.allow(self.probe.as_ref().map(budget));
         let stall = self.eject.as_ref().and_then(|eject| eject.stall).unwrap_or(Duration::MAX);
         self.backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         self.settle_all();
@@ -364,6 +374,12 @@ struct Files {
 
 fn cookie(config: &model::Pool) -> Result<Option<Cookie>, Problem> {
     config.cookie.as_ref().map(|cookie| Cookie::new(&config.name, cookie)).transpose()
+}
+
+/// How often backends are asked.
+fn budget(how: &model::Probe) -> figures::Budget {
+    let every = |(times, of): (u32, Duration)| of.checked_div(times).unwrap_or(of);
+    figures::Budget { of_backend: every(how.per_backend), of_pool: every(how.per_pool) }
 }
 
 /// All that were ever begun.

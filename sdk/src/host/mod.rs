@@ -7,6 +7,7 @@ pub mod kv;
 pub mod log;
 pub mod metrics;
 pub mod notes;
+pub mod probes;
 pub mod rate_limit;
 pub mod request;
 pub mod shared;

@@ -1,7 +1,8 @@
 //! Drives a plugin as a host would: the same calls in the same order, on a clock and with chance that repeat.
 
 use crate::{
-    Backend, Balancer, Decision, Feedback, Filter, HandOver, Outcome, Place, Position, Standing, Ticker, Turn, Verdict,
+    Backend, Balancer, Decision, Feedback, Filter, HandOver, Outcome, Place, Position, ProbeAnswer, Prober, Standing,
+    Ticker, Turn, Verdict,
     export::{self, Pooled},
     testing::{Answer, Figures, Host, Notes, Request, host},
     turn::mix,
@@ -137,6 +138,14 @@ impl<B: Feedback> Bench<B> {
     pub fn observe(&mut self, outcomes: &[Outcome]) {
         let worker = self.next_worker.saturating_sub(1) % self.workers.len();
         self.workers[worker].observe(self.clock.now_us, &outcomes.iter().copied().collect());
+    }
+}
+
+impl<B: Prober> Bench<B> {
+    /// Tells the worker whose turn it was last what backends answered. [`Host::asked`] says whom the plugin had asked.
+    pub fn probed(&mut self, answers: &[ProbeAnswer]) {
+        let worker = self.next_worker.saturating_sub(1) % self.workers.len();
+        self.workers[worker].probed(self.clock.now_us, &answers.iter().copied().collect());
     }
 }
 

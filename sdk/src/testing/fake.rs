@@ -55,6 +55,11 @@ pub struct Host {
     pub answer: Option<Answer>,
     /// What the balancer's latest pick said beside its decision.
     pub notes: Notes,
+    /// Whom the plugin has had asked how busy they are, the first first. Whoever answers takes them out: until then they are
+    /// under way.
+    pub asked: Vec<Position>,
+    /// There were as many probes as may be.
+    pub asks_no_more: bool,
     /// What time it is, on the clock of [`Turn::now_us`](crate::Turn::now_us).
     pub now_us: u64,
     pub(super) counters: Vec<(String, u64)>,
@@ -80,6 +85,15 @@ impl Host {
             Some(figures) => figures,
             None => panic!("the plugin asked for position {of} of {}; a host stops it here", self.figures.len()),
         }
+    }
+
+    pub(crate) fn ask(&mut self, of: Position) -> bool {
+        self.figures(of);
+        let is_under_way = self.asked.contains(&of);
+        if !is_under_way && !self.asks_no_more {
+            self.asked.push(of);
+        }
+        is_under_way || !self.asks_no_more
     }
 
     pub(crate) fn reported_name(&mut self, name: &str) -> u32 {

@@ -1,7 +1,7 @@
 //! Servers that are slow, ill or new, behind a balancer, in virtual time.
 
 use super::{Bench, Figures, host};
-use crate::{Balancer, Decision, Ticker, turn::mix};
+use crate::{Balancer, Decision, Position, ProbeAnswer, Prober, Ticker, turn::mix};
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 /// In how long a peak comes down to 1/e of itself, as the host's figures have it.
@@ -77,9 +77,14 @@ pub struct Simulation<B> {
     servers: Vec<(Server, Known)>,
     under_way: BinaryHeap<Reverse<Answer>>,
     ticks: Option<Ticks<B>>,
+    /// None: probes are not answered.
+    tells: Option<Tells<B>>,
     now_us: u64,
     sent: u64,
 }
+
+/// Tells of answers to probes.
+type Tells<B> = fn(&mut Bench<B>, &[ProbeAnswer]);
 
 /// When to tick, and how.
 struct Ticks<B> {
@@ -118,7 +123,7 @@ impl<B: Balancer> Simulation<B> {
     /// With a usual server behind each backend of the bench.
     pub fn new(bench: Bench<B>) -> Simulation<B> {
         let servers = host(|host| vec![(Server::default(), Known::default()); host.figures.len()]);
-        Simulation { bench, servers, under_way: BinaryHeap::new(), ticks: None, now_us: 0, sent: 0 }
+        Simulation { bench, servers, under_way: BinaryHeap::new(), ticks: None, tells: None, now_us: 0, sent: 0 }
     }
 
     /// One of the servers, to change it.
@@ -145,6 +150,7 @@ impl<B: Balancer> Simulation<B> {
                 }
                 _ => run.passed += 1,
             }
+            self.answer_probes();
         }
         run.took_us.sort_unstable();
         run
@@ -218,12 +224,35 @@ impl<B: Balancer> Simulation<B> {
         });
     }
 
+    /// Each backend says what it has under way, and how long it takes: at once, as seen from its own place.
+    fn answer_probes(&mut self) {
+        let Some(tells) = self.tells else { return };
+        let asked = host(|host| std::mem::take(&mut host.asked));
+        let answer = |at: Position| {
+            let known = &self.servers.get(at as usize)?.1;
+            let in_flight = host(|host| host.figures.get(at as usize).map(|figures| figures.in_flight));
+            let latency_us = Some(known.average_us as u32).filter(|us| *us > 0);
+            Some(ProbeAnswer { at: Some(at), in_flight, latency_us, took_us: 0, age_us: 0 })
+        };
+        let answers: Vec<ProbeAnswer> = asked.into_iter().filter_map(answer).collect();
+        if !answers.is_empty() {
+            tells(&mut self.bench, &answers);
+        }
+    }
+
     fn tick(&mut self) {
         self.show();
         if let Some(ticks) = &mut self.ticks {
             ticks.next_us += ticks.period_us;
             (ticks.tick)(&mut self.bench);
         }
+    }
+}
+
+impl<B: Prober> Simulation<B> {
+    /// The same of a balancer that has servers asked how busy they are: they answer before the next request.
+    pub fn probing(bench: Bench<B>) -> Simulation<B> {
+        Simulation { tells: Some(Bench::probed), ..Simulation::new(bench) }
     }
 }
 

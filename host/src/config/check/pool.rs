@@ -1,6 +1,6 @@
 //! What the keys of pools mean together.
 
-use super::{Unique, cookie, from_base, health, size_within, time, time_within};
+use super::{Unique, cookie, from_base, health, probe, size_within, time, time_within};
 use crate::{
     config::{
         file,
@@ -72,6 +72,7 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         share: pool.share.and_then(|at| share(&at, reader)),
         limit: pool.limit.map(|at| pool_limit(&at.it)),
         reported: pool.reported.and_then(|at| at.it.0).map(|it| reported(it, reader)),
+        probe: pool.probe.and_then(|at| probe::probe(at, reader)),
         name: name.it,
     }
 }

@@ -56,6 +56,8 @@ pub struct Pool {
     pub limit: Option<PoolLimit>,
     /// How backends report their own load; none: nobody listens.
     pub reported: Option<Reported>,
+    /// How backends are asked how busy they are, where the balancer wants to know; none: they are not.
+    pub probe: Option<Probe>,
 }
 
 impl Pool {
@@ -85,6 +87,7 @@ impl Pool {
             share: None,
             limit: None,
             reported: None,
+            probe: None,
         }
     }
 }
@@ -159,6 +162,36 @@ pub struct Reported {
 impl Default for Reported {
     fn default() -> Self {
         Reported { orca: true, headers: Vec::new(), fresh: Duration::from_secs(10) }
+    }
+}
+
+/// How backends are asked how busy they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// In which way.
+    pub by: ProbeBy,
+    /// For one of them, from the connect on.
+    pub timeout: Duration,
+    /// So many of each backend in so long.
+    pub per_backend: (u32, Duration),
+    /// So many of all backends together in so long.
+    pub per_pool: (u32, Duration),
+}
+
+/// In which way backends are asked how busy they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeBy {
+    /// `GET` this path.
+    Get(String),
+    /// By what this header of the last answer told.
+    Header(http::HeaderName),
+}
+
+impl Probe {
+    /// This way, within the usual limits.
+    pub fn by(by: ProbeBy) -> Probe {
+        let second = Duration::from_secs(1);
+        Probe { by, timeout: Duration::from_millis(250), per_backend: (20, second), per_pool: (500, second) }
     }
 }
 

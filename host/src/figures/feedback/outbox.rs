@@ -3,7 +3,7 @@
 use super::{Row, Undelivered};
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -22,7 +22,7 @@ pub struct Outbox {
     /// When the first of them was put there.
     since: Cell<Option<Instant>>,
     /// Rung when something waits and nobody looks after it.
-    bell: Rc<Notify>,
+    bell: Arc<Notify>,
     /// Somebody will look when the first has waited long enough.
     is_watched: Cell<bool>,
     is_closed: Cell<bool>,
@@ -30,7 +30,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty one.
-    pub fn new(bell: Rc<Notify>) -> Outbox {
+    pub fn new(bell: Arc<Notify>) -> Outbox {
         let (rows, since) = (RefCell::default(), Cell::new(None));
         Outbox { rows, since, bell, is_watched: Cell::new(false), is_closed: Cell::new(false) }
     }
@@ -90,7 +90,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::figures::feedback::{Ledger, Line, Loss, Picker, Tallies};
-    use std::sync::Arc;
+    use std::rc::Rc;
     use tokio::time::advance;
 
     struct Stage {
@@ -101,7 +101,7 @@ mod tests {
 
     impl Stage {
         fn new() -> Stage {
-            let outbox = Rc::new(Outbox::new(Rc::default()));
+            let outbox = Rc::new(Outbox::new(Arc::default()));
             Stage { outbox, ledger: Arc::new(Ledger::new(1, Arc::default())), line: Rc::default() }
         }
 

@@ -12,12 +12,12 @@ const PACKAGE: &str = "pointsman:plugin/";
 /// What this host speaks.
 pub(super) const VERSION: &str = "0.1.0";
 /// The halves of that version, by the names of the interfaces that a component exports.
-const HALVES: [&str; 6] = ["balancer", "filter", "ticker", "feedback", "handover", "about"];
+const HALVES: [&str; 7] = ["balancer", "filter", "ticker", "feedback", "handover", "prober", "about"];
 /// Those that only a balancer may have.
-const OF_BALANCERS: [&str; 3] = ["ticker", "feedback", "handover"];
+const OF_BALANCERS: [&str; 4] = ["ticker", "feedback", "handover", "prober"];
 /// The interfaces of that version that a component may import.
-const OFFERED: [&str; 10] =
-    ["types", "request", "figures", "shared", "log", "edits", "notes", "kv", "metrics", "rate-limit"];
+const OFFERED: [&str; 11] =
+    ["types", "request", "figures", "shared", "log", "edits", "notes", "kv", "metrics", "rate-limit", "probes"];
 /// What of WASI is linked.
 const WASI: [&str; 6] = ["cli", "io", "clocks", "random", "filesystem", "sockets"];
 /// WASI's version, all of its patches.

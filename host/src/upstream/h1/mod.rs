@@ -5,6 +5,7 @@
 //! and goes on as the [`answer`]'s body until the connection, a [`link`], is given back; or as a [`tunnel`].
 
 mod answer;
+mod ask;
 mod encode;
 mod exchange;
 mod head;
@@ -12,9 +13,10 @@ mod link;
 mod tunnel;
 mod upload;
 
+pub(super) use ask::{Asked, Question, ask};
 #[cfg(any(test, fuzzing))]
 pub(crate) use encode::written;
 pub(super) use exchange::Exchange;
 pub use head::read_answers;
-pub(super) use head::{AnswerHead, HeadReader};
+use head::{AnswerHead, HeadReader};
 pub(super) use link::Link;

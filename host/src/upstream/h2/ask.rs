@@ -1,4 +1,4 @@
-//! One question on a connection of its own, as a health check has it. No task: nothing outlives the answer.
+//! One question on a connection of its own, as a health check and a probe have it. No task: nothing outlives the answer.
 
 use super::kind;
 use crate::upstream::{error::ErrorKind, stream::Stream};
@@ -12,6 +12,7 @@ use std::pin::pin;
 pub(in crate::upstream) struct Question<'a> {
     pub(in crate::upstream) method: Method,
     pub(in crate::upstream) path: &'a str,
+    pub(in crate::upstream) agent: &'static str,
     pub(in crate::upstream) headers: &'a [(HeaderName, &'static str)],
     /// Empty: none.
     pub(in crate::upstream) body: Bytes,
@@ -42,7 +43,7 @@ pub(in crate::upstream) async fn ask(
     *request.method_mut() = question.method;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
-    request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("pointsman-health"));
+    request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(question.agent));
     for (name, value) in question.headers {
         request.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -1,6 +1,7 @@
 //! A check in gRPC's own protocol for it: `grpc.health.v1.Health/Check` says of a service, or of the whole server, whether it
 //! is serving. The two messages have one field each, so no library is needed to read them.
 
+use super::AGENT;
 use crate::upstream::{
     Backend,
     h2::{Answered, Question, ask},
@@ -31,7 +32,8 @@ pub(super) async fn serving(
         return Err("gRPC needs HTTP/2, and the backend agreed on HTTP/1.1".into());
     }
     let body = request(service);
-    let question = Question { method: Method::POST, path: PATH, headers: HEADERS, body, wanted: ANSWER_MOST };
+    let question =
+        Question { method: Method::POST, path: PATH, agent: AGENT, headers: HEADERS, body, wanted: ANSWER_MOST };
     let answered = ask(stream, &backend.authority(), question).await.map_err(|error| error.to_string())?;
     verdict(&answered)
 }

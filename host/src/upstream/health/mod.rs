@@ -1,4 +1,5 @@
-//! Who looks after a pool's backends, on the side runtime: active checks, and the ejection of those whose requests fail.
+//! Who looks after a pool's backends, on the side runtime: active checks, the ejection of those whose requests fail, and the
+//! probes that balancers ask for.
 //! By checks a backend goes out after `health.fall` failures in a row and comes back after `health.rise` successes. How many
 //! checks run at once is bounded for the whole process, and each pool has its own share of that: one whose backends are all
 //! lost in a black hole holds nobody else up.
@@ -7,7 +8,7 @@ mod check;
 mod get;
 mod grpc;
 
-use super::{Backend, Pool, eject};
+use super::{Backend, Pool, eject, probe};
 use crate::{
     drain::Live,
     rng::{Rng, mix},
@@ -20,6 +21,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// As checks call themselves.
+const AGENT: &str = "pointsman-health";
 /// Between two checks of a backend whose last one failed, or that is out, unless the pool's interval is shorter.
 const INTERVAL_WHILE_DOWN: Duration = Duration::from_millis(250);
 /// Checks at the same time in the whole process: ten thousand backends must not mean ten thousand sockets. With more pools
@@ -67,6 +70,9 @@ pub async fn run(pool: Arc<Pool>, turns: Arc<Semaphore>, mut live: Live) {
     match &pool.eject {
         Some(how) => drop(visits.spawn(eject::watch(pool.clone(), how.clone()))),
         None => eject::end(&pool),
+    }
+    if let Some(how) = &pool.probe {
+        visits.spawn(probe::run(pool.clone(), how.clone()));
     }
     loop {
         tokio::select! {

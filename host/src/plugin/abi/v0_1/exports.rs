@@ -2,10 +2,11 @@
 
 use super::{
     bindings::{
-        exports::pointsman::plugin::{balancer, feedback, filter, handover, ticker},
+        exports::pointsman::plugin::{balancer, feedback, filter, handover, prober, ticker},
         pointsman::plugin::types,
     },
     feedback::Batch,
+    probes::Answers,
 };
 use crate::plugin::{Decision, Kind, Membership, State, Turn, abi::Names, records::Place, sandbox::Data};
 use wasmtime::{
@@ -24,6 +25,7 @@ pub(crate) struct Halves {
     ticker: Option<ticker::GuestIndices>,
     feedback: Option<feedback::GuestIndices>,
     handover: Option<handover::GuestIndices>,
+    prober: Option<prober::GuestIndices>,
 }
 
 impl Exports {
@@ -33,7 +35,8 @@ impl Exports {
                 let ticker = names.has("ticker").then(|| ticker::GuestIndices::new(pre)).transpose()?;
                 let feedback = names.has("feedback").then(|| feedback::GuestIndices::new(pre)).transpose()?;
                 let handover = names.has("handover").then(|| handover::GuestIndices::new(pre)).transpose()?;
-                Exports::Balancer(balancer::GuestIndices::new(pre)?, Halves { ticker, feedback, handover })
+                let prober = names.has("prober").then(|| prober::GuestIndices::new(pre)).transpose()?;
+                Exports::Balancer(balancer::GuestIndices::new(pre)?, Halves { ticker, feedback, handover, prober })
             }
             Kind::Filter => Exports::Filter(filter::GuestIndices::new(pre)?),
         })
@@ -45,7 +48,8 @@ impl Exports {
         let ticker = halves.ticker.as_ref().map(|ticker| ticker.load(&mut *store, instance)).transpose()?;
         let feedback = halves.feedback.as_ref().map(|feedback| feedback.load(&mut *store, instance)).transpose()?;
         let handover = halves.handover.as_ref().map(|handover| handover.load(&mut *store, instance)).transpose()?;
-        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker, feedback, handover }))
+        let prober = halves.prober.as_ref().map(|prober| prober.load(&mut *store, instance)).transpose()?;
+        Ok(Some(Balancer { guest: balancer.load(store, instance)?, ticker, feedback, handover, prober }))
     }
 
     /// None when this component is no filter.
@@ -61,6 +65,7 @@ pub(crate) struct Balancer {
     ticker: Option<ticker::Guest>,
     feedback: Option<feedback::Guest>,
     handover: Option<handover::Guest>,
+    prober: Option<prober::Guest>,
 }
 
 impl Balancer {
@@ -103,6 +108,15 @@ impl Balancer {
 }
 
 impl Balancer {
+    /// Whether it wants to hear what backends say when they are asked how busy they are.
+    pub(crate) fn asks(&self) -> bool {
+        self.prober.is_some()
+    }
+
+    pub(crate) fn probed(&self, store: &mut Store<Data>, now_us: u64, answers: &Answers) -> wasmtime::Result<()> {
+        self.prober.as_ref().map_or(Ok(()), |prober| prober.call_probed(store, now_us, answers.columns()))
+    }
+
     /// None: it keeps nothing.
     pub(crate) fn schema(&self, store: &mut Store<Data>) -> wasmtime::Result<Option<u32>> {
         self.handover.as_ref().map(|handover| handover.call_schema(store)).transpose()

@@ -10,6 +10,7 @@ mod host;
 mod kv;
 mod metrics;
 mod notes;
+mod probes;
 mod stdio;
 mod wasi;
 
@@ -17,6 +18,7 @@ pub(crate) use about::About;
 pub(crate) use edits::Edits;
 pub(crate) use exports::{Balancer, Exports, Filter};
 pub(crate) use feedback::Batch;
+pub(crate) use probes::Answers;
 pub(crate) use stdio::Stdio;
 
 use crate::plugin::sandbox::Data;
@@ -30,7 +32,7 @@ fn counted(data: &mut Data) -> &mut Data {
 
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
-    use bindings::pointsman::plugin::{edits, figures, kv, log, metrics, notes, rate_limit, request, shared};
+    use bindings::pointsman::plugin::{edits, figures, kv, log, metrics, notes, probes, rate_limit, request, shared};
     request::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     figures::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     shared::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
@@ -40,5 +42,6 @@ pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     log::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     edits::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     notes::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    probes::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     wasi::link(linker)
 }

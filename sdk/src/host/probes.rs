@@ -1,0 +1,13 @@
+//! Having backends asked how busy they are. The host asks, as the pool's `probe` says; what comes of it is told to
+//! [`Prober::probed`](crate::Prober::probed).
+
+use super::ask;
+use crate::Position;
+#[cfg(target_family = "wasm")]
+use crate::bindings::balancer::pointsman::plugin::probes as import;
+
+/// Has this backend asked soon. Of one backend one probe is under way at a time: who asks meanwhile is told of that one. False
+/// when nothing will be told: the pool has no `probe`, the macro names no half `prober`, or there were as many probes as may be.
+pub fn ask(of: Position) -> bool {
+    ask!(import::ask(of), |host| host.ask(of))
+}
