@@ -12,6 +12,8 @@ use std::{
 const NAMES: &[&str] = &[
     "adaptive-weights",
     "bounded-load",
+    "by-metadata",
+    "failover",
     "first-available",
     "jump-hash",
     "least-request",
@@ -27,6 +29,8 @@ const NAMES: &[&str] = &[
     "ring-hash",
     "round-robin",
     "sticky-cookie",
+    "subset",
+    "zone-aware",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

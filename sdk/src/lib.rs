@@ -44,6 +44,7 @@
 //! | see, change or answer requests before that | [`Filter`], [`filter!`] |
 //! | ask the host | [`request`](host::request), [`figures`](host::figures), [`shared`](host::shared), [`kv`](host::kv), [`rate_limit`](host::rate_limit) |
 //! | be measured | [`metrics`](host::metrics) |
+//! | leave the choice among some to others | [`subsets`](host::subsets) |
 //! | say more than a decision | [`notes`](host::notes) |
 //! | draw in proportion to weight, or take turns | [`Weighted`], [`Deadlines`] |
 //! | send equal keys to equal backends | [`hashing`] |
@@ -81,7 +82,7 @@ pub use balancer::{Balancer, Ticker};
 pub use bindings::{
     filter::exports::pointsman::plugin::filter::Verdict,
     platform::pointsman::plugin::types::{
-        Backend, Decision, Failure, Outcomes, Place, Position, ProbeAnswers, Standing, Turn,
+        Backend, Decision, Failure, Outcomes, Place, Position, ProbeAnswers, Standing, Subset, Turn,
     },
 };
 pub use deadlines::Deadlines;
@@ -109,7 +110,7 @@ mod documents {
 pub mod prelude {
     pub use crate::{
         Backend, Balancer, Decision, Failure, Feedback, Filter, HandOver, NoSettings, Outcome, Outcomes, Place, Pool,
-        Position, ProbeAnswer, ProbeAnswers, Prober, Standing, Ticker, Turn, Verdict, balancer, filter,
-        host::{edits, figures, log, notes, probes, request, shared},
+        Position, ProbeAnswer, ProbeAnswers, Prober, Standing, Subset, Ticker, Turn, Verdict, balancer, filter,
+        host::{edits, figures, log, notes, probes, request, shared, subsets},
     };
 }

@@ -92,7 +92,7 @@ async fn case_58_a_fault_costs_its_request_the_plugins_choice_and_nothing_else()
         ("grow", "memory", "more than 4 MiB of memory"),
         ("loop", "deadline", "stopped after "),
         ("lie", "answer", "picked index 3 of a pool of 3"),
-        ("narrow", "answer", "narrowed to a group"),
+        ("narrow", "answer", "narrowed to subset 0"),
         ("reject-badly", "answer", "rejected with status 99"),
     ] {
         let scene = misbehaving(1, "{}");

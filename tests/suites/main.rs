@@ -14,6 +14,7 @@ mod answers;
 mod attacks;
 mod availability;
 mod balance;
+mod chains;
 mod chaos;
 mod cli;
 mod client_certificates;

@@ -36,7 +36,7 @@ pub(crate) fn members(backends: usize) -> Membership {
         address: ([10, 0, (n >> 8) as u8, n as u8], 8080).into(),
         weight: 1,
         priority: 0,
-        zone: "".into(),
+        zone: format!("zone-{}", n % 3).into(),
         standing: Standing::Ready,
         metadata: Arc::new([]),
         figures: Arc::new(BackendFigures::default()),

@@ -121,11 +121,14 @@ pub struct Reload {
 pub struct Pool {
     /// As configured.
     pub name: String,
-    /// The generation that chooses; none: no plugin of that name could be admitted.
+    /// The generation that chooses, the first one where there are several; none: no plugin of that name could be admitted.
     pub balancer: Option<Balancer>,
+    /// Those that are asked after it, in their order.
+    #[serde(default)]
+    pub then: Vec<Balancer>,
     /// `round-robin` or `reject`.
     pub fallback: String,
-    /// `plugin` or `fallback`.
+    /// `plugin`, or `fallback` where none is left.
     pub serving: String,
     /// Requests that wait for room.
     pub queued: usize,
@@ -156,6 +159,9 @@ pub struct Balancer {
     pub generation: u64,
     /// The first seven digits of its bytes' SHA-256.
     pub hash: String,
+    /// It failed too often, and is passed over.
+    #[serde(default)]
+    pub quarantined: bool,
 }
 
 /// A backend and its figures.
@@ -203,22 +209,38 @@ pub struct Decision {
     pub request: String,
     /// 0 for its first try.
     pub attempt: u32,
-    /// `chosen`, `fallback`, `rejected`, `full` or `nobody`.
+    /// `chosen`, `narrowed` (by a plugin, and the host chose inside), `fallback`, `rejected`, `full` or `nobody`.
     pub outcome: String,
     /// The backend.
     pub chosen: Option<String>,
-    /// The plugin that was asked.
+    /// The plugin that was asked, the last one where there are several.
     pub plugin: Option<String>,
     /// The number of its generation.
     pub generation: Option<u64>,
     /// What it said of its choice.
     pub note: Option<String>,
+    /// All that were asked, in their order.
+    #[serde(default)]
+    pub asked: Vec<Opinion>,
     /// What it took, in nanoseconds, checks and fallback included.
     pub ns: u64,
     /// Who might be chosen, with what was known of each just before.
     pub candidates: Vec<Candidate>,
     /// How many more there were.
     pub candidates_left_out: usize,
+}
+
+/// What one plugin of a pool said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opinion {
+    /// Its name.
+    pub plugin: String,
+    /// The number of its generation.
+    pub generation: u64,
+    /// `chose`, `narrowed`, `passed`, `rejected` or `failed`.
+    pub said: String,
+    /// Why, if it says so.
+    pub note: Option<String>,
 }
 
 /// A backend that might be chosen.

@@ -11,7 +11,7 @@ use crate::{
     },
     balance,
     config::model::{Config, Fallback},
-    figures::{Candidate, Figures, Seen, Tallies, Undelivered},
+    figures::{Candidate, Figures, Opinion, Seen, Tallies, Undelivered},
     net::Address,
     plugin::{FaultKind, Generation, Origin, Totals},
     problem::Report,
@@ -253,15 +253,19 @@ pub(super) fn told(snapshot: &Snapshot, entries: &[Entry]) -> (Vec<api::Pool>, V
 }
 
 fn pool(assignment: &balance::Assignment) -> api::Pool {
-    let generation = assignment.generation();
-    let plugin_serves = generation.is_some_and(|g| !g.is_quarantined());
+    let balancer = |g: &Arc<Generation>| api::Balancer {
+        plugin: g.name().to_string(),
+        generation: g.number(),
+        hash: g.hash().short(),
+        quarantined: g.is_quarantined(),
+    };
+    let mut links = assignment.links().map(|link| link.generation().map(balancer));
+    let (balancer, then) = (links.next().flatten(), links.flatten().collect::<Vec<_>>());
+    let plugin_serves = balancer.iter().chain(&then).any(|by| !by.quarantined);
     api::Pool {
         name: assignment.pool.name.to_string(),
-        balancer: generation.map(|g| api::Balancer {
-            plugin: g.name().to_string(),
-            generation: g.number(),
-            hash: g.hash().short(),
-        }),
+        balancer,
+        then,
         fallback: match assignment.pool.fallback {
             Fallback::RoundRobin => "round-robin",
             Fallback::Reject => "reject",
@@ -287,14 +291,23 @@ fn decision(seen: &Seen) -> api::Decision {
         latency_us: candidate.latency_us,
         success_permille: candidate.success_permille,
     };
+    let opinion = |by: &Opinion| api::Opinion {
+        plugin: by.plugin.to_string(),
+        generation: by.generation,
+        said: by.said.into(),
+        note: by.note.as_ref().map(|note| note.to_string()),
+    };
+    let asked: Vec<_> = seen.by.iter().map(opinion).collect();
+    let last = asked.last();
     api::Decision {
         request: seen.request.clone(),
         attempt: seen.attempt,
         outcome: seen.outcome.into(),
         chosen: seen.chosen.as_ref().map(|name| name.to_string()),
-        plugin: seen.by.as_ref().map(|(plugin, _)| plugin.to_string()),
-        generation: seen.by.as_ref().map(|(_, generation)| *generation),
-        note: seen.note.as_ref().map(|note| note.to_string()),
+        plugin: last.map(|by| by.plugin.clone()),
+        generation: last.map(|by| by.generation),
+        note: last.and_then(|by| by.note.clone()),
+        asked,
         ns: u64::try_from(seen.took.as_nanos()).unwrap_or(u64::MAX),
         candidates: seen.candidates.iter().map(candidate).collect(),
         candidates_left_out: seen.left_out,
@@ -322,8 +335,9 @@ fn plugin(entry: &Entry, pools: &[api::Pool]) -> api::Plugin {
     let generation = entry.generation.as_ref().map(|(generation, _)| &**generation);
     let totals = generation.map(|g| g.costs().totals()).unwrap_or_default();
     let serves = |pool: &&api::Pool| {
-        let by = pool.balancer.as_ref().zip(generation);
-        by.is_some_and(|(by, g)| by.plugin == **g.name() && by.generation == g.number())
+        let is_it =
+            |by: &api::Balancer| generation.is_some_and(|g| by.plugin == **g.name() && by.generation == g.number());
+        pool.balancer.iter().chain(&pool.then).any(is_it)
     };
     api::Plugin {
         name: entry.name.to_string(),

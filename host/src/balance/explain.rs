@@ -3,8 +3,8 @@
 
 use super::{Balancer, Pick, Question};
 use crate::{
-    figures::{Candidate, Seen},
-    plugin::BalancerInstance,
+    figures::{Candidate, Opinion, Seen},
+    plugin::{BalancerInstance, Decision},
     upstream::Pool,
 };
 use std::sync::Arc;
@@ -18,22 +18,39 @@ const REQUEST_MAX: usize = 256;
 /// What becomes known on a decision's way.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    by: Option<(Arc<str>, u64)>,
-    note: Option<Box<str>>,
-    fell_back: bool,
+    by: Vec<Opinion>,
+    /// Where it is not the plugin asked last who chose.
+    outcome: Option<&'static str>,
 }
 
 impl Looked {
-    /// The plugin was asked.
-    pub(super) fn asked(&mut self, instance: &mut BalancerInstance) {
-        let generation = instance.generation();
-        self.by = Some((generation.name().clone(), generation.number()));
-        self.note = instance.explanation();
+    /// What is known so far; what comes of a question that was asked in vain is forgotten.
+    pub(super) fn mark(&self) -> usize {
+        self.by.len()
     }
 
-    /// The fallback is asked.
-    pub(super) fn fell_back(&mut self) {
-        self.fell_back = true;
+    /// A plugin was asked, and so decided; none: it failed. What was known since this mark counts no more.
+    pub(super) fn asked(&mut self, mark: usize, instance: &mut BalancerInstance, decision: Option<Decision>) {
+        self.by.truncate(mark);
+        self.outcome = None;
+        let generation = instance.generation();
+        self.by.push(Opinion {
+            plugin: generation.name().clone(),
+            generation: generation.number(),
+            said: match decision {
+                Some(Decision::Choose(_)) => "chose",
+                Some(Decision::Narrow(_)) => "narrowed",
+                Some(Decision::Pass) => "passed",
+                Some(Decision::Reject(_)) => "rejected",
+                None => "failed",
+            },
+            note: instance.explanation(),
+        });
+    }
+
+    /// Who chose is not the plugin asked last.
+    pub(super) fn ends_as(&mut self, outcome: &'static str) {
+        self.outcome = Some(outcome);
     }
 }
 
@@ -45,24 +62,22 @@ impl Balancer {
         request.truncate(request.floor_char_boundary(REQUEST_MAX));
         let pool = self.assignment().pool.clone();
         let (candidates, left_out) = candidates(&pool);
-        self.looked = Some(Looked::default());
+        let mut looked = Some(Looked::default());
         let begun = Instant::now();
-        let pick = self.decide(question);
+        let pick = self.decide(question, &mut looked);
         let took = begun.elapsed();
-        let Looked { by, note, fell_back } = self.looked.take().unwrap_or_default();
+        let Looked { by, outcome } = looked.unwrap_or_default();
         let chosen = match &pick {
             Pick::Backend(choice) => Some(choice.backend.name.clone()),
             _ => None,
         };
         let outcome = match &pick {
-            Pick::Backend(..) if fell_back => "fallback",
-            Pick::Backend(..) => "chosen",
+            Pick::Backend(..) => outcome.unwrap_or("chosen"),
             Pick::Reject(..) => "rejected",
             Pick::Full => "full",
             Pick::Nobody => "nobody",
         };
-        let seen = Seen { request, attempt, by, candidates, left_out, outcome, chosen, note, took };
-        let seen = Arc::new(seen);
+        let seen = Arc::new(Seen { request, attempt, by, candidates, left_out, outcome, chosen, took });
         if pool.tap.is_open() {
             pool.tap.put(seen.clone(), now);
         }

@@ -9,16 +9,19 @@ use crate::{
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Where one worker stands in its turn through one pool.
+/// Where one worker stands in its turn through one pool, by the backend's index in it.
 #[derive(Debug)]
-pub(super) struct RoundRobin {
-    /// By the backend's index in the pool.
+pub(super) struct RoundRobin(Turns);
+
+/// Where one worker stands in its turn through some backends.
+#[derive(Debug)]
+pub(super) struct Turns {
     current: Vec<i64>,
 }
 
 impl RoundRobin {
     pub(super) fn new(pool: &Pool) -> RoundRobin {
-        RoundRobin { current: vec![0; pool.backends.len()] }
+        RoundRobin(Turns::new(pool.backends.len()))
     }
 
     /// The next by weight among the ready and untried; when there is none, among those that stand by in the next tier.
@@ -45,27 +48,44 @@ impl RoundRobin {
         pool: &Pool,
         now: Instant,
     ) -> Option<Arc<Backend>> {
+        self.0.next(backends.map(|backend| (backend.index, backend, backend.weight())), pool, now)
+    }
+}
+
+impl Turns {
+    /// Through so many.
+    pub(super) fn new(count: usize) -> Turns {
+        Turns { current: vec![0; count] }
+    }
+
+    /// The next of these by weight; each comes with its place among all.
+    pub(super) fn next<'a>(
+        &mut self,
+        backends: impl Iterator<Item = (usize, &'a Arc<Backend>, u32)>,
+        pool: &Pool,
+        now: Instant,
+    ) -> Option<Arc<Backend>> {
         let mut total = 0;
-        let mut best: Option<(&Arc<Backend>, i64)> = None;
-        for backend in backends {
-            let weight = weight(backend, pool, now);
-            let current = self.current.get_mut(backend.index)?;
+        let mut best: Option<(usize, &Arc<Backend>, i64)> = None;
+        for (at, backend, weight) in backends {
+            let weight = share(backend, weight, pool, now);
+            let current = self.current.get_mut(at)?;
             *current += weight;
             total += weight;
-            if best.is_none_or(|(_, most)| *current > most) {
-                best = Some((backend, *current));
+            if best.is_none_or(|(_, _, most)| *current > most) {
+                best = Some((at, backend, *current));
             }
         }
-        let (backend, _) = best?;
-        *self.current.get_mut(backend.index)? -= total;
+        let (at, backend, _) = best?;
+        *self.current.get_mut(at)? -= total;
         Some(backend.clone())
     }
 }
 
-/// The share that it should get now.
-fn weight(backend: &Backend, pool: &Pool, now: Instant) -> i64 {
+/// What it should get now.
+fn share(backend: &Backend, weight: u32, pool: &Pool, now: Instant) -> i64 {
     let permille = if pool.starts_slowly() { backend.figures.slow_start_permille(now) } else { 1000 };
-    i64::from(backend.weight()) * i64::from(permille)
+    i64::from(weight) * i64::from(permille)
 }
 
 /// Ready now, with room, and not tried by this request.

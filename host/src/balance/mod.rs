@@ -4,9 +4,11 @@
 //! ```text
 //! plugin picks ── usable ─────────────────────────────▶ that backend
 //!    │  └─ became unusable meanwhile ─ asked once more ─▶ that backend, else the next usable one
-//!    ├─ passes ──────────────┐
-//!    ├─ faults: store dropped ├▶ fallback ─────────────▶ the next by weight, or nobody
-//!    └─ absent, quarantined ─┘  (unless a good generation stands behind it: that picks)
+//!    ├─ narrows: the next link picks inside, or the host by weight; nobody there is usable ─ asked once more ┐
+//!    ├─ passes ──────────────┬◀──────────────────────────────────────────────────────────────────────────┘
+//!    ├─ faults: store dropped ├▶ the next link of the chain, and behind the last one:
+//!    └─ absent, quarantined ─┘  fallback ──────────────▶ the next by weight, or nobody
+//!       (unless a good generation stands behind it: that picks)
 //! ```
 
 mod assignment;
@@ -15,6 +17,8 @@ mod explain;
 mod fallback;
 mod guard;
 mod hearing;
+mod link;
+mod narrow;
 mod roster;
 #[cfg(test)]
 mod tests;

@@ -18,8 +18,25 @@ pub(super) struct Roster {
     pub ready: usize,
 }
 
-/// Draws up who may be chosen: the ready backends. Those that would be, but are not needed, stand by.
-pub(super) fn draw_up(pool: &Pool) -> (Roster, Membership) {
+/// What the link before has narrowed to.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Another one for each part that the link has made.
+    pub number: u64,
+    /// With weights of their own.
+    pub members: Vec<(Arc<Backend>, u32)>,
+}
+
+/// Draws up who may be chosen: of the pool, or of a part of it.
+pub(super) fn draw_up(pool: &Pool, part: Option<&Part>) -> (Roster, Membership) {
+    match part {
+        None => draw_up_all(pool),
+        Some(part) => draw_up_part(pool, part),
+    }
+}
+
+/// The ready backends. Those that would be, but are not needed, stand by.
+fn draw_up_all(pool: &Pool) -> (Roster, Membership) {
     // Before the standings: a change in between is seen next time.
     let version = pool.version();
     let standings = pool.backends.iter().map(|backend| (backend, backend.standing()));
@@ -29,6 +46,15 @@ pub(super) fn draw_up(pool: &Pool) -> (Roster, Membership) {
     let membership = Membership { ready: members(&ready), others: members(&others), reports, probes };
     let backends = ready.iter().chain(&others).map(|(b, _)| Arc::clone(b)).collect();
     (Roster { version, backends, ready: ready.len() }, membership)
+}
+
+/// All of it is ready, for who narrowed was told so; it is told anew when one is not, and defines the part anew.
+fn draw_up_part(pool: &Pool, part: &Part) -> (Roster, Membership) {
+    let ready = part.members.iter().map(|(b, weight)| Member { weight: *weight, ..member(b, Standing::Ready) });
+    let (reports, probes) = (pool.reports.clone(), pool.probes.clone());
+    let membership = Membership { ready: ready.collect(), others: Vec::new(), reports, probes };
+    let backends: Vec<_> = part.members.iter().map(|(backend, _)| backend.clone()).collect();
+    (Roster { version: part.number, ready: backends.len(), backends }, membership)
 }
 
 fn member(backend: &Backend, standing: Standing) -> Member {
@@ -54,7 +80,7 @@ mod tests {
     fn who_is_not_needed_stands_by() {
         let pool = pool(&[(1, 0), (9, 0), (1, 1), (1, 2)]);
         pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
-        let (roster, membership) = draw_up(&pool);
+        let (roster, membership) = draw_up(&pool, None);
         assert_eq!(roster.ready, 1);
         let names = |members: &[Member]| members.iter().map(|m| (m.name.to_string(), m.standing)).collect::<Vec<_>>();
         assert_eq!(names(&membership.ready), [("b1".into(), Standing::Ready)]);
@@ -67,7 +93,7 @@ mod tests {
     #[test]
     fn a_change_of_standing_makes_a_roster_old() {
         let pool = pool(&[(1, 0)]);
-        let (roster, _) = draw_up(&pool);
+        let (roster, _) = draw_up(&pool, None);
         assert_eq!(roster.version, pool.version());
         pool.stands(&pool.backends[0], Standing::Unhealthy, "refused");
         assert_ne!(roster.version, pool.version());

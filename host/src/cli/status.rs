@@ -7,7 +7,7 @@ use super::{
 };
 use crate::admin::{
     Status,
-    api::{Backend, Plugin, Pool},
+    api::{Backend, Balancer, Plugin, Pool},
 };
 use std::time::{Duration, SystemTime};
 
@@ -58,16 +58,21 @@ fn pools(status: &Status) -> Table {
     let mut table = Table::new(&["POOL", "BACKENDS", "PLUGIN", ">PICKS", ">FAULTS", ">FALLBACKS"]);
     for pool in &status.pools {
         let ready = pool.backends.iter().filter(|backend| backend.standing == "ready").count();
-        let plugin = pool.balancer.as_ref().and_then(|by| status.plugins.iter().find(|p| p.name == by.plugin));
-        let figure = |read: fn(&Plugin) -> u64| plugin.map_or_else(|| "-".into(), |plugin| grouped(read(plugin)));
-        table.row([
-            pool.name.clone(),
-            format!("{ready}/{} ready{}{}", pool.backends.len(), if pool.panic { ", panic" } else { "" }, moved(pool)),
-            chooser(pool),
-            figure(|plugin| plugin.picks),
-            figure(|plugin| plugin.faults),
-            figure(|plugin| plugin.fallbacks),
-        ]);
+        let of = |by: &Balancer| status.plugins.iter().find(|p| p.name == by.plugin);
+        let figures = |by: Option<&Balancer>| {
+            let plugin = by.and_then(of);
+            let figure = |read: fn(&Plugin) -> u64| plugin.map_or_else(|| "-".into(), |plugin| grouped(read(plugin)));
+            [figure(|plugin| plugin.picks), figure(|plugin| plugin.faults), figure(|plugin| plugin.fallbacks)]
+        };
+        let backends =
+            format!("{ready}/{} ready{}{}", pool.backends.len(), if pool.panic { ", panic" } else { "" }, moved(pool));
+        let [picks, faults, fallbacks] = figures(pool.balancer.as_ref());
+        table.row([pool.name.clone(), backends, chooser(pool), picks, faults, fallbacks]);
+        for by in &pool.then {
+            let [picks, faults, fallbacks] = figures(Some(by));
+            let state = if by.quarantined { ": quarantined" } else { "" };
+            table.row(["".into(), "".into(), format!("then {}{state}", named(by)), picks, faults, fallbacks]);
+        }
     }
     table
 }
@@ -82,12 +87,16 @@ fn moved(pool: &Pool) -> String {
 
 /// Who chooses for a pool now.
 fn chooser(pool: &Pool) -> String {
-    let plugin = pool.balancer.as_ref().map(|by| format!("{} {} (generation {})", by.plugin, by.hash, by.generation));
-    match (plugin, pool.serving.as_str()) {
-        (Some(plugin), "plugin") => plugin,
-        (Some(plugin), _) => format!("{plugin}: quarantined, {} serves", pool.fallback),
-        (None, _) => format!("none: {} serves", pool.fallback),
+    let others = if pool.serving == "plugin" { String::new() } else { format!(", {} serves", pool.fallback) };
+    match &pool.balancer {
+        Some(by) if by.quarantined => format!("{}: quarantined{others}", named(by)),
+        Some(by) => named(by),
+        None => format!("none: {} serves", pool.fallback),
     }
+}
+
+fn named(by: &Balancer) -> String {
+    format!("{} {} (generation {})", by.plugin, by.hash, by.generation)
 }
 
 fn backends(status: &Status, now_unix: Duration) -> Table {
@@ -167,7 +176,7 @@ pub(super) fn latency(micros: u32) -> String {
 mod tests {
     use super::*;
     use crate::{
-        admin::api::{Balancer, Listener},
+        admin::api::Listener,
         problem::{Code, Problem},
     };
 
@@ -219,7 +228,12 @@ mod tests {
         let problem = Problem::error(Code::NOT_A_COMPONENT, "plugins/ll.wasm is a core module, not a component")
             .note("Rust: build with --target wasm32-wasip2")
             .serving("still serving 3f9c2a1");
-        let balancer = Balancer { plugin: "ll".into(), generation: 3, hash: "3f9c2a1".into() };
+        let balancer = |plugin: &str, quarantined| Balancer {
+            plugin: plugin.into(),
+            generation: 3,
+            hash: "3f9c2a1".into(),
+            quarantined,
+        };
         let status = Status {
             version: "0.1.0".into(),
             pid: 812,
@@ -236,7 +250,8 @@ mod tests {
             pools: vec![
                 Pool {
                     name: "cart".into(),
-                    balancer: Some(balancer),
+                    balancer: Some(balancer("zones", false)),
+                    then: vec![balancer("ll", true)],
                     fallback: "round-robin".into(),
                     serving: "plugin".into(),
                     queued: 0,
@@ -251,6 +266,7 @@ mod tests {
                 Pool {
                     name: "static".into(),
                     balancer: None,
+                    then: vec![],
                     fallback: "reject".into(),
                     serving: "fallback".into(),
                     queued: 0,
@@ -272,9 +288,10 @@ pointsman 0.1.0, pid 812, up 4m
 LISTENER     PROTO  NAME
 0.0.0.0:443  https  public
 
-POOL    BACKENDS            PLUGIN                         PICKS  FAULTS  FALLBACKS
-cart    1/2 ready, 5 moved  ll 3f9c2a1 (generation 3)  1 234 567       1          2
-static  1/1 ready, panic    none: reject serves                -       -          -
+POOL    BACKENDS            PLUGIN                                           PICKS  FAULTS  FALLBACKS
+cart    1/2 ready, 5 moved  zones 3f9c2a1 (generation 3)                         -       -          -
+                            then ll 3f9c2a1 (generation 3): quarantined  1 234 567       1          2
+static  1/1 ready, panic    none: reject serves                                  -       -          -
 
 BACKEND   ADDRESS        STATE      SINCE  IN FLIGHT  REQUESTS  FAILED  LATENCY  WHY
 cart/a    10.0.0.1:8080  ready         4m          2    12 345       0    1.9ms  connected in 1 ms

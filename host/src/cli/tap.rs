@@ -7,7 +7,7 @@ use super::{
     status::latency,
 };
 use crate::admin::{
-    api::{Candidate, Decision, Tap},
+    api::{Candidate, Decision, Opinion, Tap},
     encoded,
 };
 use std::time::Duration;
@@ -67,10 +67,8 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Failur
 fn told(decision: &Decision) -> String {
     let Decision { request, outcome, ns, .. } = decision;
     let chosen = decision.chosen.as_deref().unwrap_or("nobody");
-    let by = match (&decision.plugin, decision.generation) {
-        (Some(plugin), Some(generation)) => format!("{plugin} (generation {generation})"),
-        _ => "no plugin".into(),
-    };
+    let by: Vec<_> = decision.asked.iter().map(opinion).collect();
+    let by = if by.is_empty() { "no plugin".into() } else { by.join(", ") };
     let outcome = if outcome == "chosen" { String::new() } else { format!(", {outcome}") };
     let attempt = if decision.attempt == 0 { String::new() } else { format!(", retry {}", decision.attempt) };
     let note = decision.note.as_ref().map_or_else(String::new, |note| format!(": {}", plain(note)));
@@ -80,6 +78,12 @@ fn told(decision: &Decision) -> String {
     let more = decision.candidates.len().saturating_sub(SHOWN_MOST) + decision.candidates_left_out;
     text += &if more > 0 { format!("  and {more} more\n") } else { "\n".into() };
     text
+}
+
+/// Who chose is named alone.
+fn opinion(by: &Opinion) -> String {
+    let said = if by.said == "chose" { String::new() } else { format!(" {}", by.said) };
+    format!("{} (generation {}){said}", by.plugin, by.generation)
 }
 
 /// `*backend-1 (2 under way, 5.1ms, 100%)`; the star is at who was chosen.
@@ -107,6 +111,12 @@ mod tests {
             latency_us: 5_100,
             success_permille: 1000,
         };
+        let asked = |plugin: &str, generation, said: &str| Opinion {
+            plugin: plugin.into(),
+            generation,
+            said: said.into(),
+            note: None,
+        };
         let decision = Decision {
             request: "GET /cart".into(),
             attempt: 1,
@@ -115,11 +125,13 @@ mod tests {
             plugin: Some("power-of-two".into()),
             generation: Some(2),
             note: Some("fewer under\x1b[1m way".into()),
+            asked: vec![asked("zone-aware", 1, "narrowed"), asked("power-of-two", 2, "chose")],
             ns: 1_200,
             candidates: vec![candidate("a", 3), candidate("b", 1)],
             candidates_left_out: 1,
         };
-        let text = "GET /cart → b, retry 1  power-of-two (generation 2) in 1.2µs: fewer under?[1m way\n    \
+        let text = "GET /cart → b, retry 1  zone-aware (generation 1) narrowed, power-of-two (generation 2) in 1.2µs: \
+                    fewer under?[1m way\n    \
                     a (3 under way, 5.1ms, 100%)  *b (1 under way, 5.1ms, 100%)  and 1 more\n";
         assert_eq!(told(&decision), text);
     }

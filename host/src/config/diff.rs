@@ -102,6 +102,8 @@ fn of_pool(now: &Pool, next: &Pool) -> String {
         now, next; balancer, settings, fallback, hash, health, eject, panic, tiers, cookie, slow_start, timeout, retry, hedge, limit, share,
         reported, probe, tls, protocol, proxy_protocol
     );
+    let named =
+        if now.then == next.then || named.contains(&"balancer") { named } else { [vec!["balancer"], named].concat() };
     parts.extend(names(&now.names, &next.names));
     let backends_alone = Pool { backends: next.backends.clone(), names: next.names.clone(), ..now.clone() } == *next;
     if !backends_alone {

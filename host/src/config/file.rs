@@ -8,7 +8,7 @@ use super::{
     read::{At, Reader, Shape, Table, Value},
     schema::described,
     shapes::{
-        BackendAddress, Backends, ByteRateOrOff, CookieName, CookiePath, Ejection, GrpcService, HeaderField,
+        BackendAddress, Backends, Balancers, ByteRateOrOff, CookieName, CookiePath, Ejection, GrpcService, HeaderField,
         HealthPath, HostPattern, Integer, IntegerOrOff, List, ListenAddress, LongTime, Mode, Named, OneOrMany,
         PathPrefix, Percent, PercentOrOff, PluginName, Rate, Redirect, ReportHeaders, Secrets, ServerName, Settings,
         Size, Statuses, Switch, Text, Texts, Time, Timeouts, Total,
@@ -159,8 +159,9 @@ table! {
             protocol: Protocol,
             /// Tell the backends with the PROXY protocol, "v1" or "v2", whose connection it is. HTTP/1.1 only; no connection is kept.
             proxy_protocol: Version,
-            /// The plugin that chooses: NAME.wasm in the plugin directory, else the embedded one of that name.
-            balancer: PluginName = "round-robin",
+            /// The plugin that chooses: NAME.wasm in the plugin directory, else the embedded one of that name. Of a list each
+            /// is asked where those before it have no opinion, and chooses inside of what they narrow to.
+            balancer: Balancers = "round-robin",
             /// Handed to the balancer as one JSON object; its `configure` checks it.
             settings: Settings,
             /// Who chooses while the balancer cannot: round-robin by weight, or nobody (503).
@@ -230,6 +231,20 @@ table! {
             headers: ReportHeaders,
             /// How long a number holds; then it is as if it had never been reported.
             fresh: Time = "10s",
+        }
+    }
+}
+
+table! {
+    /// One balancer of several.
+    "balancer" Balancer {
+        required {
+            /// NAME.wasm in the plugin directory, else the embedded one of that name.
+            plugin: PluginName,
+        }
+        optional {
+            /// Handed to the balancer as one JSON object; its `configure` checks it.
+            settings: Settings,
         }
     }
 }

@@ -19,8 +19,8 @@ pub use listen::{
     SourceLimit, Tls, Verify,
 };
 pub use pool::{
-    BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Pool, PoolLimit, PoolTimeout, Probe, ProbeBy, Reported, Retry,
-    Share, Tiers,
+    BalancerChoice, DEFAULT_BALANCER, Fallback, HashKey, Link, Pool, PoolLimit, PoolTimeout, Probe, ProbeBy, Reported,
+    Retry, Share, Tiers,
 };
 pub use process::{AccessLog, AdminAddress, Faults, Plugins, Resolver, Server};
 pub use route::{FilterUse, HostMatch, OnFault, Route};

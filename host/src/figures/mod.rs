@@ -30,7 +30,7 @@ pub use reports::{REPORTED_MOST, Reports};
 pub use reserve::Reservation;
 pub use silence::{Silence, Told};
 pub use standing::Standing;
-pub use tap::{Candidate, Look, Seen, Tap};
+pub use tap::{Candidate, Look, Opinion, Seen, Tap};
 
 use std::{
     collections::HashMap,

@@ -37,20 +37,32 @@ pub struct Seen {
     pub request: String,
     /// 0 for its first try.
     pub attempt: u32,
-    /// The plugin that was asked, and the number of its generation; none: the fallback chose.
-    pub by: Option<(Arc<str>, u64)>,
+    /// The plugins that were asked, in their order.
+    pub by: Vec<Opinion>,
     /// Who might be chosen, with what was known of each just before.
     pub candidates: Vec<Candidate>,
     /// How many more there were.
     pub left_out: usize,
-    /// What came of it: `chosen`, `fallback`, `rejected`, `full` or `nobody`.
+    /// What came of it: `chosen`, `narrowed` (by a plugin, and the host chose inside), `fallback`, `rejected`, `full` or
+    /// `nobody`.
     pub outcome: &'static str,
     /// Who was chosen.
     pub chosen: Option<Arc<str>>,
-    /// What the plugin said of it.
-    pub note: Option<Box<str>>,
     /// What it took, checks and fallback included.
     pub took: Duration,
+}
+
+/// What one plugin said when it was asked.
+#[derive(Debug)]
+pub struct Opinion {
+    /// Its name.
+    pub plugin: Arc<str>,
+    /// The number of its generation.
+    pub generation: u64,
+    /// `chose`, `narrowed`, `passed`, `rejected` or `failed`.
+    pub said: &'static str,
+    /// Why, if it says so.
+    pub note: Option<Box<str>>,
 }
 
 /// Somebody who might be chosen.
@@ -125,12 +137,11 @@ mod tests {
         Arc::new(Seen {
             request: "GET /".into(),
             attempt: 0,
-            by: None,
+            by: Vec::new(),
             candidates: Vec::new(),
             left_out: 0,
             outcome: "nobody",
             chosen: None,
-            note: None,
             took: Duration::ZERO,
         })
     }

@@ -124,7 +124,7 @@ fn dry_picks(mut balancer: BalancerInstance) -> Result<(), Fault> {
     for (mut head, turn) in requests() {
         let tried: &[u64] = if turn.attempt == 0 { &[] } else { &[first] };
         let decision = balancer.pick(&mut head, turn, tried)?;
-        if let Some(text) = balancer.membership().breach(decision) {
+        if let Some(text) = balancer.breach(decision) {
             return Err(Fault::new(FaultKind::Answer, Call::Pick, text));
         }
         let token = balancer.notes().token;

@@ -180,6 +180,20 @@ impl Generation {
         BalancerInstance::new(self, outside, &place, settings, membership)
     }
 
+    /// As [`Generation::balancer`], for a part of a pool: it counts for itself.
+    pub fn balancer_of_part(
+        self: &Arc<Self>,
+        pool: &Arc<str>,
+        worker: usize,
+        settings: &str,
+        membership: Membership,
+    ) -> Result<BalancerInstance, Fault> {
+        let place = self.place(pool, worker);
+        let outside = self.outside(pool, place.seed);
+        let outside = Outside { commons: outside.commons.of_part(), ..outside };
+        BalancerInstance::new(self, outside, &place, settings, membership)
+    }
+
     /// Makes a filter for a worker: instantiates, configures. Blocks.
     pub fn filter(self: &Arc<Self>, worker: usize, settings: &str) -> Result<FilterInstance, Fault> {
         let pool = Arc::from("");

@@ -40,12 +40,22 @@ impl<I: Send + 'static> InstanceSet<I> {
         side: Handle,
         build: impl Fn(usize) -> Result<I, Fault> + Send + Sync + 'static,
     ) -> Result<Arc<InstanceSet<I>>, Fault> {
-        let places = (0..workers).map(|_| Place { seat: Seat::default(), ordered: AtomicBool::new(false) }).collect();
-        let set = InstanceSet { generation, build: Box::new(build), places, side };
+        let set = InstanceSet::empty(generation, workers, side, build);
         for (worker, place) in set.places.iter().enumerate() {
             place.seat.put(set.build(worker)?);
         }
-        Ok(Arc::new(set))
+        Ok(set)
+    }
+
+    /// Builds none yet: they are [ordered](Self::order).
+    pub fn empty(
+        generation: Arc<Generation>,
+        workers: usize,
+        side: Handle,
+        build: impl Fn(usize) -> Result<I, Fault> + Send + Sync + 'static,
+    ) -> Arc<InstanceSet<I>> {
+        let places = (0..workers).map(|_| Place { seat: Seat::default(), ordered: AtomicBool::new(false) }).collect();
+        Arc::new(InstanceSet { generation, build: Box::new(build), places, side })
     }
 
     /// The generation that its instances are of.

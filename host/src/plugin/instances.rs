@@ -2,7 +2,7 @@
 //! its worker; dead after its first fault.
 
 use super::{
-    Call, Decision, Fault, FaultKind, Generation, Membership, Notes, State, Turn,
+    Call, Decision, Fault, FaultKind, Generation, Membership, Notes, State, Subset, Turn,
     abi::v0_1::{Answers, Balancer, Batch, Filter},
     limits::thread_cpu,
     records::Place,
@@ -165,7 +165,9 @@ impl BalancerInstance {
 
     fn tell(&mut self, call: Call, members: Membership) -> Result<(), Fault> {
         let began = thread_cpu();
-        self.sandbox.data_mut().told(members.clone());
+        let data = self.sandbox.data_mut();
+        data.told(members.clone());
+        data.subsets.clear();
         self.sandbox.call(call, |store| self.guest.update(store, &members))?;
         self.update_time = thread_cpu().saturating_sub(began);
         Ok(())
@@ -179,6 +181,16 @@ impl BalancerInstance {
     /// What the latest update listed.
     pub fn membership(&self) -> &Membership {
         &self.sandbox.data().members
+    }
+
+    /// What it may narrow to.
+    pub fn subsets(&self) -> &[Subset] {
+        &self.sandbox.data().subsets
+    }
+
+    /// What this instance may not have answered, in words; none when it may.
+    pub fn breach(&self, decision: Decision) -> Option<String> {
+        self.membership().breach(decision, self.subsets().len())
     }
 
     /// CPU time of the latest update, conversion included.

@@ -41,7 +41,7 @@ pub use generation::Generation;
 pub use instance_set::InstanceSet;
 pub use instances::{BalancerInstance, FilterInstance, FilterVerdict};
 pub use log::{Level, Log, LogLine};
-pub use records::{Call, Decision, Fault, FaultKind, Member, Membership, Notes, Rejection, State, Stick, Turn};
+pub use records::{Call, Decision, Fault, FaultKind, Member, Membership, Notes, Rejection, State, Stick, Subset, Turn};
 pub use runtime::Runtime;
 pub use seat::Seat;
 pub use serving::Serving;

@@ -91,7 +91,8 @@ impl Membership {
 
     /// What no instance with this membership may answer, in words; none when it may. Whether the chosen member can be
     /// used by this request is another question.
-    pub fn breach(&self, decision: Decision) -> Option<String> {
+    /// `subsets`: how many groups it has.
+    pub fn breach(&self, decision: Decision, subsets: usize) -> Option<String> {
         match decision {
             Decision::Choose(position) => match self.get(position) {
                 None => Some(format!("picked index {position} of a pool of {}", self.len())),
@@ -101,13 +102,22 @@ impl Membership {
                     Some(format!("picked index {position} ({name}), which its last update listed as not eligible"))
                 }
             },
-            Decision::Narrow(_) => Some("narrowed to a group, and there are no groups yet".to_owned()),
+            Decision::Narrow(subset) if subset as usize >= subsets => {
+                Some(format!("narrowed to subset {subset}; since its last update it defined {subsets}"))
+            }
             Decision::Reject(status) if !(400..600).contains(&status) => {
                 Some(format!("rejected with status {status}; 400 to 599 are possible"))
             }
-            Decision::Reject(_) | Decision::Pass => None,
+            Decision::Narrow(_) | Decision::Reject(_) | Decision::Pass => None,
         }
     }
+}
+
+/// A group of the ready that a balancer narrows to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subset {
+    /// Positions and weights, at least one.
+    pub members: Box<[(u32, u32)]>,
 }
 
 /// What a call is given beside the request.

@@ -2,7 +2,7 @@
 //! any fault the door stays shut: a store that trapped once may hold anything.
 
 use super::{
-    Call, Fault, FaultKind, Membership, Notes, Turn,
+    Call, Fault, FaultKind, Membership, Notes, Subset, Turn,
     abi::v0_1::{Edits, Stdio},
     fault::fault,
     limits::{Allowance, Meter, Space},
@@ -68,6 +68,8 @@ pub(super) struct Data {
     pub(super) explains: bool,
     /// Of the latest pick.
     pub(super) notes: Notes,
+    /// Defined since the latest `update` began.
+    pub(super) subsets: Vec<Subset>,
     pub(super) meter: Meter,
     pub(super) space: Space,
     /// The latest turn's time: the only clock there is.
@@ -142,6 +144,7 @@ impl Sandbox {
             host_calls: 0,
             explains: false,
             notes: Notes::default(),
+            subsets: Vec::new(),
             meter: Meter::new(Allowance::of(Call::Instantiate, limits.deadline, outside.live)),
             space: Space::new(limits.memory, outside.memory),
             now_us: 0,

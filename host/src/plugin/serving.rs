@@ -36,6 +36,19 @@ impl<I: Send + 'static> Serving<I> {
         Ok(Serving { first, reserve })
     }
 
+    /// The same generations with instances of their own, `make` makes them, but for those that `before` has.
+    pub fn like(
+        &self,
+        before: Option<&Serving<I>>,
+        make: impl Fn(&Arc<Generation>) -> Arc<InstanceSet<I>>,
+    ) -> Serving<I> {
+        let like = |set: &Arc<InstanceSet<I>>| {
+            let kept = before.and_then(|before| before.of(set.generation()));
+            kept.cloned().unwrap_or_else(|| make(set.generation()))
+        };
+        Serving { first: like(&self.first), reserve: self.reserve.as_ref().map(like) }
+    }
+
     /// The instances to call now; none: nobody is left. One relaxed load while all is well.
     pub fn current(&self) -> Option<&Arc<InstanceSet<I>>> {
         if !self.first.generation().is_quarantined() {

@@ -8,17 +8,20 @@ pub(super) static DECISION: HeaderName = HeaderName::from_static("pointsman-deci
 /// Characters of a plugin's note.
 const NOTE_MOST: usize = 200;
 
-/// `chosen b; by=power-of-two/3; ns=1204; of=3; in-flight=2; latency-us=5100; note="…"`.
+/// `chosen b; by=zone-aware/1+power-of-two/3; ns=1204; of=3; in-flight=2; latency-us=5100; note="…"`; `by` names those who had
+/// an opinion, and when nobody had, who was asked last.
 pub(super) fn value(seen: &Seen) -> HeaderValue {
     let chosen = seen.chosen.as_deref().map_or_else(String::new, |name| format!(" {name}"));
-    let by = seen.by.as_ref().map_or_else(String::new, |(plugin, generation)| format!("; by={plugin}/{generation}"));
+    let decided = seen.by.iter().enumerate().filter(|(at, by)| by.said != "passed" || at + 1 == seen.by.len());
+    let by: Vec<_> = decided.map(|(_, by)| format!("{}/{}", by.plugin, by.generation)).collect();
+    let by = if by.is_empty() { String::new() } else { format!("; by={}", by.join("+")) };
     let attempt = if seen.attempt == 0 { String::new() } else { format!("; attempt={}", seen.attempt) };
     let of = seen.candidates.len() + seen.left_out;
     let known = seen.candidates.iter().find(|candidate| Some(&candidate.name) == seen.chosen.as_ref());
     let known = known.map_or_else(String::new, |candidate| {
         format!("; in-flight={}; latency-us={}", candidate.in_flight, candidate.latency_us)
     });
-    let note = seen.note.as_deref().map_or_else(String::new, |note| {
+    let note = seen.by.iter().rev().find_map(|by| by.note.as_deref()).map_or_else(String::new, |note| {
         format!("; note=\"{}\"", note.chars().take(NOTE_MOST).collect::<String>().replace('"', "'"))
     });
     let ns = seen.took.as_nanos();
@@ -32,7 +35,7 @@ pub(super) fn value(seen: &Seen) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::Candidate;
+    use crate::figures::{Candidate, Opinion};
     use std::time::Duration;
 
     #[test]
@@ -42,16 +45,22 @@ mod tests {
         let seen = Seen {
             request: "GET /".into(),
             attempt: 1,
-            by: Some(("ours".into(), 3)),
+            by: [("ours", 3, "narrowed"), ("none", 1, "passed"), ("theirs", 2, "chose")]
+                .map(|(plugin, generation, said)| Opinion {
+                    plugin: plugin.into(),
+                    generation,
+                    said,
+                    note: Some(format!("{said} \"less\"\r\nbusy: ü").into()),
+                })
+                .into(),
             candidates: vec![candidate],
             left_out: 2,
             outcome: "chosen",
             chosen: Some("b".into()),
-            note: Some("\"less\"\r\nbusy: ü".into()),
             took: Duration::from_nanos(1204),
         };
-        let text =
-            "chosen b; by=ours/3; attempt=1; ns=1204; of=3; in-flight=2; latency-us=5100; note=\"'less'??busy: ?\"";
+        let text = "chosen b; by=ours/3+theirs/2; attempt=1; ns=1204; of=3; in-flight=2; latency-us=5100; \
+                    note=\"chose 'less'??busy: ?\"";
         assert_eq!(value(&seen), text);
     }
 }

@@ -4,7 +4,7 @@
 use super::{
     Board, Cell, Entry, Held, Plan, Snapshot, State,
     past::Why,
-    plan::{FilterPlan, PoolPlan},
+    plan::{FilterPlan, LinkPlan, PoolPlan},
 };
 use crate::{
     balance,
@@ -35,7 +35,7 @@ impl Applier {
             revision: 1,
             table: plan.table.clone(),
             routes: plan.routes.clone(),
-            pools: plan.pools.iter().map(|p| balance::Assignment::bare(p.pool.clone())).collect(),
+            pools: plan.pools.iter().map(|p| balance::Assignment::bare(p.pool.clone(), p.links().count())).collect(),
             filters: plan.filters.iter().map(|f| filter::Assignment::bare(f.plugin.clone())).collect(),
             policies: plan.policies.clone(),
             closing: Vec::new(),
@@ -207,14 +207,15 @@ impl Applier {
         self.board.entry(generation.name())?.past.good_before(generation).next().cloned()
     }
 
-    /// Has a generation choose for a pool. `before`: what does now, where settings and pool are the same.
+    /// Has a generation choose for a pool, as one link of its chain. `before`: what does now, where settings and pool are the same.
     pub(super) fn assign(
         &self,
         plan: &PoolPlan,
+        link: &LinkPlan<'_>,
         generation: &Arc<Generation>,
         before: Option<&balance::Assignment>,
     ) -> Result<Arc<balance::Assignment>, Fault> {
-        let how = balance::How { settings: plan.settings.clone(), workers: self.workers, side: self.side.clone() };
+        let how = balance::How { settings: link.settings.into(), workers: self.workers, side: self.side.clone() };
         let reserve = self.reserve_of(generation);
         balance::Assignment::new(plan.pool.clone(), generation.clone(), reserve, before, &how)
     }
@@ -246,12 +247,16 @@ impl Applier {
                     let (Some(plan), Some(place)) = (self.plan.pools.get(index), next.pools.get_mut(index)) else {
                         continue;
                     };
-                    let is_late = is_stopgap(generation, plan) && place.generation().is_some();
-                    if is_late || !takes(place.generation()) {
-                        continue;
+                    for link in plan.links_of(generation.name()) {
+                        let Some(before) = place.links().nth(link.at) else { continue };
+                        let is_late = is_stopgap(generation, plan) && before.generation().is_some();
+                        if is_late || !takes(before.generation()) {
+                            continue;
+                        }
+                        let after = self.assign(plan, &link, generation, Some(before))?;
+                        *place = place.with_link(link.at, &after);
+                        used = true;
                     }
-                    *place = self.assign(plan, generation, Some(place))?;
-                    used = true;
                 }
             }
             Kind::Filter => {
@@ -284,7 +289,7 @@ impl Applier {
     /// Notes which of all plugins the snapshot in force uses, together with what else is to be written of one of them.
     pub(super) fn note_use(&self, name: Option<&Arc<str>>, write: impl FnOnce(&mut Entry)) {
         let snapshot = self.cell.load();
-        let balancers = snapshot.pools.iter().filter_map(|p| p.generation());
+        let balancers = snapshot.pools.iter().flat_map(|p| p.links()).filter_map(|link| link.generation());
         let filters = snapshot.filters.iter().filter_map(|f| f.generation());
         let serving: Vec<&Arc<Generation>> = balancers.chain(filters).collect();
         self.board.swap(name, write, |entry| {

@@ -42,6 +42,19 @@ pub struct PoolPlan {
     pub settings: Arc<str>,
     /// Where that is written.
     pub spot: Option<Spot>,
+    /// The balancers behind it, in order.
+    then: Vec<model::Link>,
+}
+
+/// One balancer of a pool.
+pub(super) struct LinkPlan<'a> {
+    /// Its place in the chain.
+    pub(super) at: usize,
+    /// Its name.
+    pub(super) plugin: &'a str,
+    /// One JSON object.
+    pub(super) settings: &'a str,
+    spot: &'a Option<Spot>,
 }
 
 /// A filter with its settings.
@@ -106,6 +119,7 @@ impl Plan {
                         choice: pool.balancer.clone(),
                         settings: pool.settings.as_str().into(),
                         spot: pool.spot.clone(),
+                        then: pool.then.clone(),
                     });
                 }
                 Err(wrong) => problems.extend(wrong),
@@ -169,7 +183,7 @@ impl Plan {
 
     /// Every plugin that is named, once.
     pub fn wanted(&self) -> Vec<Wanted> {
-        let balancers = self.pools.iter().map(PoolPlan::wanted);
+        let balancers = self.pools.iter().flat_map(|plan| plan.links().map(|link| plan.wanted(&link)));
         let filters = self.filters.iter().map(FilterPlan::wanted);
         let mut all: Vec<Wanted> = Vec::new();
         for wanted in balancers.chain(filters) {
@@ -188,7 +202,7 @@ impl Plan {
     /// The pools that a balancer of this name chooses for.
     pub(super) fn pools_of(&self, name: &str) -> Vec<usize> {
         let takes = |p: &PoolPlan| match &p.choice {
-            BalancerChoice::Named(named) => named == name,
+            BalancerChoice::Named(_) => p.links().any(|link| link.plugin == name),
             BalancerChoice::Newest { .. } => true,
         };
         (0..self.pools.len()).filter(|&i| self.pools.get(i).is_some_and(takes)).collect()
@@ -203,7 +217,9 @@ impl Plan {
     pub fn uses(&self, name: &str, kind: Kind) -> Vec<Use> {
         match kind {
             Kind::Balancer => {
-                self.pools_of(name).iter().filter_map(|&i| self.pools.get(i)).map(PoolPlan::dry).collect()
+                let pools = self.pools_of(name);
+                let pools = pools.iter().filter_map(|&i| self.pools.get(i));
+                pools.flat_map(|plan| plan.links_of(name).map(|link| plan.dry(&link))).collect()
             }
             Kind::Filter => {
                 self.filters_of(name).iter().filter_map(|&i| self.filters.get(i)).map(FilterPlan::dry).collect()
@@ -213,28 +229,46 @@ impl Plan {
 }
 
 impl PoolPlan {
-    /// What is wanted to choose for it.
-    pub(super) fn wanted(&self) -> Wanted {
+    /// Its balancers, in order.
+    pub(super) fn links(&self) -> impl Iterator<Item = LinkPlan<'_>> {
         let (BalancerChoice::Named(name) | BalancerChoice::Newest { until_then: name }) = &self.choice;
+        let first = LinkPlan { at: 0, plugin: name, settings: &self.settings, spot: &self.spot };
+        let then = self.then.iter().enumerate().map(|(at, link)| LinkPlan {
+            at: at + 1,
+            plugin: &link.plugin,
+            settings: &link.settings,
+            spot: &link.spot,
+        });
+        std::iter::once(first).chain(then)
+    }
+
+    /// Those of its balancers that a plugin of this name is to be.
+    pub(super) fn links_of(&self, name: &str) -> impl Iterator<Item = LinkPlan<'_>> {
+        let is_newest = matches!(self.choice, BalancerChoice::Newest { .. });
+        self.links().filter(move |link| is_newest || link.plugin == name)
+    }
+
+    /// What is wanted to choose for it.
+    pub(super) fn wanted(&self, link: &LinkPlan<'_>) -> Wanted {
         Wanted {
-            name: name.as_str().into(),
+            name: link.plugin.into(),
             kind: Kind::Balancer,
             user: format!("pool {}", self.pool.name),
-            spot: self.spot.clone(),
+            spot: link.spot.clone(),
         }
     }
 
     /// Whether the same is wanted for another pool.
     pub(super) fn wants_the_same(&self, other: &PoolPlan) -> bool {
-        self.choice == other.choice && self.settings == other.settings
+        self.choice == other.choice && self.settings == other.settings && self.then == other.then
     }
 
-    pub(super) fn dry(&self) -> Use {
+    fn dry(&self, link: &LinkPlan<'_>) -> Use {
         Use {
             pool: self.pool.name.clone(),
-            settings: self.settings.clone(),
+            settings: link.settings.into(),
             membership: Assignment::membership(&self.pool),
-            spot: self.spot.clone(),
+            spot: link.spot.clone(),
         }
     }
 }

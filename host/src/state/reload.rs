@@ -125,10 +125,14 @@ impl Staging<'_> {
             let assignment = assignment.clone();
             return Some(if same { Place::Kept(assignment) } else { Place::Moved(assignment, plan.pool.clone()) });
         }
-        let generation = self.generation(&plan.wanted())?;
-        let built = self.applier.assign(plan, &generation, None);
-        let built = built.map_err(|fault| cannot_be_built(generation.compiled().artifact(), &fault));
-        self.noted(built).map(Place::Built)
+        let mut built = balance::Assignment::bare(plan.pool.clone(), plan.links().count());
+        for link in plan.links() {
+            let generation = self.generation(&plan.wanted(&link))?;
+            let made = self.applier.assign(plan, &link, &generation, None);
+            let made = made.map_err(|fault| cannot_be_built(generation.compiled().artifact(), &fault));
+            built = built.with_link(link.at, &*self.noted(made)?);
+        }
+        Some(Place::Built(built))
     }
 
     fn filter(&mut self, index: usize, now: &Snapshot) -> Option<Arc<filter::Assignment>> {

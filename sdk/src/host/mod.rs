@@ -11,6 +11,7 @@ pub mod probes;
 pub mod rate_limit;
 pub mod request;
 pub mod shared;
+pub mod subsets;
 
 /// The import in a component, the fake host's answer everywhere else.
 macro_rules! ask {

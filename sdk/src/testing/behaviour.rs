@@ -1,7 +1,7 @@
 //! What every balancer must hold, whatever its algorithm.
 
 use super::{Bench, Figures, host};
-use crate::{Balancer, Decision, Position, Standing, turn::mix};
+use crate::{Backend, Balancer, Decision, Position, Standing, turn::mix};
 use std::marker::PhantomData;
 
 /// As many as a pool may have.
@@ -14,6 +14,8 @@ const WORKERS: u32 = 3;
 /// Checks of one balancer with given settings. [`behaves!`](crate::behaves) makes a test of each.
 pub struct Behaviour<B> {
     settings: &'static str,
+    zone: &'static str,
+    describe: fn(usize, &mut Backend),
     balancer: PhantomData<fn() -> B>,
 }
 
@@ -29,7 +31,12 @@ pub struct Disruption {
 impl<B: Balancer> Behaviour<B> {
     /// With settings, as JSON.
     pub fn of(settings: &'static str) -> Behaviour<B> {
-        Behaviour { settings, balancer: PhantomData }
+        Behaviour::among(settings, "", |_, _| {})
+    }
+
+    /// The same in a zone, with backends of which more is said than their weights.
+    pub fn among(settings: &'static str, zone: &'static str, describe: fn(usize, &mut Backend)) -> Behaviour<B> {
+        Behaviour { settings, zone, describe, balancer: PhantomData }
     }
 
     /// Where nobody takes new work it has no opinion.
@@ -44,8 +51,12 @@ impl<B: Balancer> Behaviour<B> {
     pub fn one_backend(&self) {
         for weight in [1, 1000] {
             let mut bench = self.bench(&[weight]);
-            assert!((0..PICKS).all(|_| bench.pick() == Decision::Choose(0)));
-            assert!(matches!(bench.retry(&[0]), Decision::Choose(0) | Decision::Pass));
+            let first = bench.pick();
+            assert!(matches!(first, Decision::Choose(0) | Decision::Narrow(_)), "{first:?}");
+            checked(first, &[weight]);
+            assert!((0..PICKS).all(|_| bench.pick() == first));
+            let again = bench.retry(&[0]);
+            assert!(again == first || again == Decision::Pass, "{again:?}");
         }
     }
 
@@ -148,42 +159,52 @@ impl<B: Balancer> Behaviour<B> {
     }
 
     fn bench_of(&self, weights: &[u32], workers: u32) -> Bench<B> {
-        match Bench::with(self.settings, weights, workers) {
+        match Bench::placed(self.settings, self.zone, weights, workers, self.describe) {
             Ok(bench) => bench,
             Err(refusal) => panic!("the plugin refused {}: {refusal}", self.settings),
         }
     }
 }
 
-/// Of the list, and somebody who takes new work; or no opinion.
+/// Of the list, and somebody who takes new work, or some of whom one does; or no opinion.
 fn checked(decision: Decision, weights: &[u32]) {
+    let takes = |at: Position| weights.get(at as usize).is_some_and(|weight| *weight > 0);
     let fits = match decision {
-        Decision::Choose(at) => weights.get(at as usize).is_some_and(|weight| *weight > 0),
+        Decision::Choose(at) => takes(at),
+        Decision::Narrow(subset) => host(|host| {
+            let members = host.subsets.get(subset as usize);
+            members.is_some_and(|members| members.iter().all(|(at, weight)| *weight == 0 || takes(*at)))
+                && members.is_some_and(|members| members.iter().any(|(_, weight)| *weight > 0))
+        }),
         Decision::Pass => true,
-        Decision::Narrow(_) | Decision::Reject(_) => false,
+        Decision::Reject(_) => false,
     };
     assert!(fits, "{decision:?} among backends with weights {weights:?}");
 }
 
 /// Tests of what every balancer must hold, one for each: `behaves!(MyType)`, or `behaves!(MyType, r#"{"k": 1}"#)` where it
-/// needs settings. Write it once, in the module of the unit tests.
+/// needs settings, or `behaves!(MyType, "{}", "my-zone", |at, backend| …)` where it looks at zones, priorities or metadata.
+/// Write it once, in the module of the unit tests.
 #[macro_export]
 macro_rules! behaves {
     ($balancer:ty) => {
         $crate::behaves!($balancer, "{}");
     };
     ($balancer:ty, $settings:expr) => {
-        $crate::behaves!(@each $balancer, $settings =>
+        $crate::behaves!($balancer, $settings, "", |_, _| {});
+    };
+    ($balancer:ty, $settings:expr, $zone:expr, $describe:expr) => {
+        $crate::behaves!(@each $balancer, $settings, $zone, $describe =>
             nobody one_backend weights many_backends joining_and_leaving retries odd_figures repeats);
     };
-    (@each $balancer:ty, $settings:expr => $($check:ident)+) => {
+    (@each $balancer:ty, $settings:expr, $zone:expr, $describe:expr => $($check:ident)+) => {
         mod behaves {
             use super::*;
 
             $(
                 #[test]
                 fn $check() {
-                    $crate::testing::Behaviour::<$balancer>::of($settings).$check();
+                    $crate::testing::Behaviour::<$balancer>::among($settings, $zone, $describe).$check();
                 }
             )+
         }

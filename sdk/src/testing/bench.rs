@@ -16,12 +16,17 @@ const PERIOD_LEAST_MS: u32 = 10;
 pub struct Bench<B> {
     workers: Vec<Pooled<B>>,
     settings: String,
+    zone: String,
+    /// What is said of a backend beside its weight, by its place.
+    describe: Box<Describe>,
     backends: Vec<Backend>,
     /// Those that may be chosen, and the others.
     listed: (Vec<Backend>, Vec<Backend>),
     clock: Clock,
     next_worker: usize,
 }
+
+type Describe = dyn Fn(usize, &mut Backend);
 
 impl<B: Balancer> Bench<B> {
     /// One worker, no settings, and a ready backend for each weight. The thread's [`Host`] starts afresh.
@@ -37,17 +42,44 @@ impl<B: Balancer> Bench<B> {
     /// # Errors
     /// What the plugin says against the settings.
     pub fn with(settings: &str, weights: &[u32], workers: u32) -> Result<Bench<B>, String> {
-        host(|host| *host = Host { figures: vec![Figures::default(); weights.len()], ..Host::default() });
-        let backends: Vec<Backend> = weights.iter().zip(0..).map(|(&weight, at)| backend(at, weight)).collect();
-        let mut instances = Vec::new();
-        for worker in 0..workers {
-            let mut instance = Pooled::configure(settings, place("bench", worker, workers))?;
-            instance.update(backends.clone(), Vec::new());
-            instances.push(instance);
-        }
-        let listed = (backends.clone(), Vec::new());
-        let (settings, clock) = (settings.to_owned(), Clock::default());
-        Ok(Bench { workers: instances, settings, backends, listed, clock, next_worker: 0 })
+        Bench::placed(settings, "", weights, workers, |_, _| {})
+    }
+
+    /// One worker in a zone, and ready backends of which more is said than their weights: zone, priority, metadata. That
+    /// holds for those that [join](Bench::resize) later too.
+    ///
+    /// # Errors
+    /// What the plugin says against the settings.
+    pub fn among(
+        settings: &str,
+        zone: &str,
+        weights: &[u32],
+        describe: impl Fn(usize, &mut Backend) + 'static,
+    ) -> Result<Bench<B>, String> {
+        Bench::placed(settings, zone, weights, 1, describe)
+    }
+
+    pub(super) fn placed(
+        settings: &str,
+        zone: &str,
+        weights: &[u32],
+        workers: u32,
+        describe: impl Fn(usize, &mut Backend) + 'static,
+    ) -> Result<Bench<B>, String> {
+        host(|host| *host = Host::default());
+        let workers = (0..workers).map(|worker| Pooled::configure(settings, place("bench", zone, worker, workers)));
+        let mut bench = Bench {
+            workers: workers.collect::<Result<_, String>>()?,
+            settings: settings.to_owned(),
+            zone: zone.to_owned(),
+            describe: Box::new(describe),
+            backends: Vec::new(),
+            listed: Default::default(),
+            clock: Clock::default(),
+            next_worker: 0,
+        };
+        bench.resize(weights);
+        Ok(bench)
     }
 
     /// Says anew who belongs to the pool: the first `ready` backends may be chosen, the rest are `standing`.
@@ -56,7 +88,7 @@ impl<B: Balancer> Bench<B> {
         let others: Vec<Backend> = others.iter().map(|backend| Backend { standing, ..backend.clone() }).collect();
         self.listed = (ready.to_vec(), others);
         for worker in &mut self.workers {
-            worker.update(self.listed.0.clone(), self.listed.1.clone());
+            tell(worker, &self.listed);
         }
     }
 
@@ -64,6 +96,7 @@ impl<B: Balancer> Bench<B> {
     /// who joins at the end is new, and nothing is known of it.
     pub fn resize(&mut self, weights: &[u32]) {
         self.backends = weights.iter().zip(0..).map(|(&weight, at)| backend(at, weight)).collect();
+        self.backends.iter_mut().enumerate().for_each(|(at, backend)| (self.describe)(at, backend));
         host(|host| host.figures.resize_with(weights.len(), Figures::default));
         self.update(weights.len(), Standing::Ready);
     }
@@ -157,8 +190,8 @@ impl<B: HandOver> Bench<B> {
     pub fn hand_over(&mut self) -> Result<(), String> {
         let (count, mut taken) = (self.workers.len() as u32, Ok(()));
         for (worker, old) in (0..).zip(&mut self.workers) {
-            let mut heir = Pooled::<B>::configure(&self.settings, place("bench", worker, count))?;
-            heir.update(self.listed.0.clone(), self.listed.1.clone());
+            let mut heir = Pooled::<B>::configure(&self.settings, place("bench", &self.zone, worker, count))?;
+            tell(&mut heir, &self.listed);
             taken = taken.and(heir.restore(old.schema(), &[old.save()]));
             *old = heir;
         }
@@ -188,7 +221,7 @@ impl<F: Filter> FilterBench<F> {
     /// What the plugin says against the settings.
     pub fn new(settings: &str) -> Result<FilterBench<F>, String> {
         host(|host| *host = Host::default());
-        Ok(FilterBench { filter: export::filter(settings, &place("", 0, 1))?, clock: Clock::default() })
+        Ok(FilterBench { filter: export::filter(settings, &place("", "", 0, 1))?, clock: Clock::default() })
     }
 
     /// One request through the filter.
@@ -224,8 +257,14 @@ impl Clock {
     }
 }
 
-fn place(pool: &str, instance: u32, instances: u32) -> Place {
-    Place { pool: pool.into(), zone: String::new(), instance, instances, generation: 1, seed: mix(u64::from(instance)) }
+/// Who belongs to the pool; what it may narrow to is what it defines now.
+fn tell<B: Balancer>(worker: &mut Pooled<B>, (ready, others): &(Vec<Backend>, Vec<Backend>)) {
+    host(|host| host.subsets.clear());
+    worker.update(ready.clone(), others.clone());
+}
+
+fn place(pool: &str, zone: &str, instance: u32, instances: u32) -> Place {
+    Place { pool: pool.into(), zone: zone.into(), instance, instances, generation: 1, seed: mix(u64::from(instance)) }
 }
 
 fn backend(at: u32, weight: u32) -> Backend {

@@ -2,7 +2,7 @@
 
 use super::request::legal_header;
 use crate::{
-    Position,
+    Position, Subset,
     host::log::Level,
     testing::{Notes, Request, kv::Kv},
 };
@@ -14,6 +14,8 @@ const ADDED_MAX: usize = 64 << 10;
 const ADDED_EACH: usize = 32;
 /// How large the body of an answer may be.
 const BODY_MAX: usize = 64 << 10;
+/// How many subsets there may be at the same time.
+const SUBSETS_MAX: usize = 64;
 /// How many counters a plugin may have.
 const COUNTERS_MAX: usize = 64;
 /// How long a counter's name may be, in bytes.
@@ -53,6 +55,8 @@ pub struct Host {
     pub log: Vec<(Level, String)>,
     /// What the filter answered in place of a backend.
     pub answer: Option<Answer>,
+    /// What the balancer may narrow to: positions and weights. A [`Bench`](super::Bench) forgets them at each update.
+    pub subsets: Vec<Vec<(Position, u32)>>,
     /// What the balancer's latest pick said beside its decision.
     pub notes: Notes,
     /// Whom the plugin has had asked how busy they are, the first first. Whoever answers takes them out: until then they are
@@ -171,6 +175,18 @@ impl Host {
     pub(crate) fn prefer(&mut self, of: Position) {
         self.figures(of);
         self.notes.prefer(of);
+    }
+
+    pub(crate) fn define(&mut self, members: &[Position], weights: &[u32]) -> Subset {
+        let fits = !members.is_empty() && members.len() == weights.len();
+        assert!(fits, "a subset has at least one member, and a weight for each; a host stops the plugin here");
+        assert!(self.subsets.len() < SUBSETS_MAX, "more than {SUBSETS_MAX} subsets; a host stops the plugin here");
+        for (nth, at) in members.iter().enumerate() {
+            self.figures(*at);
+            assert!(!members[..nth].contains(at), "position {at} is in a subset twice; a host stops the plugin here");
+        }
+        self.subsets.push(members.iter().copied().zip(weights.iter().copied()).collect());
+        (self.subsets.len() - 1) as Subset
     }
 
     pub(crate) fn counter(&mut self, name: &str) -> u32 {

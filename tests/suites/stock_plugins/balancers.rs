@@ -21,6 +21,12 @@ pub(super) struct Case {
     settings: toml::Table,
     /// A ready backend for each.
     weights: Vec<u32>,
+    /// Where they stand, by position.
+    #[serde(default)]
+    zones: Vec<String>,
+    /// Their tiers, by position.
+    #[serde(default)]
+    priorities: Vec<u32>,
     /// Requests under way, by position.
     #[serde(default)]
     in_flight: Vec<u32>,
@@ -43,6 +49,8 @@ pub(super) struct Case {
     /// give or take,
     #[serde(default)]
     tolerance: u32,
+    /// or whom it narrows to,
+    narrows: Option<Vec<u32>>,
     /// or no opinion,
     #[serde(default)]
     passes: bool,
@@ -73,6 +81,9 @@ fn try_case(runtime: &Arc<Runtime>, compiled: &Component, case: &Case) -> Result
 
     if case.passes {
         return equal(Decision::Pass, workers.pick(&pool, case)?);
+    }
+    if let Some(members) = &case.narrows {
+        return equal(members, &workers.narrow(&pool, case)?);
     }
     if let Some(choices) = &case.choices {
         let chosen: Result<Vec<u32>, String> = choices.iter().map(|_| workers.choose(&pool, case)).collect();
@@ -113,8 +124,8 @@ impl Pool {
                 name: format!("backend-{at}").into(),
                 address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 8000 + at).into(),
                 weight,
-                priority: 0,
-                zone: "".into(),
+                priority: case.priorities.get(ready.len()).copied().unwrap_or(0),
+                zone: case.zones.get(ready.len()).map_or("", String::as_str).into(),
                 standing: Standing::Ready,
                 metadata: Arc::new([]),
                 figures,
@@ -149,6 +160,16 @@ impl Workers {
         let turn = self.turns.next(tried.len());
         self.instances[worker].stuck(case.stuck.map(|at| pool.membership.ready[at].id));
         self.instances[worker].pick(&mut head(), turn, &tried).map_err(|fault| fault.to_string())
+    }
+
+    /// Whom the instance that is asked means, in their order.
+    fn narrow(&mut self, pool: &Pool, case: &Case) -> Result<Vec<u32>, String> {
+        let worker = self.asked % self.instances.len();
+        let Decision::Narrow(subset) = self.pick(pool, case)? else { return Err("narrowed to nobody".into()) };
+        let mut members: Vec<u32> =
+            self.instances[worker].subsets()[subset as usize].members.iter().map(|(at, _)| *at).collect();
+        members.sort_unstable();
+        Ok(members)
     }
 
     fn choose(&mut self, pool: &Pool, case: &Case) -> Result<u32, String> {

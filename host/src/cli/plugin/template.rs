@@ -91,6 +91,7 @@ pub(super) const SDK: &[(&str, &str)] = files!("/../sdk/",
     "src/host/rate_limit.rs"
     "src/host/request.rs"
     "src/host/shared.rs"
+    "src/host/subsets.rs"
     "src/lib.rs"
     "src/pool.rs"
     "src/prober.rs"
@@ -122,6 +123,7 @@ pub(super) const SDK: &[(&str, &str)] = files!("/../sdk/",
     "wit/prober.wit"
     "wit/probes.wit"
     "wit/rate-limit.wit"
+    "wit/subsets.wit"
     "wit/types.wit"
     "wit/worlds.wit"
 );

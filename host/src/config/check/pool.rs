@@ -5,11 +5,11 @@ use crate::{
     config::{
         file,
         model::{
-            Backend, BackendTls, BalancerChoice, CertificateSource, DEFAULT_BALANCER, Eject, Named, Pool, PoolLimit,
-            PoolTimeout, Protocol, Reported, Retry, Roots, Share,
+            Backend, BackendTls, BalancerChoice, CertificateSource, DEFAULT_BALANCER, Eject, Link, Named, Pool,
+            PoolLimit, PoolTimeout, Protocol, Reported, Retry, Roots, Share,
         },
         read::{At, Reader},
-        shapes::{BackendAddress, Percent, Place, Switch, Text},
+        shapes::{BackendAddress, Balancers, Percent, Place, Settings, Switch, Text},
     },
     net::{Address, NOBODY},
     problem::{Code, Problem},
@@ -47,6 +47,7 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
     let tls = pool.tls.and_then(|at| backend_tls(at, base, reader));
     let spot = pool.balancer.as_ref().map(|at| &at.span).or(pool.settings.as_ref().map(|at| &at.span));
     let spot = Some(reader.spot(spot.unwrap_or(&name.span)));
+    let (balancer, settings, then) = balancers(pool.balancer, pool.settings, reader);
     let protocol = protocol(pool.protocol, tls.is_some(), pool.proxy_protocol.is_some(), reader);
     let (backends, names) = backends(&name.it, pool.backends.map_or_else(Vec::new, |at| at.it.0), base, reader);
     Pool {
@@ -56,8 +57,9 @@ fn pool(name: At<String>, pool: file::Pool, base: &Path, reader: &mut Reader) ->
         protocol,
         proxy_protocol: pool.proxy_protocol.map(|at| at.it),
         tls,
-        balancer: BalancerChoice::Named(pool.balancer.map_or_else(|| DEFAULT_BALANCER.into(), |at| at.it.0)),
-        settings: pool.settings.map_or_else(|| "{}".into(), |at| at.it.0),
+        balancer: BalancerChoice::Named(balancer),
+        settings,
+        then,
         fallback: pool.fallback.map(|at| at.it).unwrap_or_default(),
         hash: pool.hash.map(|at| at.it),
         health: pool.health.map(|at| health::health(at.it, protocol, reader)).unwrap_or_default(),
@@ -89,6 +91,34 @@ fn share(At { it, span }: &At<file::Share>, reader: &mut Reader) -> Option<Share
         return None;
     }
     Some(share)
+}
+
+/// The name and the settings of the first balancer, and those behind it.
+fn balancers(
+    written: Option<At<Balancers>>,
+    settings: Option<At<Settings>>,
+    reader: &mut Reader,
+) -> (String, String, Vec<Link>) {
+    let json = |settings: Option<At<Settings>>| settings.map_or_else(|| "{}".into(), |at| at.it.0);
+    let chain = match written {
+        None => return (DEFAULT_BALANCER.into(), json(settings), Vec::new()),
+        Some(At { it: Balancers::One(name), .. }) => return (name.0, json(settings), Vec::new()),
+        Some(At { it: Balancers::Chain(chain), .. }) => chain,
+    };
+    if let Some(settings) = settings {
+        let problem = Problem::error(Code::BAD_VALUE, "`settings` of several balancers: each has its own");
+        let label = "expected them in the list: balancer = [{ plugin = \"…\", settings = { … } }, …]";
+        reader.tell(problem.at(reader.spot(&settings.span), label));
+    }
+    let mut links = chain.into_iter().map(|At { it, span }| Link {
+        plugin: it.plugin.map_or_else(|| DEFAULT_BALANCER.into(), |at| at.it.0),
+        settings: json(it.settings),
+        spot: Some(reader.spot(&span)),
+    });
+    match links.next() {
+        Some(first) => (first.plugin, first.settings, links.collect()),
+        None => (DEFAULT_BALANCER.into(), json(None), Vec::new()),
+    }
 }
 
 /// Those with an address, and those by name.

@@ -28,6 +28,8 @@ pub struct Pool {
     pub settings: String,
     /// Where the balancer and its settings are named.
     pub spot: Option<Spot>,
+    /// Who is asked when that one has no opinion, or chooses inside of what it narrows to; in order.
+    pub then: Vec<Link>,
     /// Who chooses while the plugin cannot.
     pub fallback: Fallback,
     /// What `turn.key` hashes.
@@ -73,6 +75,7 @@ impl Pool {
             balancer: BalancerChoice::Named(DEFAULT_BALANCER.into()),
             settings: "{}".into(),
             spot: None,
+            then: Vec::new(),
             fallback: Fallback::default(),
             hash: None,
             health: Health::default(),
@@ -99,6 +102,17 @@ pub struct Share {
     pub least: Option<u32>,
     /// None has more, unless so few are ready that an equal share is more.
     pub most: Option<u32>,
+}
+
+/// A balancer behind the first one of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub plugin: String,
+    /// One JSON object, `{}` when none was given.
+    pub settings: String,
+    /// Where it is named.
+    pub spot: Option<Spot>,
 }
 
 /// Which plugin chooses for a pool.

@@ -1,8 +1,8 @@
 //! Several values, and values with a short form.
 
-use super::{BackendAddress, TEXT_MOST, Time};
+use super::{BackendAddress, PluginName, TEXT_MOST, Time};
 use crate::config::{
-    file::{Backend, PoolTimeout},
+    file::{Backend, Balancer, PoolTimeout},
     read::{At, Reader, Shape, Table, Value},
 };
 use serde_json::{Value as Json, json};
@@ -42,6 +42,52 @@ impl Shape for Backends {
 
     fn schema() -> Json {
         json!({ "type": "array", "minItems": 1, "items": { "anyOf": [BackendAddress::schema(), Backend::schema()] } })
+    }
+}
+
+/// A pool's balancer: its name, or several in the order in which they are asked.
+#[derive(Debug)]
+pub(in crate::config) enum Balancers {
+    One(PluginName),
+    /// Those that are wrong are left out.
+    Chain(Vec<At<Balancer>>),
+}
+
+/// How many balancers a pool may have.
+const CHAIN_MOST: usize = 4;
+
+impl Shape for Balancers {
+    const EXPECTED: &'static str =
+        r#"the name of a plugin such as "round-robin", or a list such as ["zone-aware", "peak-ewma"]"#;
+
+    fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
+        let Some(items) = value.items() else { return PluginName::read(value, reader).map(Balancers::One) };
+        let mut chain = Vec::new();
+        for (index, (item, span)) in items.enumerate() {
+            let element = value.element(format!("balancer {}", index + 1), item, span.clone());
+            let link = if element.is_table() {
+                Balancer::read(&element, reader)
+            } else {
+                let plugin = PluginName::read(&element, reader);
+                plugin.map(|it| Balancer { plugin: Some(At { it, span: span.clone() }), ..Balancer::default() })
+            };
+            chain.extend(link.map(|it| At { it, span }));
+        }
+        let count = value.items().map_or(0, Iterator::count);
+        if !(1..=CHAIN_MOST).contains(&count) {
+            reader.bad(
+                value,
+                format!("bad value for {}", value.called()),
+                format!("expected 1 to {CHAIN_MOST} balancers"),
+            );
+        }
+        Some(Balancers::Chain(chain))
+    }
+
+    fn schema() -> Json {
+        let link = json!({ "anyOf": [PluginName::schema(), Balancer::schema()] });
+        let chain = json!({ "type": "array", "minItems": 1, "maxItems": CHAIN_MOST, "items": link });
+        json!({ "anyOf": [PluginName::schema(), chain] })
     }
 }
 

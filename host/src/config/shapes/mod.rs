@@ -13,7 +13,7 @@ mod text;
 pub(super) use address::{BackendAddress, ListenAddress, Place};
 pub(super) use cookie::{CookieName, CookiePath, Secrets, is_token};
 pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses};
-pub(super) use many::{Backends, List, Named, OneOrMany, Switch, Timeouts};
+pub(super) use many::{Backends, Balancers, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{ByteRateOrOff, Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};
 pub(super) use report::ReportHeaders;
 pub(super) use request::{HeaderField, HealthPath, HostPattern, PathPrefix, Redirect, ServerName};

@@ -16,8 +16,20 @@ const HALVES: [&str; 7] = ["balancer", "filter", "ticker", "feedback", "handover
 /// Those that only a balancer may have.
 const OF_BALANCERS: [&str; 4] = ["ticker", "feedback", "handover", "prober"];
 /// The interfaces of that version that a component may import.
-const OFFERED: [&str; 11] =
-    ["types", "request", "figures", "shared", "log", "edits", "notes", "kv", "metrics", "rate-limit", "probes"];
+const OFFERED: [&str; 12] = [
+    "types",
+    "request",
+    "figures",
+    "shared",
+    "log",
+    "edits",
+    "notes",
+    "subsets",
+    "kv",
+    "metrics",
+    "rate-limit",
+    "probes",
+];
 /// What of WASI is linked.
 const WASI: [&str; 6] = ["cli", "io", "clocks", "random", "filesystem", "sockets"];
 /// WASI's version, all of its patches.

@@ -46,33 +46,20 @@ impl Row {
 pub(in crate::plugin) struct Cells(Mutex<Rows>);
 
 #[derive(Debug, Default)]
-struct Rows {
-    by_id: HashMap<u64, Kept>,
-    /// How often somebody said who belongs to the pool.
-    round: u64,
-}
+struct Rows(HashMap<u64, Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
     row: Arc<Row>,
-    /// The last round in which it belonged to the pool.
-    round: u64,
-    /// Since when it does not.
+    /// Since when no instance has it.
     left: Option<Instant>,
 }
 
 impl Cells {
-    /// The rows of these backends, which are those of the pool now, in their order.
+    /// The rows of these backends, in their order. Those of others are kept as long as any instance has them, and a while longer.
     pub(in crate::plugin) fn rows(&self, ids: impl Iterator<Item = u64>, now: Instant) -> Vec<Arc<Row>> {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.round += 1;
-        let Rows { by_id, round } = &mut *rows;
-        let row = |id| {
-            let kept = by_id.entry(id).or_default();
-            (kept.round, kept.left) = (*round, None);
-            kept.row.clone()
-        };
-        let found: Vec<_> = ids.map(row).collect();
+        let found: Vec<_> = ids.map(|id| rows.0.entry(id).or_default().row.clone()).collect();
         rows.forget(now);
         found
     }
@@ -80,14 +67,15 @@ impl Cells {
 
 impl Rows {
     fn forget(&mut self, now: Instant) {
-        let round = self.round;
-        self.by_id.values_mut().filter(|kept| kept.round != round).for_each(|kept| _ = kept.left.get_or_insert(now));
-        self.by_id.retain(|_, kept| kept.left.is_none_or(|left| now.saturating_duration_since(left) < KEPT));
-        let mut left: Vec<Instant> = self.by_id.values().filter_map(|kept| kept.left).collect();
+        for kept in self.0.values_mut() {
+            kept.left = (Arc::strong_count(&kept.row) == 1).then(|| kept.left.unwrap_or(now));
+        }
+        self.0.retain(|_, kept| kept.left.is_none_or(|left| now.saturating_duration_since(left) < KEPT));
+        let mut left: Vec<Instant> = self.0.values().filter_map(|kept| kept.left).collect();
         if let Some(too_many) = left.len().checked_sub(LEFT_MOST + 1) {
             let (_, last, _) = left.select_nth_unstable(too_many);
             let last = *last;
-            self.by_id.retain(|_, kept| kept.left.is_none_or(|left| left > last));
+            self.0.retain(|_, kept| kept.left.is_none_or(|left| left > last));
         }
     }
 }
@@ -111,13 +99,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_asks_for_some_takes_nothing_from_those_that_others_have() {
+        let cells = Cells::default();
+        let theirs = cells.rows([1].into_iter(), Instant::now());
+        for _ in 0..3 {
+            cells.rows([2].into_iter(), Instant::now());
+            tokio::time::advance(KEPT).await;
+        }
+        theirs[0].set(0, 7).unwrap();
+        assert_eq!(cells.rows([1].into_iter(), Instant::now())[0].get(0), Some(7));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stream_of_new_backends_does_not_grow_without_end() {
         let cells = Cells::default();
         for round in 0..40 {
             cells.rows((0..1000).map(|id| round * 1000 + id), Instant::now());
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        let left = cells.0.lock().unwrap().by_id.len();
+        let left = cells.0.lock().unwrap().0.len();
         assert!((LEFT_MOST - 1000..=LEFT_MOST + 1000).contains(&left), "{left}");
     }
 

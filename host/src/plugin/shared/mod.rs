@@ -24,11 +24,26 @@ use std::{
 #[derive(Debug, Default)]
 pub(super) struct Commons {
     pub(super) counters: Counters,
-    pub(super) cells: Cells,
-    pub(super) table: Table,
-    pub(super) kv: Kv,
-    pub(super) rates: Rates,
-    pub(super) meters: Meters,
+    pub(super) cells: Arc<Cells>,
+    pub(super) table: Arc<Table>,
+    pub(super) kv: Arc<Kv>,
+    pub(super) rates: Arc<Rates>,
+    pub(super) meters: Arc<Meters>,
+}
+
+impl Commons {
+    /// The same for those that choose in a part of the pool. What is said of backends, keys and clients holds there too;
+    /// counters do not: turns that are counted together go to some of each part alone.
+    pub(super) fn of_part(&self) -> Arc<Commons> {
+        Arc::new(Commons {
+            counters: Counters::default(),
+            cells: self.cells.clone(),
+            table: self.table.clone(),
+            kv: self.kv.clone(),
+            rates: self.rates.clone(),
+            meters: self.meters.clone(),
+        })
+    }
 }
 
 /// The commons of all plugins, by plugin and pool.

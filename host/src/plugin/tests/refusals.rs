@@ -149,7 +149,7 @@ fn what_fails_in_the_trial_never_serves() {
         (
             "narrow",
             balancer().pick("(call $decide (i32.const 1) (i32.const 0))"),
-            "narrowed to a group, and there are no groups yet in a dry pick",
+            "narrowed to subset 0; since its last update it defined 0 in a dry pick",
         ),
         (
             "responded without an answer",

@@ -12,6 +12,7 @@ mod metrics;
 mod notes;
 mod probes;
 mod stdio;
+mod subsets;
 mod wasi;
 
 pub(crate) use about::About;
@@ -32,7 +33,9 @@ fn counted(data: &mut Data) -> &mut Data {
 
 /// Links everything that a plugin may import.
 pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
-    use bindings::pointsman::plugin::{edits, figures, kv, log, metrics, notes, probes, rate_limit, request, shared};
+    use bindings::pointsman::plugin::{
+        edits, figures, kv, log, metrics, notes, probes, rate_limit, request, shared, subsets,
+    };
     request::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     figures::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     shared::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
@@ -41,6 +44,7 @@ pub(crate) fn link(linker: &mut Linker<Data>) -> wasmtime::Result<()> {
     rate_limit::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     log::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     edits::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
+    subsets::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     notes::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     probes::add_to_linker::<_, HasSelf<Data>>(linker, counted)?;
     wasi::link(linker)

@@ -1,26 +1,39 @@
 //! How one instance takes the place of another. What the old one knows goes over where both keep it: it saves on the worker,
 //! between two picks, and serves on; the new one restores aside, and waits in its seat until the worker comes by.
 
-use super::Balancer;
+use super::Link;
 use crate::{
     balance::{
         Assignment,
         assignment::{Heritage, Prepared},
-        fallback::RoundRobin,
-        guard::Guard,
+        roster::Part,
     },
     figures::Undelivered,
     plugin::{InstanceSet, State},
 };
 use std::sync::Arc;
 
-impl Balancer {
+impl Link {
+    /// What it was made of.
+    pub(in crate::balance) fn assignment(&self) -> &Arc<Assignment> {
+        &self.assignment
+    }
+
     /// Goes on with another assignment of the same pool. Where that has the same instances, the live one stays; where it has
-    /// others of the same plugin, what the live one knows goes over to its successor, if both can.
-    pub fn adopt(&mut self, assignment: Arc<Assignment>) {
-        self.fallback = RoundRobin::new(&assignment.pool);
-        if self.assignment.pool.share != assignment.pool.share {
-            self.guard = Guard::of(&assignment.pool);
+    /// others of the same plugin, what the live one knows goes over to its successor, if both can. So each link by itself.
+    pub(in crate::balance) fn adopt(&mut self, assignment: Arc<Assignment>) {
+        match (&mut self.next, &assignment.next) {
+            (Some(kept), Some(next)) if Arc::ptr_eq(kept.assignment(), next) => {}
+            (kept, next) => {
+                match (kept.as_mut(), next) {
+                    (Some(kept), Some(next)) => kept.adopt(next.clone()),
+                    (_, next) => {
+                        let new = |next: &Arc<Assignment>| Link::new(next.clone(), self.part.clone(), &self.site);
+                        *kept = next.as_ref().map(|next| Box::new(new(next)));
+                    }
+                }
+                self.narrows.adopt(next.as_ref());
+            }
         }
         let goes_on = self.assignment.shares_instances(&assignment);
         self.assignment = assignment;
@@ -28,10 +41,25 @@ impl Balancer {
             return;
         }
         self.has_heir = false;
-        self.leaves = self.will_hand_over();
+        self.leaves = self.will_hand_over() || self.is_to_wait();
         if !self.leaves {
             self.let_go();
         }
+    }
+
+    /// It chooses in this part from now on, and so do those behind it.
+    pub(in crate::balance) fn moves_to(&mut self, part: &Arc<Part>) {
+        self.part = Some(part.clone());
+        self.assignment.moves_to(part);
+        if let Some(next) = &mut self.next {
+            next.moves_to(part);
+        }
+    }
+
+    /// Whether its successor is to be built first: those of parts are not built before they are needed.
+    fn is_to_wait(&self) -> bool {
+        let next = self.assignment.current();
+        self.part.is_some() && next.is_some_and(|next| next.is_empty(self.site.at.worker))
     }
 
     /// Whether the live instance is one of the plugin that serves from now on, and both keep what they know.
@@ -59,22 +87,22 @@ impl Balancer {
         if let Some(serving) = &self.assignment.serving
             && next.is_none_or(|next| !Arc::ptr_eq(next.generation(), &generation))
         {
-            serving.put_back(self.worker, &generation, live);
+            serving.put_back(self.site.at.worker, &generation, live);
         }
     }
 
     /// A successor that waits takes its place, as soon as it has the state of the live one.
     pub(super) fn look_for_successor(&mut self, instances: &Arc<InstanceSet<Prepared>>) {
-        match instances.take(self.worker) {
+        match instances.take(self.site.at.worker) {
             Some(next) => match self.state_for(&next) {
                 Some(state) => {
                     self.has_heir = true;
-                    bring_up(instances, self.worker, next, state);
+                    bring_up(instances, self.site.at.worker, next, state);
                 }
                 None => self.succeed(next),
             },
             // Does nothing while one is on its way.
-            None => instances.order(self.worker),
+            None => instances.order(self.site.at.worker),
         }
     }
 
@@ -99,6 +127,7 @@ impl Balancer {
         self.put_back();
         (self.leaves, self.has_heir, self.next_tick) = (false, false, None);
         self.live = Some(next);
+        self.narrows.renew();
     }
 }
 
