@@ -76,6 +76,7 @@ fn each_guest_has_its_story() {
         include_str!("feedback.rs"),
         include_str!("hand_over.rs"),
         include_str!("shared.rs"),
+        include_str!("probes.rs"),
         include_str!("filters.rs"),
     ];
     for name in guests::names() {
