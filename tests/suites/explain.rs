@@ -5,9 +5,12 @@ use pointsman::{admin::api::Tap, config::model::Network};
 use pointsman_tests::{
     client::{self, Client},
     edge::{self, Edge},
-    origin::{self, Origin},
+    guests,
+    origin::{self, Origin, Reply, Step},
+    plugins::Plugins,
     story::eventually,
 };
+use std::time::Duration;
 
 /// A look at the decisions for a pool.
 async fn tap(edge: &Edge, call: &str) -> Result<Tap, StatusCode> {
@@ -64,6 +67,32 @@ async fn a_tap_shows_retries_and_the_fallback() {
         look.decisions.iter().any(|decision| decision.attempt == 1) || edge.pool("shop").backends[1].standing != "ready"
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tap_shows_retries_that_the_plugin_ranked() {
+    let rude = Origin::new(|_| Reply::default().then(Step::Close));
+    let well = Origin::named("well");
+    let plugins = Plugins::new();
+    plugins.put("hears", &guests::guest("hears"));
+    let edge = edge::plain().workers(1).pool("shop", &[&rude, &well]).balancer("hears").plugins(&plugins);
+    let edge = edge.with(|pool| {
+        pool.settings = r#"{"ranks": true}"#.into();
+        pool.health.interval = Duration::from_secs(3600);
+        pool.eject = None;
+    });
+    let edge = edge.start();
+    let mut client = Client::plain(edge.address()).await;
+    let before = tap(&edge, "shop/tap").await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.text(), "well");
+    }
+    let look = tap(&edge, &format!("shop/tap/{}", before.latest)).await.unwrap();
+    let told: Vec<_> = look.decisions.iter().map(|d| (d.outcome.as_str(), d.attempt, d.plugin.as_deref())).collect();
+    // One of the two began with the one that closes.
+    let by = Some("hears");
+    assert!(told.contains(&("preferred", 1, by)) && told.len() == 3, "{told:?}");
+    assert_eq!(told.iter().filter(|told| **told == ("chosen", 0, by)).count(), 2, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,6 +157,32 @@ async fn of_two_that_are_asked_the_slower_one_is_told_of_as_outrun() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_are_asked_one_that_fails_is_told_of_at_once() {
+    let (fails, answers) = (Gate::default(), Gate::default());
+    let (rude, slow) = (fails.clone(), answers.clone());
+    let rude = Origin::new(move |_| Reply::default().once_open(&rude).then(Step::Close));
+    let slow = Origin::new(move |_| Reply::named("slow").once_open(&slow));
+    let plugins = Plugins::new();
+    let edge = listening(&plugins, &[&rude, &slow], r#"{"tells": true}"#).workers(1);
+    let edge = edge.with(|pool| (pool.hedge, pool.eject) = (Some(Duration::from_millis(50)), None)).start();
+    let mut held = Box::pin(async { Client::plain(edge.address()).await.get("/").await.text() });
+    let both = async || eventually("both are asked", async || rude.requests() + slow.requests() == 2).await;
+    tokio::select! {
+        text = &mut held => panic!("{text}"),
+        () = both() => {}
+    }
+    fails.open();
+    // While the other one still takes its time.
+    tokio::select! {
+        text = &mut held => panic!("{text}"),
+        () = told(&edge, "0 Failure::Reset") => {}
+    }
+    answers.open();
+    assert_eq!(held.await, "slow");
+    assert_eq!(settled(&edge).await.delivered, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn none_is_lost_through_faults_and_swaps() {
     let [a, b, c] = origin::three();
     let plugins = Plugins::new();

@@ -209,7 +209,8 @@ pub struct Decision {
     pub request: String,
     /// 0 for its first try.
     pub attempt: u32,
-    /// `chosen`, `narrowed` (by a plugin, and the host chose inside), `fallback`, `rejected`, `full` or `nobody`.
+    /// `chosen`, `next-usable` (for who was chosen was not), `preferred` (ranked by the decision before), `narrowed` (by a
+    /// plugin, and the host chose inside), `guarded` (for the sake of a share), `fallback`, `rejected`, `full` or `nobody`.
     pub outcome: String,
     /// The backend.
     pub chosen: Option<String>,

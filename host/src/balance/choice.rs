@@ -1,8 +1,9 @@
 //! A backend that was chosen, with what the plugin added.
 
-use super::fallback::is_usable;
+use super::{fallback::is_usable, guard::Bound};
 use crate::{
     figures::{Attempt, Picker, Reservation},
+    plugin::Generation,
     upstream::Backend,
 };
 use std::{rc::Rc, sync::Arc};
@@ -19,6 +20,8 @@ pub struct Choice {
     pub stick: Option<u64>,
     /// None: nobody wants to hear of it, or knows better than others what to do next.
     pub(super) said: Option<Said>,
+    /// It is one of those that bounds for shares hold for, and was made for the sake of one, or not.
+    pub(super) guarded: Option<Option<Bound>>,
 }
 
 /// What a plugin said with its choice.
@@ -30,12 +33,14 @@ pub(super) struct Said {
     pub token: u64,
     /// Whom to ask next, in order, with their positions.
     pub next: Vec<(u32, Arc<Backend>)>,
+    /// Who says so; none: nobody is to be asked next.
+    pub by: Option<Arc<Generation>>,
 }
 
 impl Choice {
     /// This one, and nothing more.
     pub(super) fn of(backend: Arc<Backend>) -> Choice {
-        Choice { backend, reserved: None, stick: None, said: None }
+        Choice { backend, reserved: None, stick: None, said: None, guarded: None }
     }
 
     /// Counts an attempt; none when there is no room for it. Who chose hears what becomes of it.
@@ -64,6 +69,7 @@ impl Choice {
         let (position, backend) = next.next()?;
         // Who was to be bound to the one that was chosen is bound to this one.
         let stick = self.stick.map(|id| if id == self.backend.id { backend.id } else { id });
-        Some(Choice { backend, reserved: None, stick, said: Some(Said { position, next: next.collect(), ..said }) })
+        let said = Some(Said { position, next: next.collect(), ..said });
+        Some(Choice { stick, said, ..Choice::of(backend) })
     }
 }

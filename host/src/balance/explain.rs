@@ -1,13 +1,14 @@
 //! Decisions for people who look: what was known of the candidates, what the plugin said, what came of it. Nothing of this
 //! runs while nobody does.
 
-use super::{Balancer, Pick, Question};
+use super::{Balancer, Choice, Pick, Question};
 use crate::{
     figures::{Candidate, Opinion, Seen},
+    net::Head,
     plugin::{BalancerInstance, Decision},
     upstream::Pool,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Candidates that are told of; of more, only how many.
@@ -57,9 +58,8 @@ impl Looked {
 impl Balancer {
     /// As [`Balancer::pick`], with all that there is to say of it.
     pub fn explained(&mut self, question: Question<'_>) -> (Pick, Arc<Seen>) {
-        let (attempt, now, head) = (question.attempt, question.now, &question.head);
-        let mut request = format!("{} {}", head.method, head.target.path());
-        request.truncate(request.floor_char_boundary(REQUEST_MAX));
+        let (attempt, now) = (question.attempt, question.now);
+        let request = line(question.head);
         let pool = self.assignment().pool.clone();
         let (candidates, left_out) = candidates(&pool);
         let mut looked = Some(Looked::default());
@@ -83,6 +83,45 @@ impl Balancer {
         }
         (pick, seen)
     }
+
+    /// A choice that nobody was asked for again: the plugin ranked it when it made the one before. None: nobody looks.
+    pub fn preferred(
+        &self,
+        choice: &Choice,
+        head: &Head,
+        attempt: u32,
+        now: Instant,
+        is_told: bool,
+    ) -> Option<Arc<Seen>> {
+        let pool = &self.assignment().pool;
+        if !is_told && !pool.tap.is_open() {
+            return None;
+        }
+        let by = choice.said.as_ref().and_then(|said| said.by.as_ref());
+        let by = by.map(|by| Opinion { plugin: by.name().clone(), generation: by.number(), said: "chose", note: None });
+        let (candidates, left_out) = candidates(pool);
+        let seen = Arc::new(Seen {
+            request: line(head),
+            attempt,
+            by: by.into_iter().collect(),
+            candidates,
+            left_out,
+            outcome: "preferred",
+            chosen: Some(choice.backend.name.clone()),
+            took: Duration::ZERO,
+        });
+        if pool.tap.is_open() {
+            pool.tap.put(seen.clone(), now);
+        }
+        Some(seen)
+    }
+}
+
+/// Method and path.
+fn line(head: &Head) -> String {
+    let mut request = format!("{} {}", head.method, head.target.path());
+    request.truncate(request.floor_char_boundary(REQUEST_MAX));
+    request
 }
 
 /// Those that may be chosen now, and how many more there are.

@@ -69,7 +69,8 @@ impl Hearing {
 
     /// When to look again.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        if self.is_waiting() { None } else { self.outbox.next_look() }
+        let next = self.outbox.next_look();
+        if self.is_waiting() { None } else { next }
     }
 
     /// Whether those that will be told are not there yet.

@@ -17,10 +17,13 @@ use crate::{
     config::model::HashKey,
     figures::{Probed, Reservation, Undelivered, micros},
     net::{self, Head},
-    plugin::{Call, Decision, Fault, FaultKind, Stick, Turn},
+    plugin::{Call, Decision, Fault, FaultKind, InstanceSet, Stick, Turn},
     upstream::{Backend, Pool},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// An `update` that took longer than this the last time is not run on the worker: a successor is built aside instead.
@@ -41,10 +44,10 @@ pub(super) struct Link {
     site: Site,
     /// The live instance; none after a fault, until its successor is built.
     live: Option<Prepared>,
-    /// It was one of another assignment, and serves until its successor is there, with its state if both keep it.
-    leaves: bool,
-    /// Its state is on the way to its successor.
-    has_heir: bool,
+    /// The instances that it is one of. When others are to choose it serves until its successor is there.
+    home: Weak<InstanceSet<Prepared>>,
+    /// Its state is on the way to one of these.
+    heir_in: Weak<InstanceSet<Prepared>>,
     next_tick: Option<Instant>,
     hearing: Hearing,
     narrows: Narrows,
@@ -91,8 +94,8 @@ impl Link {
             part,
             site: site.clone(),
             live: None,
-            leaves: false,
-            has_heir: false,
+            home: Weak::new(),
+            heir_in: Weak::new(),
             next_tick: None,
             hearing: Hearing::new(site.at.worker, site.at.bell.clone()),
             narrows: Narrows::default(),
@@ -224,6 +227,9 @@ impl Link {
         // Chosen twice and unusable twice: no fault, for it fell ill or was tried since the plugin was told.
         match unusable.and_then(|after| self.next_usable(&after, tried)) {
             Some((position, backend)) => {
+                if let Some(looked) = asked.looked {
+                    looked.ends_as("next-usable");
+                }
                 // It was not this one that the plugin spoke of.
                 asked.said = asked.said.filter(|said| *said == Stick::Chosen);
                 Some(Pick::Backend(Choice { said: self.said(position), ..Choice::of(backend) }))
@@ -266,8 +272,10 @@ impl Link {
             return None;
         }
         let named = |&position: &u32| Some((position, live.roster.backends.get(position as usize)?.clone()));
-        let next = notes.next.iter().filter_map(named).collect();
-        Some(Said { picker: picker.cloned(), position, token: notes.token, next })
+        let next: Vec<_> = notes.next.iter().filter_map(named).collect();
+        let token = notes.token;
+        let by = (!next.is_empty()).then(|| live.instance.generation().clone());
+        Some(Said { picker: picker.cloned(), position, token, next, by })
     }
 
     /// Takes a prepared instance if one waits, and tells the live one of a changed pool. There is none in quarantine, unless
@@ -282,7 +290,8 @@ impl Link {
         if self.live.take_if(|live| live.instance.generation().is_quarantined()).is_some() {
             self.hearing.ends(Undelivered::Fault);
         }
-        if self.leaves || !instances.is_empty(self.site.at.worker) {
+        let leaves = self.live.is_some() && self.home.as_ptr() != Arc::as_ptr(instances);
+        if leaves || !instances.is_empty(self.site.at.worker) {
             let instances = instances.clone();
             self.look_for_successor(&instances);
         }
@@ -331,7 +340,7 @@ impl Link {
     /// After a fault the whole store is dead; a successor is ordered.
     fn drop_instance(&mut self, fault: &Fault) {
         let Some(dead) = self.live.take() else { return };
-        if self.has_heir {
+        if self.assignment.current().is_some_and(|instances| self.has_heir_in(instances)) {
             self.hearing.waits()
         } else {
             self.hearing.ends(Undelivered::Fault)

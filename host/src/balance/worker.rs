@@ -4,7 +4,7 @@ use super::{
     Assignment, Choice,
     explain::Looked,
     fallback::{RoundRobin, is_full},
-    guard::Guard,
+    guard::{Breach, Guard},
     link::{Asked, Link},
     narrow::Site,
 };
@@ -120,12 +120,16 @@ impl Balancer {
             && tried.is_empty()
         {
             let pool = &self.assignment.pool;
-            let settled = guard.settle(&choice.backend, pool, pool.figures.of(self.worker), now);
-            if !Arc::ptr_eq(&settled, &choice.backend) {
+            let breach = guard.breach(&choice.backend, pool, now);
+            if let Some(Breach { other, .. }) = &breach {
                 // Nobody waits to hear what becomes of what he did not choose, and no client is bound to it.
-                *choice = Choice::of(settled);
+                *choice = Choice::of(other.clone());
                 said = said.filter(|said| matches!(said, Stick::Chosen));
+                if let Some(looked) = looked {
+                    looked.ends_as("guarded");
+                }
             }
+            choice.guarded = Some(breach.map(|breach| breach.bound));
         }
         if let (Some(said), Pick::Backend(choice)) = (said, &mut pick) {
             choice.stick = match said {
@@ -134,6 +138,12 @@ impl Balancer {
             };
         }
         pick
+    }
+
+    /// A choice has begun, and counts in the shares that are bounded. One that found no room does not.
+    pub fn began(&mut self, choice: &Choice) {
+        let (Some(guard), Some(bound)) = (&mut self.guard, choice.guarded) else { return };
+        guard.note(choice.backend.id, bound, self.assignment.pool.figures.of(self.worker));
     }
 
     /// Runs the plugins' ticks that are due, and tells them what they wait to hear, and what backends answered to their probes;

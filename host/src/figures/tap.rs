@@ -43,8 +43,9 @@ pub struct Seen {
     pub candidates: Vec<Candidate>,
     /// How many more there were.
     pub left_out: usize,
-    /// What came of it: `chosen`, `narrowed` (by a plugin, and the host chose inside), `fallback`, `rejected`, `full` or
-    /// `nobody`.
+    /// What came of it: `chosen`, `next-usable` (for who was chosen was not), `preferred` (ranked by the decision before),
+    /// `narrowed` (by a plugin, and the host chose inside), `guarded` (for the sake of a share), `fallback`, `rejected`, `full`
+    /// or `nobody`.
     pub outcome: &'static str,
     /// Who was chosen.
     pub chosen: Option<Arc<str>>,

@@ -88,12 +88,17 @@ impl<I: Send + 'static> InstanceSet<I> {
         if self.generation.is_quarantined() || place.ordered.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.aside(worker, move |set| (set.build)(worker));
+        self.aside(worker, move |set| (set.build)(worker), || {});
     }
 
-    /// Has a worker's next instance made by this, aside; meanwhile none is built. The rest is as with
-    /// [`order`](Self::order).
-    pub fn aside(self: &Arc<Self>, worker: usize, make: impl FnOnce(&Self) -> Result<I, Fault> + Send + 'static) {
+    /// Has a worker's next instance made by this, aside; meanwhile none is built. When that is over, well or not, `done` is
+    /// called. The rest is as with [`order`](Self::order).
+    pub fn aside(
+        self: &Arc<Self>,
+        worker: usize,
+        make: impl FnOnce(&Self) -> Result<I, Fault> + Send + 'static,
+        done: impl FnOnce() + Send + 'static,
+    ) {
         if let Some(place) = self.places.get(worker) {
             place.ordered.store(true, Ordering::Release);
         }
@@ -106,6 +111,7 @@ impl<I: Send + 'static> InstanceSet<I> {
                 Err(fault) => set.generation.record(&fault),
             }
             place.ordered.store(false, Ordering::Release);
+            done();
         });
     }
 

@@ -104,13 +104,27 @@ impl Choice<'_> {
         pick
     }
 
+    /// Goes on to whom the plugin prefers; that is told like a decision.
+    fn follow(&self, choice: balance::Choice, head: &Head, now: Instant, attempt: u32) -> Pick {
+        let is_told = self.context.explains;
+        let seen = self.balancer.borrow().preferred(&choice, head, attempt, now, is_told);
+        if let Some(seen) = seen.filter(|_| is_told) {
+            self.context.decided(seen);
+        }
+        Pick::Backend(choice)
+    }
+
     /// Who is asked next: another backend when there is one. None: who could be has no room.
     fn start(&self, trail: &mut Trail, head: &mut Head, now: Instant) -> Result<Option<Start>, Error> {
         loop {
-            let preferred = trail.preferred();
-            match preferred.unwrap_or_else(|| self.pick(head, now, trail.attempts, &trail.tried)) {
+            let pick = match trail.preferred() {
+                Some(choice) => self.follow(choice, head, now, trail.attempts),
+                None => self.pick(head, now, trail.attempts, &trail.tried),
+            };
+            match pick {
                 Pick::Backend(mut choice) => match choice.begin(trail.attempts, now) {
                     Some(ticket) => {
+                        self.balancer.borrow_mut().began(&choice);
                         let cookie = self.cookie(&choice, head);
                         let backend = trail.asks(choice);
                         return Ok(Some(Start { backend, ticket, cookie }));
@@ -173,8 +187,8 @@ struct Trail {
 
 impl Trail {
     /// Whom the plugin would have asked next when it chose the last one, if that is possible now.
-    fn preferred(&mut self) -> Option<Pick> {
-        self.ranked.take()?.next(&self.tried).map(Pick::Backend)
+    fn preferred(&mut self) -> Option<balance::Choice> {
+        self.ranked.take()?.next(&self.tried)
     }
 
     /// This one is asked now.

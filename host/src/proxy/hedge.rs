@@ -39,14 +39,21 @@ pub(super) async fn race(
         tokio::select! {
             biased;
             answered = &mut first => match answered {
-                Err(lost) => (second.await.map_err(|last| last.and(lost)), false),
+                Err(lost) => {
+                    // Its attempt is over now, and who chose it hears so.
+                    drop(slip);
+                    (second.await.map_err(|last| last.and(lost)), false)
+                }
                 answered => {
                     outruns(other_slip);
                     (answered, false)
                 }
             },
             answered = &mut second => match answered {
-                Err(lost) => (first.await.map_err(|last| last.and(lost)), false),
+                Err(lost) => {
+                    drop(other_slip);
+                    (first.await.map_err(|last| last.and(lost)), false)
+                }
                 answered => {
                     outruns(slip);
                     (answered, true)

@@ -4,14 +4,14 @@
 use super::Link;
 use crate::{
     balance::{
-        Assignment,
+        Assignment, Station,
         assignment::{Heritage, Prepared},
         roster::Part,
     },
     figures::Undelivered,
     plugin::{InstanceSet, State},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 impl Link {
     /// What it was made of.
@@ -40,9 +40,7 @@ impl Link {
         if goes_on || self.live.is_none() {
             return;
         }
-        self.has_heir = false;
-        self.leaves = self.will_hand_over() || self.is_to_wait();
-        if !self.leaves {
+        if !self.will_hand_over() && !self.is_to_wait() {
             self.let_go();
         }
     }
@@ -94,13 +92,19 @@ impl Link {
     /// A successor that waits takes its place, as soon as it has the state of the live one.
     pub(super) fn look_for_successor(&mut self, instances: &Arc<InstanceSet<Prepared>>) {
         match instances.take(self.site.at.worker) {
-            Some(next) => match self.state_for(&next) {
-                Some(state) => {
-                    self.has_heir = true;
-                    bring_up(instances, self.site.at.worker, next, state);
+            Some(mut next) => {
+                // One that was to take the place of an earlier one, and never did, has its state of that time.
+                if next.heritage == Heritage::Taken && !self.has_heir_in(instances) {
+                    next.heritage = Heritage::Own;
                 }
-                None => self.succeed(next),
-            },
+                match self.state_for(&next) {
+                    Some(state) => {
+                        self.heir_in = Arc::downgrade(instances);
+                        bring_up(instances, &self.site.at, next, state);
+                    }
+                    None => self.succeed(next, instances),
+                }
+            }
             // Does nothing while one is on its way.
             None => instances.order(self.site.at.worker),
         }
@@ -121,19 +125,27 @@ impl Link {
         }
     }
 
+    /// Whether the live instance's state is on the way to one of these, or was and is there.
+    pub(super) fn has_heir_in(&self, instances: &Arc<InstanceSet<Prepared>>) -> bool {
+        self.heir_in.as_ptr() == Arc::as_ptr(instances)
+    }
+
     /// Another instance takes the place of the live one.
-    fn succeed(&mut self, next: Prepared) {
+    fn succeed(&mut self, next: Prepared, of: &Arc<InstanceSet<Prepared>>) {
         self.hearing.begins(&next);
         self.put_back();
-        (self.leaves, self.has_heir, self.next_tick) = (false, false, None);
+        (self.home, self.heir_in, self.next_tick) = (Arc::downgrade(of), Weak::new(), None);
         self.live = Some(next);
         self.narrows.renew();
     }
 }
 
 /// Has this instance take over the state, and come back to its worker's seat.
-fn bring_up(instances: &Arc<InstanceSet<Prepared>>, worker: usize, mut heir: Prepared, state: State) {
-    instances.aside(worker, move |set| {
+fn bring_up(instances: &Arc<InstanceSet<Prepared>>, at: &Station, mut heir: Prepared, state: State) {
+    let (worker, bell) = (at.worker, at.bell.clone());
+    // What it is to be told waits for it, and a pool without requests would not look for a second.
+    let awaited = move || bell.notify_one();
+    let make = move |set: &InstanceSet<Prepared>| {
         let refusal = match heir.instance.restore(&state) {
             Ok(Ok(())) => {
                 heir.heritage = Heritage::Taken;
@@ -150,5 +162,6 @@ fn bring_up(instances: &Arc<InstanceSet<Prepared>>, worker: usize, mut heir: Pre
         set.generation().began_without(&refusal);
         heir.heritage = Heritage::Refused;
         Ok(heir)
-    });
+    };
+    instances.aside(worker, make, awaited);
 }
