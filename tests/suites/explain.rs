@@ -1,7 +1,10 @@
 //! Decisions explain themselves to who looks: at the admin API, and in the answers to trusted proxies.
 
 use http::{Method, Request, StatusCode};
-use pointsman::{admin::api::Tap, config::model::Network};
+use pointsman::{
+    admin::api::Tap,
+    config::model::{Network, Share},
+};
 use pointsman_tests::{
     client::{self, Client},
     edge::{self, Edge},
@@ -93,6 +96,28 @@ async fn a_tap_shows_retries_that_the_plugin_ranked() {
     let by = Some("hears");
     assert!(told.contains(&("preferred", 1, by)) && told.len() == 3, "{told:?}");
     assert_eq!(told.iter().filter(|told| **told == ("chosen", 0, by)).count(), 2, "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tap_does_not_blame_the_plugin_for_what_a_share_asked_for() {
+    let [a, b, c] = origin::three();
+    let edge = edge::plain().workers(1).pool("shop", &[&a, &b, &c]).balancer("first-available");
+    let edge = edge.with(|pool| {
+        pool.settings = r#"{"room": 10}"#.into();
+        pool.share = Some(Share { least: None, most: Some(50) });
+    });
+    let edge = edge.start();
+    let mut client = Client::plain(edge.address()).await;
+    // Half of the latest 500 picks is the most that one may have.
+    for _ in 0..250 {
+        client.get("/").await;
+    }
+    let before = tap(&edge, "shop/tap").await.unwrap();
+    client.get("/").await;
+    let look = tap(&edge, &format!("shop/tap/{}", before.latest)).await.unwrap();
+    let [decision] = &look.decisions[..] else { panic!("{look:?}") };
+    assert_eq!((decision.outcome.as_str(), decision.asked[0].said.as_str()), ("guarded", "chose"));
+    assert_ne!(decision.chosen.as_deref(), Some(&*a.address().to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,9 @@ use pointsman::config::model;
 use pointsman_tests::{
     client::{self, Answer, Client},
     edge::{self, Edge},
+    guests,
     origin::{self, Origin, Reply, spread},
+    plugins::Plugins,
     story::eventually,
 };
 use std::collections::BTreeSet;
@@ -46,6 +48,17 @@ async fn a_client_stays_with_its_backend_and_new_ones_are_spread() {
     }
     assert_eq!(seen.len(), 3, "new clients are for the fallback to choose");
     assert_eq!(edge.plugin("sticky-cookie").faults, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plugin_said_before_it_failed_binds_nobody() {
+    let [a, b, c] = origin::three();
+    let plugins = Plugins::new();
+    plugins.put("ours", &guests::guest("misbehaves"));
+    let edge = edge::plain().pool("shop", &[&a, &b, &c]).balancer("ours").plugins(&plugins).with(sticky).start();
+    let request = Request::get("/").header("x-misbehave", "bind-and-panic").body(Full::default()).unwrap();
+    let answer = Client::plain(edge.address()).await.send(request).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.header("set-cookie"), edge.plugin("ours").faults), (200, None, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

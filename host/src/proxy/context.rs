@@ -23,9 +23,6 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// Decisions that an answer tells of, the latest: each is a line of its head, and a head may not be long.
-const DECISIONS_MOST: usize = 16;
-
 /// One request's facts.
 #[derive(Debug)]
 pub(super) struct Context<'a> {
@@ -99,16 +96,7 @@ impl<'a> Context<'a> {
 
     /// A backend was chosen, or nobody, for a request whose answer is to tell how.
     pub(super) fn decided(&self, decision: Arc<Seen>) {
-        let mut decisions = self.decisions.borrow_mut();
-        // One that waits for room asks again and again.
-        let waits = |seen: &Arc<Seen>| seen.outcome == "full";
-        if waits(&decision) && decisions.last().is_some_and(waits) {
-            decisions.pop();
-        }
-        if decisions.len() == DECISIONS_MOST {
-            decisions.remove(0);
-        }
-        decisions.push(decision);
+        explain::keep(&mut self.decisions.borrow_mut(), decision);
     }
 
     /// An attempt begins.

@@ -2,11 +2,27 @@
 
 use crate::figures::Seen;
 use http::{HeaderName, HeaderValue};
+use std::sync::Arc;
 
 /// Its name.
 pub(super) static DECISION: HeaderName = HeaderName::from_static("pointsman-decision");
 /// Characters of a plugin's note.
 const NOTE_MOST: usize = 200;
+/// Decisions that an answer tells of: each is a line of its head, and a head may not be long.
+const DECISIONS_MOST: usize = 16;
+
+/// Adds a decision to those that an answer tells of, the latest.
+pub(super) fn keep(decisions: &mut Vec<Arc<Seen>>, decision: Arc<Seen>) {
+    // A request that waits for room asks again and again.
+    let waits = |seen: &Arc<Seen>| seen.outcome == "full";
+    if waits(&decision) && decisions.last().is_some_and(waits) {
+        decisions.pop();
+    }
+    if decisions.len() == DECISIONS_MOST {
+        decisions.remove(0);
+    }
+    decisions.push(decision);
+}
 
 /// `chosen b; by=zone-aware/1+power-of-two/3; ns=1204; of=3; in-flight=2; latency-us=5100; note="…"`; `by` names those who had
 /// an opinion, and when nobody had, who was asked last.
@@ -37,6 +53,28 @@ mod tests {
     use super::*;
     use crate::figures::{Candidate, Opinion};
     use std::time::Duration;
+
+    fn seen(attempt: u32, outcome: &'static str) -> Arc<Seen> {
+        Arc::new(Seen {
+            request: "GET /".into(),
+            attempt,
+            by: Vec::new(),
+            candidates: Vec::new(),
+            left_out: 0,
+            outcome,
+            chosen: None,
+            took: Duration::ZERO,
+        })
+    }
+
+    #[test]
+    fn a_request_that_waits_and_tries_again_does_not_make_its_answer_long() {
+        let mut kept = Vec::new();
+        (0..100).for_each(|_| keep(&mut kept, seen(0, "full")));
+        assert_eq!(kept.len(), 1);
+        (1..100).for_each(|attempt| keep(&mut kept, seen(attempt, "chosen")));
+        assert_eq!((kept.len(), kept[0].attempt, kept.last().unwrap().attempt), (DECISIONS_MOST, 84, 99));
+    }
 
     #[test]
     fn it_says_all_in_a_line_whatever_the_note() {

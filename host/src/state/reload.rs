@@ -3,7 +3,7 @@
 use super::{
     Applier, Plan, Snapshot,
     applier::{cannot_be_built, missing},
-    plan::Wanted,
+    plan::{LinkPlan, PoolPlan, Wanted},
 };
 use crate::{
     balance, filter,
@@ -125,14 +125,17 @@ impl Staging<'_> {
             let assignment = assignment.clone();
             return Some(if same { Place::Kept(assignment) } else { Place::Moved(assignment, plan.pool.clone()) });
         }
-        let mut built = balance::Assignment::bare(plan.pool.clone(), plan.links().count());
-        for link in plan.links() {
-            let generation = self.generation(&plan.wanted(&link))?;
-            let made = self.applier.assign(plan, &link, &generation, None);
-            let made = made.map_err(|fault| cannot_be_built(generation.compiled().artifact(), &fault));
-            built = built.with_link(link.at, &*self.noted(made)?);
-        }
-        Some(Place::Built(built))
+        // All of them, so that what is refused is told of all of them.
+        let links: Vec<_> = plan.links().map(|link| self.link(plan, &link)).collect();
+        let built = links.into_iter().rev().try_fold(None, |behind, link| Some(Some(link?.followed_by(behind))))?;
+        Some(Place::Built(built?))
+    }
+
+    fn link(&mut self, plan: &PoolPlan, link: &LinkPlan<'_>) -> Option<Arc<balance::Assignment>> {
+        let generation = self.generation(&plan.wanted(link))?;
+        let built = self.applier.assign(plan, link, &generation, None);
+        let built = built.map_err(|fault| cannot_be_built(generation.compiled().artifact(), &fault));
+        self.noted(built)
     }
 
     fn filter(&mut self, index: usize, now: &Snapshot) -> Option<Arc<filter::Assignment>> {

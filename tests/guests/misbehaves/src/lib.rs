@@ -42,6 +42,8 @@ enum Act {
     /// More memory, without end.
     Grow,
     Panic,
+    /// It says that the client is to be bound, then panics.
+    BindAndPanic,
     /// The stack.
     Overflow,
     /// A position that never was.
@@ -120,6 +122,10 @@ impl Misbehaves {
             Act::Loop => endless(),
             Act::Grow => grow(),
             Act::Panic => panic!("asked to panic in {call}"),
+            Act::BindAndPanic => {
+                notes::stick_to_chosen();
+                panic!("asked to panic in {call}")
+            }
             Act::Overflow => println!("{}", overflow(1)),
             Act::Flood => (0..self.settings.amount).for_each(|n| log::info(&format!("line {n} of a flood"))),
             Act::Work => drop(work(self.settings.amount)),
