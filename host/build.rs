@@ -22,6 +22,7 @@ const NAMES: &[&str] = &[
     "maglev",
     "peak-ewma",
     "power-of-two",
+    "prequal",
     "random",
     "rendezvous",
     "reported-weights",

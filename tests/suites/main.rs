@@ -45,6 +45,7 @@ mod limits;
 mod metrics;
 mod names;
 mod network;
+mod prequal;
 mod probes;
 mod proxy_protocol;
 mod reload;

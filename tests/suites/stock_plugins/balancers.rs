@@ -2,7 +2,7 @@
 
 use super::{Admitted, Component, Turns, expect_refusal, head, json};
 use pointsman::{
-    figures::{Attempt, BackendFigures, Standing},
+    figures::{Attempt, BackendFigures, Load, Probed, Standing},
     plugin::{BalancerInstance, Decision, Kind, Member, Membership, Runtime, Use},
 };
 use serde::Deserialize;
@@ -30,6 +30,9 @@ pub(super) struct Case {
     /// Requests under way, by position.
     #[serde(default)]
     in_flight: Vec<u32>,
+    /// What backends said when they were asked how busy they are: position, requests under way, latency in microseconds.
+    #[serde(default)]
+    answers: Vec<[u32; 3]>,
     /// Positions that have just begun a slow start, and count with a tenth of their weight.
     #[serde(default)]
     starting: Vec<usize>,
@@ -102,6 +105,18 @@ fn equal<T: PartialEq + std::fmt::Debug>(expected: T, found: T) -> Result<(), St
     if expected == found { Ok(()) } else { Err(format!("expected {expected:?}, found {found:?}")) }
 }
 
+impl Case {
+    fn answers(&self) -> Vec<Probed> {
+        let answer = |&[at, in_flight, latency_us]: &[u32; 3]| Probed {
+            backend: u64::from(at) + 1,
+            load: Some(Load { in_flight, latency_us: Some(latency_us) }),
+            took_us: 100,
+            at: Instant::now(),
+        };
+        self.answers.iter().map(answer).collect()
+    }
+}
+
 /// The backends, busy as the case says for as long as this lives.
 struct Pool {
     membership: Membership,
@@ -149,7 +164,11 @@ impl Workers {
         let name = case.name.as_str().into();
         let instance = |worker| generation.balancer(&name, worker, &settings, pool.membership.clone());
         let instances: Result<Vec<_>, _> = (0..case.workers).map(instance).collect();
-        let instances = instances.map_err(|fault| fault.to_string())?;
+        let mut instances = instances.map_err(|fault| fault.to_string())?;
+        let (answers, now) = (case.answers(), Instant::now());
+        for instance in instances.iter_mut().filter(|_| !answers.is_empty()) {
+            instance.probed(now, 0, &answers).map_err(|fault| fault.to_string())?;
+        }
         Ok(Workers { instances, turns: Turns::new(), asked: 0 })
     }
 
