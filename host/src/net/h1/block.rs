@@ -38,10 +38,9 @@ impl Block {
     }
 }
 
-/// What the parser's complaint means.
+/// What the parser of first lines complains of.
 pub fn complaint(error: httparse::Error) -> BadMessage {
     match error {
-        httparse::Error::TooManyHeaders => BadMessage::TooManyFields,
         httparse::Error::Version => BadMessage::NotHttp,
         httparse::Error::Status => BadMessage::Status,
         _ => BadMessage::Malformed,
