@@ -1,9 +1,10 @@
-//! The load that backends report in the heads of their answers, and those who choose by it.
+//! The load that backends report with their answers, and those who choose by it.
 
-use pointsman::config::model::Reported;
+use pointsman::config::model::{Protocol, Reported};
 use pointsman_tests::{
     client::Client,
     edge,
+    h2_origin::{Act, H2Origin},
     origin::{Origin, Reply, spread},
     story::eventually,
 };
@@ -35,6 +36,31 @@ async fn backends_that_report_less_load_for_their_work_get_more_of_it() {
     })
     .await;
     assert_eq!(edge.plugin("reported-weights").faults, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_in_trailers_counts_as_one_in_a_head() {
+    let answer = |trailers: &'static [_]| move |_: &_| Act::Answer("ok".into(), trailers, Default::default());
+    let busy = answer(&[("grpc-status", "0"), ("endpoint-load-metrics", "named_metrics.queue:9")]);
+    let idle = answer(&[("grpc-status", "0"), ("endpoint-load-metrics", "named_metrics.queue:1")]);
+    let (a, b) = (H2Origin::new(100, busy).await, H2Origin::new(100, idle).await);
+    let edge = edge::plain().workers(1).pool("llm", &[&a, &b]).balancer("llm-queue");
+    let edge = edge.with(|pool| {
+        pool.protocol = Protocol::Http2;
+        pool.reported = Some(Reported::default());
+        pool.settings = r#"{"queue": "named_metrics.queue"}"#.into();
+    });
+    let edge = edge.start();
+    let mut client = Client::plain(edge.address()).await;
+    eventually("what they said counts", async || {
+        let before = [&a, &b].map(|origin| origin.asked().len());
+        for _ in 0..20 {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        [&a, &b].map(|origin| origin.asked().len()) == [before[0], before[1] + 20]
+    })
+    .await;
+    assert_eq!((edge.plugin("llm-queue").faults, edge.plugin("llm-queue").fallbacks), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ pub mod model;
 mod place;
 mod read;
 mod schema;
+mod secrets;
 mod shapes;
 mod table;
 mod units;
@@ -71,7 +72,8 @@ fn read_file(path: &Path) -> std::io::Result<String> {
 
 /// Checks the text of a file of this name. Err: everything that is wrong with it, in the order of the file, never empty.
 pub fn parse(text: &str, path: &Path) -> Result<Config, Vec<Problem>> {
-    let source: Arc<str> = text.into();
+    // What messages show of it.
+    let source: Arc<str> = secrets::blanked(text).into();
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         let mut problems: Vec<_> = errors.iter().map(|error| not_toml(error, path, &source)).collect();

@@ -49,7 +49,9 @@ fn readable(description: Description) -> Description {
 }
 
 fn line(text: &str) -> String {
-    text.chars().filter(|char| !char.is_control()).take(TEXT_MOST).collect()
+    // Nor does it turn the rest of the line around.
+    let turns = |char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().filter(|&char| !char.is_control() && !turns(char)).take(TEXT_MOST).collect()
 }
 
 #[cfg(test)]
@@ -58,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_strangers_texts_do_nothing_to_a_terminal() {
-        let setting = Setting { name: "a\u{1b}[2J".into(), help: "x".repeat(1000), ..Setting::default() };
+        let setting = Setting { name: "a\u{1b}[2J\u{202e}".into(), help: "x".repeat(1000), ..Setting::default() };
         let shown = readable(Description { summary: "one\ntwo\r".into(), settings: vec![setting; 100] });
         assert_eq!((shown.summary.as_str(), shown.settings.len()), ("onetwo", SETTINGS_MOST));
         assert_eq!((shown.settings[0].name.as_str(), shown.settings[0].help.len()), ("a[2J", TEXT_MOST));

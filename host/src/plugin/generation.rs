@@ -238,8 +238,8 @@ impl Generation {
     fn outside(&self, pool: &Arc<str>, seed: u64) -> Outside {
         let shared = &self.runtime.shared;
         Outside {
-            commons: shared.of(self.name(), pool),
-            plugin_commons: shared.of(self.name(), &Arc::from("")),
+            commons: shared.of(self.name(), Some(pool)),
+            plugin_commons: shared.of(self.name(), None),
             log: self.log.clone(),
             memory: self.costs.memory().clone(),
             seed,

@@ -89,6 +89,12 @@ impl Runtime {
         self.shared.forget(plugin);
     }
 
+    /// These are the pools now: what was shared in others goes with the instances that have it.
+    pub fn keep_pools(&self, is_there: impl Fn(&str) -> bool) {
+        // What filters share is in none.
+        self.shared.keep_pools(|pool| pool.is_empty() || is_there(pool));
+    }
+
     /// What all generations of this plugin count together.
     pub(super) fn tally(&self, plugin: &Arc<str>) -> Arc<PerWorker<Tally>> {
         self.tallies().entry(plugin.clone()).or_insert_with(|| Arc::new(PerWorker::new(self.workers))).clone()

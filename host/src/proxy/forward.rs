@@ -48,7 +48,7 @@ pub(super) async fn forward(
         let Lost { error: lost, by, other } = match answered {
             Ok((response, backend)) => {
                 context.heard(&backend);
-                pool.hears(&backend, &response.headers);
+                pool.hears(&backend, |name| response.headers.get(name));
                 return Ok(Answered { response, backend, permit });
             }
             Err(lost) => lost,

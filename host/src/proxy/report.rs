@@ -5,7 +5,7 @@ use super::{Error, Kind, Worker, forward::Answered, overload::Inside, request_id
 use crate::{
     net::{Body, BodyError, Connection, Response, Side, Streaming},
     state::Policy,
-    upstream::{Permit, Pool},
+    upstream::{Backend, Permit, Pool},
 };
 use bytes::Bytes;
 use http::StatusCode;
@@ -73,12 +73,12 @@ pub fn sent_away(worker: &Worker, policy: &Policy, connection: &Connection, why:
 }
 
 /// The answer of a backend, which is told of should it break off. The request counts until it has ended, a tunnel too.
-pub(super) fn watched(worker: &Rc<Worker>, pool: &Pool, answered: Answered, inside: Option<Inside>) -> Response {
+pub(super) fn watched(worker: &Rc<Worker>, pool: &Arc<Pool>, answered: Answered, inside: Option<Inside>) -> Response {
     let Answered { mut response, backend, permit } = answered;
     let counted = (permit, inside);
     response.body = match response.body {
         Body::Stream(body) => {
-            let (worker, pool, backend) = (worker.clone(), pool.name.clone(), backend.name.clone());
+            let (worker, pool) = (worker.clone(), pool.clone());
             Body::Stream(Box::pin(Watched { body, worker, pool, backend, _counted: counted }))
         }
         Body::Tunnel(mut tunnel) => {
@@ -102,8 +102,8 @@ fn admit(worker: &Worker) -> Option<Option<u64>> {
 struct Watched {
     body: Pin<Box<dyn Streaming>>,
     worker: Rc<Worker>,
-    pool: Arc<str>,
-    backend: Arc<str>,
+    pool: Arc<Pool>,
+    backend: Arc<Backend>,
     /// The request counts until its answer has ended.
     _counted: (Option<Permit>, Option<Inside>),
 }
@@ -113,7 +113,12 @@ impl Watched {
         if error.side == Side::Upstream
             && let Some(left_out) = admit(&self.worker)
         {
-            tracing::warn!(pool = &*self.pool, backend = &*self.backend, left_out, "an answer broke off: {error}");
+            tracing::warn!(
+                pool = &*self.pool.name,
+                backend = &*self.backend.name,
+                left_out,
+                "an answer broke off: {error}"
+            );
         }
     }
 }
@@ -134,8 +139,14 @@ impl http_body::Body for Watched {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = self.body.as_mut().poll_frame(cx);
-        if let Poll::Ready(Some(Err(error))) = &polled {
-            self.broke_off(error);
+        match &polled {
+            Poll::Ready(Some(Err(error))) => self.broke_off(error),
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.pool.hears(&self.backend, |name| trailers.get(name));
+                }
+            }
+            _ => {}
         }
         polled
     }

@@ -94,6 +94,7 @@ impl Applier {
             self.note_swap(generation.compiled().artifact(), generation.kind(), &generation);
         }
         self.note_use(None, |_| {});
+        self.runtime.keep_pools(|name| self.plan.pool(name).is_some());
     }
 
     /// No request comes any more on connections of this listener.

@@ -1,7 +1,7 @@
 //! Back to a generation that served before: by itself when the one that serves is quarantined, or because an operator says
 //! so. Until the conductor comes by, the workers have gone over to the reserve already: see `plugin::Serving`.
 
-use super::{Applier, Held, past::Why};
+use super::{Applier, Entry, Held, past::Why};
 use crate::{
     plugin::{Fault, Generation, Origin},
     problem::{Code, Problem},
@@ -44,7 +44,12 @@ impl Applier {
         });
         for (fallen, past) in fallen {
             let mut good = past.good_before(&fallen);
-            if let Some(back) = good.find(|past| self.bring_back(&fallen, past, Why::Quarantined).is_ok()) {
+            let back = good.find(|past| {
+                let brought = self.bring_back(&fallen, past, Why::Quarantined);
+                let (name, hash) = (past.name(), past.hash().short());
+                brought.inspect_err(|fault| tracing::warn!("{name} {hash} cannot come back: {fault}")).is_ok()
+            });
+            if let Some(back) = back {
                 tracing::warn!(
                     "{} {} is quarantined: {} serves again (generation {}), known everywhere {:?} after the last fault",
                     fallen.name(),
@@ -103,22 +108,30 @@ impl Applier {
 
     fn unpin(&mut self, before: &Arc<Generation>) -> Result<Arc<Generation>, Problem> {
         let name = before.name();
-        let held = self.board.entry(name).and_then(|entry| entry.held).filter(|held| held.why != Why::Quarantined);
+        let Some(entry) = self.board.entry(name) else { return Ok(before.clone()) };
+        let held = entry.held.clone().filter(|held| held.why != Why::Quarantined);
+        let now = match held {
+            None => before.clone(),
+            Some(held) if entry.past.iter().any(|(past, _)| past.hash() == held.hash()) => {
+                let known = self.known(before, &held.hash().to_string())?;
+                self.switch(before, &known)?;
+                known
+            }
+            Some(held) => self.take_in(before, &entry, &held)?,
+        };
         self.board.note(name, |entry| entry.pinned = false);
         tracing::info!("{name} is not pinned: files are followed");
-        let Some(held) = held else { return Ok(before.clone()) };
-        let known = self.known(before, &held.hash().to_string());
-        match known {
-            Ok(known) => {
-                self.switch(before, &known)?;
-                Ok(known)
-            }
-            Err(_) => {
-                self.board.note(name, |entry| entry.held = None);
-                self.admit(&held.compiled)?;
-                Ok(self.board.generation(name).unwrap_or_else(|| before.clone()))
-            }
-        }
+        Ok(now)
+    }
+
+    /// Admits what was held back and never served. Where it is refused, it is held back as before.
+    fn take_in(&mut self, before: &Arc<Generation>, entry: &Entry, held: &Held) -> Result<Arc<Generation>, Problem> {
+        let name = before.name();
+        self.board.note(name, |entry| (entry.held, entry.pinned) = (None, false));
+        self.admit(&held.compiled).inspect_err(|_| {
+            self.board.note(name, |now| (now.held, now.pinned) = (Some(held.clone()), entry.pinned));
+        })?;
+        Ok(self.board.generation(name).unwrap_or_else(|| before.clone()))
     }
 
     /// One that is kept, by how its hash begins.
@@ -127,9 +140,14 @@ impl Applier {
         let hash = hash.to_ascii_lowercase();
         let past: Vec<_> = self.board.entry(name).iter().flat_map(|entry| entry.past.iter().cloned()).collect();
         let all = || std::iter::once(now).chain(past.iter().map(|(past, _)| past));
-        let found = all().find(|generation| !hash.is_empty() && generation.hash().to_string().starts_with(&hash));
+        let mut found = all().filter(|generation| generation.hash().to_string().starts_with(&hash));
         let refuse = |what: String| Problem::error(Code::NOT_STEERED, what);
-        match found {
+        let first = found.next().filter(|_| !hash.is_empty());
+        if let Some((first, other)) = first.zip(found.find(|other| first.is_some_and(|it| it.hash() != other.hash()))) {
+            return Err(refuse(format!("two generations of {name} have hashes that begin with {hash:?}"))
+                .note(format!("kept: {}, {}", first.hash().short(), other.hash().short())));
+        }
+        match first {
             Some(found) if found.is_quarantined() => {
                 let short = found.hash().short();
                 Err(refuse(format!("{name} {short} is in quarantine")).note("mend it, and bring other bytes"))

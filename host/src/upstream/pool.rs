@@ -12,9 +12,9 @@ use super::{
 use crate::{
     config::model::{self, ProbeBy, Tiers},
     figures::{self, Figures, PoolFigures, Probes, Reports, Standing, Tap},
-    net::Headers,
     problem::Problem,
 };
+use http::{HeaderName, HeaderValue};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -192,13 +192,13 @@ impl Pool {
         self.limit.as_ref().map(|_| &self.bounds)
     }
 
-    /// The head of a backend's answer came: it may say how busy it is.
-    pub fn hears(&self, backend: &Backend, headers: &Headers) {
+    /// The head of a backend's answer came, or its trailers: they may say how busy it is. `get`: the first of a name.
+    pub fn hears<'h>(&self, backend: &Backend, get: impl Fn(&HeaderName) -> Option<&'h HeaderValue>) {
         if let Some(asked) = &self.reported {
-            report::read(asked, &self.reports, &backend.figures, headers);
+            report::read(asked, &self.reports, &backend.figures, &get);
         }
         if let Some(model::Probe { by: ProbeBy::Header(name), .. }) = &self.probe {
-            probe::hear(backend, name, headers);
+            probe::hear(backend, get(name));
         }
     }
 

@@ -5,11 +5,12 @@ use crate::{
         file,
         model::{Cookie, SameSite, Secrets},
         read::Reader,
-        shapes::is_token,
+        shapes::{COOKIE_NAME_MOST, is_token},
     },
     problem::{Code, Problem},
 };
 use std::path::Path;
+use xxhash_rust::xxh64::xxh64;
 
 /// The cookie of the pool of this name.
 pub(super) fn cookie(pool: &str, written: file::Cookie, base: &Path, reader: &mut Reader) -> Cookie {
@@ -41,8 +42,30 @@ pub(super) fn cookie(pool: &str, written: file::Cookie, base: &Path, reader: &mu
     }
 }
 
-/// What no cookie's name may have becomes a dash.
+/// The pool's. What no cookie's name may have becomes a dash, and what is too long is cut; a number of the whole name keeps it
+/// apart from others that look the same then.
 fn usual_name(pool: &str) -> String {
-    let legal = |c: char| if u8::try_from(c).is_ok_and(is_token) { c } else { '-' };
-    format!("pointsman-{}", pool.chars().map(legal).collect::<String>())
+    let legal = |c: char| u8::try_from(c).is_ok_and(is_token);
+    let usual = format!("pointsman-{pool}");
+    if usual.len() <= COOKIE_NAME_MOST && usual.chars().all(legal) {
+        return usual;
+    }
+    let number = format!("-{:016x}", xxh64(pool.as_bytes(), 0));
+    let kept = usual.chars().map(|c| if legal(c) { c } else { '-' }).take(COOKIE_NAME_MOST - number.len());
+    kept.collect::<String>() + &number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_have_cookies_of_their_own_whatever_they_are_called() {
+        assert_eq!(usual_name("a-b"), "pointsman-a-b");
+        let names = ["a b", "a\tb", "ä", &"x".repeat(60), &format!("{}y", "x".repeat(60))].map(usual_name);
+        for (index, name) in names.iter().enumerate() {
+            assert!(name.len() <= COOKIE_NAME_MOST && name.bytes().all(is_token), "{name}");
+            assert!(name.starts_with("pointsman-") && !names[..index].contains(name), "{name}");
+        }
+    }
 }

@@ -7,6 +7,8 @@ use crate::config::{
 };
 use serde_json::{Value as Json, json};
 
+/// How long its name may be.
+pub(in crate::config) const COOKIE_NAME_MOST: usize = 64;
 /// How many there may be: one that signs, and those it replaced.
 const SECRETS_MOST: usize = 8;
 
@@ -19,14 +21,14 @@ impl Shape for CookieName {
 
     fn read(value: &Value<'_>, reader: &mut Reader) -> Option<Self> {
         parsed(value, reader, |text| {
-            let fits = (1..=64).contains(&text.len()) && text.bytes().all(is_token);
+            let fits = (1..=COOKIE_NAME_MOST).contains(&text.len()) && text.bytes().all(is_token);
             let wrong = || "expected 1 to 64 letters, digits, or any of !#$%&'*+-.^_`|~".into();
             fits.then(|| CookieName(text.into())).ok_or_else(wrong)
         })
     }
 
     fn schema() -> Json {
-        json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "maxLength": 64 })
+        json!({ "type": "string", "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", "maxLength": COOKIE_NAME_MOST })
     }
 }
 

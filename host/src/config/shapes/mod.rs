@@ -11,7 +11,7 @@ mod request;
 mod text;
 
 pub(super) use address::{BackendAddress, ListenAddress, Place};
-pub(super) use cookie::{CookieName, CookiePath, Secrets, is_token};
+pub(super) use cookie::{COOKIE_NAME_MOST, CookieName, CookiePath, Secrets, is_token};
 pub(super) use health::{Ejection, GrpcService, IntegerOrOff, PercentOrOff, Statuses};
 pub(super) use many::{Backends, Balancers, List, Named, OneOrMany, Switch, Timeouts};
 pub(super) use number::{ByteRateOrOff, Integer, LongTime, Mode, Percent, Rate, Size, Time, Total};

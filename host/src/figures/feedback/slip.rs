@@ -17,7 +17,7 @@ pub enum Loss {
     ConnectTimeout,
     /// No agreement on TLS, or on a protocol in it.
     Tls,
-    /// The connection or the stream broke, before the answer or within it.
+    /// The connection or the stream broke before the answer or within it, or nothing more of the answer came in time.
     Reset,
     /// The request was not taken, or not answered, in time.
     RequestTimeout,

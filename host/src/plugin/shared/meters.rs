@@ -11,6 +11,8 @@ const METERS_MOST: usize = 32;
 /// How long a name may be, and what it is for, in bytes.
 const NAME_MOST: usize = 64;
 const HELP_MOST: usize = 256;
+/// What the page adds to names of its own: a name that ends so could be another one's.
+const SUFFIXES: [&str; 6] = ["_total", "_sum", "_count", "_bucket", "_created", "_info"];
 /// The buckets of a histogram, for whatever it counts; one more takes what is larger.
 const BOUNDS: [f64; 20] =
     [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6];
@@ -26,15 +28,21 @@ pub enum MeterKind {
     Histogram,
 }
 
-/// The metrics of one plugin in one pool.
+/// The metrics of one plugin in one pool, of all its generations.
 #[derive(Debug, Default)]
-pub(in crate::plugin) struct Meters([OnceLock<Meter>; METERS_MOST]);
+pub(in crate::plugin) struct Meters {
+    all: [OnceLock<Meter>; METERS_MOST],
+    /// Declarations so far.
+    declared: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Meter {
     name: Box<str>,
     help: Box<str>,
     kind: MeterKind,
+    /// The number of its latest declaration.
+    declared: AtomicU64,
     /// A float's bits: the value, or the sum of a histogram.
     bits: AtomicU64,
     buckets: Option<Box<[AtomicU64; BOUNDS.len() + 1]>>,
@@ -56,39 +64,51 @@ pub struct Reading {
 }
 
 impl Meters {
-    /// The handle of the metric of this name; an error says what is wrong with it.
+    /// The handle of the metric of this name and kind; an error says what is wrong with it.
     pub(in crate::plugin) fn declare(&self, name: &str, kind: MeterKind, help: &str) -> Result<u32, String> {
         let may_be = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         let is_name = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(may_be);
         if !is_name || name.len() > NAME_MOST {
             return Err(format!("{name:?} is no metric's name: at most {NAME_MOST} of a-z, 0-9 and _, a letter first"));
         }
-        if help.len() > HELP_MOST || help.contains(char::is_control) {
-            return Err(format!("what a metric is for is one line of at most {HELP_MOST} bytes"));
+        if let Some(suffix) = SUFFIXES.into_iter().find(|suffix| name.ends_with(suffix)) {
+            return Err(format!("{name:?} is no metric's name: the page itself adds {suffix:?} to names"));
         }
-        let is_it = |place: &OnceLock<Meter>| *place.get_or_init(|| Meter::new(name, kind, help)).name == *name;
-        let place = self.0.iter().position(is_it).ok_or_else(|| format!("more than {METERS_MOST} metrics"))?;
-        match self.0.get(place).and_then(OnceLock::get) {
-            Some(meter) if meter.kind == kind => Ok(place as u32),
-            _ => Err(format!("the metric {name:?} was declared as another kind")),
+        if help.len() > HELP_MOST || help.contains(|c: char| c.is_control() || c == '\\' || c == '"') {
+            return Err(format!("what a metric is for is a line of at most {HELP_MOST} bytes, without \\ and \""));
         }
+        let is_it = |place: &OnceLock<Meter>| {
+            let meter = place.get_or_init(|| Meter::new(name, kind, help));
+            *meter.name == *name && meter.kind == kind
+        };
+        let place = self.all.iter().position(is_it).ok_or_else(|| format!("more than {METERS_MOST} metrics"))?;
+        if let Some(meter) = self.all.get(place).and_then(OnceLock::get) {
+            meter.declared.store(self.declared.fetch_add(1, Relaxed) + 1, Relaxed);
+        }
+        Ok(place as u32)
     }
 
     /// Writes; none: there is no such handle.
     pub(in crate::plugin) fn put(&self, handle: u32, value: f64) -> Option<()> {
-        self.0.get(handle as usize)?.get().map(|meter| meter.put(value))
+        self.all.get(handle as usize)?.get().map(|meter| meter.put(value))
     }
 
-    /// All of them.
+    /// All of them; of a name that was declared as several kinds, the kind that was declared last.
     pub(in crate::plugin) fn read(&self) -> Vec<Reading> {
-        self.0.iter().map_while(OnceLock::get).map(Meter::read).collect()
+        let all = || self.all.iter().map_while(OnceLock::get);
+        let is_latest = |meter: &&Meter| {
+            let same = all().filter(|other| other.name == meter.name);
+            same.map(|other| other.declared.load(Relaxed)).max() == Some(meter.declared.load(Relaxed))
+        };
+        all().filter(is_latest).map(Meter::read).collect()
     }
 }
 
 impl Meter {
     fn new(name: &str, kind: MeterKind, help: &str) -> Meter {
         let buckets = (kind == MeterKind::Histogram).then(Box::default);
-        Meter { name: name.into(), help: help.into(), kind, bits: AtomicU64::new(0), buckets }
+        let zero = AtomicU64::default;
+        Meter { name: name.into(), help: help.into(), kind, declared: zero(), bits: zero(), buckets }
     }
 
     fn put(&self, value: f64) {
@@ -136,15 +156,31 @@ mod tests {
     }
 
     #[test]
-    fn names_are_legal_bounded_and_of_one_kind() {
+    fn a_generation_may_make_another_kind_of_it() {
+        let meters = Meters::default();
+        let kinds = [MeterKind::Gauge, MeterKind::Counter];
+        let [before, after] = kinds.map(|kind| meters.declare("hits", kind, "h").unwrap());
+        assert_ne!(before, after);
+        meters.put(before, 7.0).unwrap();
+        meters.put(after, 1.0).unwrap();
+        let read =
+            |meters: &Meters| meters.read().iter().map(|reading| (reading.kind, reading.value)).collect::<Vec<_>>();
+        assert_eq!(read(&meters), [(MeterKind::Counter, 1.0)]);
+        assert_eq!(meters.declare("hits", MeterKind::Gauge, "h"), Ok(before), "an operator goes back");
+        assert_eq!(read(&meters), [(MeterKind::Gauge, 7.0)]);
+    }
+
+    #[test]
+    fn names_are_legal_and_bounded() {
         let meters = Meters::default();
         assert_eq!(meters.declare("hits", MeterKind::Counter, "h"), Ok(0));
         assert_eq!(meters.declare("hits", MeterKind::Counter, "other words"), Ok(0));
-        assert!(meters.declare("hits", MeterKind::Gauge, "h").unwrap_err().contains("another kind"));
-        for name in ["", "Hits", "1st", "_x", "a-b", "a\n", &"a".repeat(65)] {
+        for name in ["", "Hits", "1st", "_x", "a-b", "a\n", "hits_total", "took_sum", &"a".repeat(65)] {
             assert!(meters.declare(name, MeterKind::Counter, "h").unwrap_err().contains("no metric's name"), "{name}");
         }
-        assert!(meters.declare("x", MeterKind::Gauge, "two\nlines").is_err());
+        for help in ["two\nlines", "a \"quoted\" word", "a \\"] {
+            assert!(meters.declare("x", MeterKind::Gauge, help).is_err());
+        }
         (1..METERS_MOST).for_each(|n| _ = meters.declare(&format!("m{n}"), MeterKind::Gauge, "").unwrap());
         assert_eq!(meters.declare("more", MeterKind::Gauge, ""), Err("more than 32 metrics".into()));
     }

@@ -50,25 +50,31 @@ impl Commons {
 #[derive(Debug, Default)]
 pub(super) struct Shared(Mutex<HashMap<Owner, Arc<Commons>>>);
 
-/// A plugin's name and a pool's.
-type Owner = (Arc<str>, Arc<str>);
+/// A plugin's name and a pool's, or none: what it shares in all of them.
+type Owner = (Arc<str>, Option<Arc<str>>);
 
 impl Shared {
-    /// What this plugin shares in this pool. Off the request path only.
-    pub(super) fn of(&self, plugin: &Arc<str>, pool: &Arc<str>) -> Arc<Commons> {
-        self.lock().entry((plugin.clone(), pool.clone())).or_default().clone()
+    /// What this plugin shares in this pool, or in all of them. Off the request path only.
+    pub(super) fn of(&self, plugin: &Arc<str>, pool: Option<&Arc<str>>) -> Arc<Commons> {
+        self.lock().entry((plugin.clone(), pool.cloned())).or_default().clone()
     }
 
     /// What this plugin shares, by pool; it need not have shared anything anywhere.
     pub(super) fn by_pool(&self, plugin: &str) -> Vec<(Arc<str>, Arc<Commons>)> {
         let all = self.lock();
         let of_plugin = all.iter().filter(|((of, _), _)| **of == *plugin);
-        of_plugin.map(|((_, pool), commons)| (pool.clone(), commons.clone())).collect()
+        of_plugin.filter_map(|((_, pool), commons)| Some((pool.clone()?, commons.clone()))).collect()
     }
 
     /// Lets go of what this plugin shares in all pools; instances that are left keep theirs.
     pub(super) fn forget(&self, plugin: &str) {
         self.lock().retain(|(of, _), _| **of != *plugin);
+    }
+
+    /// Lets go of what was shared in pools that are gone, once no instance has it any more.
+    pub(super) fn keep_pools(&self, is_there: impl Fn(&str) -> bool) {
+        let stays = |pool: &Option<Arc<str>>| pool.as_ref().is_none_or(|pool| is_there(pool));
+        self.lock().retain(|(_, pool), commons| stays(pool) || Arc::strong_count(commons) > 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<Commons>>> {
@@ -84,12 +90,35 @@ mod tests {
     fn what_is_shared_is_kept_apart_by_pool() {
         let shared = Shared::default();
         let (rr, cart, shop): (Arc<str>, Arc<str>, Arc<str>) = ("rr".into(), "cart".into(), "shop".into());
-        let one = shared.of(&rr, &cart);
+        let one = shared.of(&rr, Some(&cart));
         let handle = one.counters.handle("turns").unwrap();
         assert_eq!(one.counters.add(handle, 3), Some(0));
-        let same = shared.of(&rr, &cart);
+        let same = shared.of(&rr, Some(&cart));
         assert_eq!(same.counters.handle("turns"), Some(handle));
         assert_eq!(same.counters.load(handle), Some(3));
-        assert_eq!(shared.of(&rr, &shop).counters.load(handle), None, "another pool has not asked yet");
+        assert_eq!(shared.of(&rr, Some(&shop)).counters.load(handle), None, "another pool has not asked yet");
+    }
+
+    #[test]
+    fn what_was_shared_in_a_pool_goes_with_it() {
+        let shared = Shared::default();
+        let (rr, cart, shop): (Arc<str>, Arc<str>, Arc<str>) = ("rr".into(), "cart".into(), "shop".into());
+        let held = shared.of(&rr, Some(&cart));
+        for of in [Some(&shop), None] {
+            shared.of(&rr, of).counters.handle("turns").unwrap();
+        }
+        let pools = || {
+            let mut pools: Vec<_> = shared.by_pool("rr").into_iter().map(|(pool, _)| pool).collect();
+            pools.sort();
+            pools
+        };
+        shared.keep_pools(|_| true);
+        assert_eq!(pools(), [cart.clone(), shop]);
+        shared.keep_pools(|_| false);
+        assert_eq!(pools(), [cart], "an instance has it still");
+        drop(held);
+        shared.keep_pools(|_| false);
+        assert!(pools().is_empty());
+        assert_eq!(shared.of(&rr, None).counters.load(0), Some(0), "the plugin's own is not of a pool");
     }
 }

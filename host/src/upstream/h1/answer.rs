@@ -44,8 +44,15 @@ impl Answer {
 impl Streaming for Answer {
     fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let Some(exchange) = &mut self.get_mut().exchange else { return Ok(()) };
-        exchange.poll_upload(cx)?;
-        if exchange.poll_end(cx).is_ready() { Err(Overdue::Limit.in_answer()) } else { Ok(()) }
+        let gone_on = exchange.poll_upload(cx).and_then(|()| match exchange.poll_end(cx) {
+            Poll::Ready(_) => Err(Overdue::Limit.in_answer()),
+            Poll::Pending => Ok(()),
+        });
+        gone_on.inspect_err(|error| {
+            if error.side == Side::Upstream {
+                exchange.breaks_off();
+            }
+        })
     }
 }
 

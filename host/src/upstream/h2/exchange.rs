@@ -197,8 +197,11 @@ impl Stream {
 impl Streaming for Exchange {
     fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Result<(), BodyError> {
         let this = self.get_mut();
-        this.poll_upload(cx)?;
-        if this.patience.poll_end(&mut this.deadline, cx).is_ready() { Err(Overdue::Limit.in_answer()) } else { Ok(()) }
+        let gone_on = this.poll_upload(cx).and_then(|()| match this.patience.poll_end(&mut this.deadline, cx) {
+            Poll::Ready(_) => Err(Overdue::Limit.in_answer()),
+            Poll::Pending => Ok(()),
+        });
+        gone_on.inspect_err(|error| this.breaks_off(error))
     }
 }
 
@@ -211,7 +214,7 @@ impl http_body::Body for Exchange {
         let frame = ready!(this.poll_body(cx));
         match &frame {
             Some(Ok(frame)) if !frame.is_trailers() && !this.has_come_whole() => {}
-            Some(Err(error)) => this.ends(if error.side == Side::Upstream { Loss::Reset } else { Loss::ClientGone }),
+            Some(Err(error)) => this.breaks_off(error),
             Some(Ok(_)) | None => this.ends(Loss::Nothing),
         }
         Poll::Ready(frame)
@@ -232,6 +235,11 @@ impl Exchange {
         if let Some(stream) = self.stream.take() {
             stream.attempt.lost(loss);
         }
+    }
+
+    /// What is left of it will not come.
+    fn breaks_off(&mut self, error: &BodyError) {
+        self.ends(if error.side == Side::Upstream { Loss::Reset } else { Loss::ClientGone });
     }
 
     /// Known at once, so that the last piece can be sent on together with the end of the message.

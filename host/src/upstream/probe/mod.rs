@@ -12,10 +12,9 @@ use super::{
 use crate::{
     config::model::{self, ProbeBy},
     figures::{Load, Probe},
-    net::Headers,
 };
 use bytes::Bytes;
-use http::{HeaderName, Method};
+use http::{HeaderValue, Method};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -62,9 +61,9 @@ pub(super) async fn run(pool: Arc<Pool>, how: model::Probe) {
     }
 }
 
-/// An answer says in this header how busy the backend is.
-pub(super) fn hear(backend: &Backend, header: &HeaderName, headers: &Headers) {
-    if let Some(load) = headers.get(header).and_then(|value| load::read(value.as_bytes())) {
+/// An answer says in its header how busy the backend is.
+pub(super) fn hear(backend: &Backend, value: Option<&HeaderValue>) {
+    if let Some(load) = value.and_then(|value| load::read(value.as_bytes())) {
         backend.figures.says(load, Instant::now());
     }
 }

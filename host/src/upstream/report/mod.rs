@@ -1,18 +1,23 @@
-//! The load that a backend reports in the head of its answers: by ORCA, or in headers of its own. Read for pools that ask
-//! for it only; what cannot be read is left out, for it is not worth more than no report.
+//! The load that a backend reports with its answers, in their heads or trailers: by ORCA, or in headers of its own. Read for
+//! pools that ask for it only; what cannot be read is left out, for it is not worth more than no report.
 
 mod orca;
 
 use crate::{
     config::model,
     figures::{BackendFigures, Reports},
-    net::Headers,
 };
+use http::{HeaderName, HeaderValue};
 use std::cell::OnceCell;
 use tokio::time::Instant;
 
-/// Notes what these headers say.
-pub(super) fn read(asked: &model::Reported, reports: &Reports, figures: &BackendFigures, headers: &Headers) {
+/// Notes what these headers say. `get`: the first of a name.
+pub(super) fn read<'h>(
+    asked: &model::Reported,
+    reports: &Reports,
+    figures: &BackendFigures,
+    get: &impl Fn(&HeaderName) -> Option<&'h HeaderValue>,
+) {
     let now = OnceCell::new();
     let mut note = |group: &str, name: &str, number: f64| {
         if let Some(place) = reports.known(group, name).filter(|_| number.is_finite()) {
@@ -20,10 +25,10 @@ pub(super) fn read(asked: &model::Reported, reports: &Reports, figures: &Backend
         }
     };
     if asked.orca {
-        orca::read(headers, &mut note);
+        orca::read(get, &mut note);
     }
     for (name, header) in &asked.headers {
-        let value = headers.get(header).and_then(|value| value.to_str().ok());
+        let value = get(header).and_then(|value| value.to_str().ok());
         if let Some(number) = value.and_then(|value| value.trim().parse().ok()) {
             note("", name, number);
         }
@@ -33,17 +38,19 @@ pub(super) fn read(asked: &model::Reported, reports: &Reports, figures: &Backend
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderName, HeaderValue};
+    use crate::net::Headers;
     use std::time::Duration;
 
-    fn told(asked: &model::Reported, lines: &[(&'static str, &str)], names: &[&str]) -> Vec<Option<f64>> {
+    /// What is known after answers with these headers, one each.
+    fn told(asked: &model::Reported, answers: &[(&'static str, &str)], names: &[&str]) -> Vec<Option<f64>> {
         let (reports, figures) = (Reports::default(), BackendFigures::default());
         reports.hold_for(Duration::from_secs(10));
         let places: Vec<u32> = names.iter().map(|name| reports.place(name).unwrap()).collect();
-        let line = |&(name, value): &(&'static str, &str)| {
-            (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
-        };
-        read(asked, &reports, &figures, &lines.iter().map(line).collect());
+        for &(name, value) in answers {
+            let line = (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            let headers = Headers::from_iter([line]);
+            read(asked, &reports, &figures, &|name| headers.get(name));
+        }
         let number = |&place: &u32| Some(figures.reported(place, &reports, Instant::now())).filter(|n| !n.is_nan());
         places.iter().map(number).collect()
     }
@@ -72,6 +79,21 @@ mod tests {
         }
         let off = model::Reported { orca: false, ..asked };
         assert_eq!(told(&off, &[("endpoint-load-metrics", text)], &NAMES), [None; 4]);
+    }
+
+    #[tokio::test]
+    async fn what_a_whole_report_leaves_out_is_zero() {
+        let asked = model::Reported::default();
+        let before = ("endpoint-load-metrics", "cpu_utilization:0.9,rps_fractional:9,named_metrics.queue:4");
+        // rps_fractional 100 alone, as a backend writes it whose processor is idle
+        for (name, value) in
+            [("endpoint-load-metrics-bin", "MQAAAAAAAFlA"), ("endpoint-load-metrics-json", r#"{"rpsFractional": 100}"#)]
+        {
+            let after = [Some(0.0), Some(4.0), None, Some(100.0)];
+            assert_eq!(told(&asked, &[before, (name, value)], &NAMES), after, "{name}: the maps are open lists");
+        }
+        let text = ("endpoint-load-metrics", "rps_fractional:100");
+        assert_eq!(told(&asked, &[before, text], &NAMES)[0], Some(0.9), "text says what it says");
     }
 
     #[tokio::test]

@@ -1,8 +1,7 @@
 //! ORCA, the Open Request Cost Aggregation of xDS: a load report in the head of an answer, as text, as JSON or as a protobuf
 //! message (`xds.data.orca.v3.OrcaLoadReport`). Envoy's spelling of the headers, the older and the newer one.
 
-use crate::net::Headers;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
 
 static PLAIN: HeaderName = HeaderName::from_static("endpoint-load-metrics");
@@ -26,9 +25,9 @@ const MAPS: [(u64, &str, &str); 3] =
 /// Is told of numbers: their group, if they have one, their name, and what they are.
 pub(super) type Note<'a> = dyn FnMut(&str, &str, f64) + 'a;
 
-/// Tells of all numbers in the reports among these headers.
-pub(super) fn read(headers: &Headers, note: &mut Note<'_>) {
-    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+/// Tells of all numbers in the reports among these headers. What is left out of one that is known to be whole is zero.
+pub(super) fn read<'h>(get: &impl Fn(&HeaderName) -> Option<&'h HeaderValue>, note: &mut Note<'_>) {
+    let value = |name| get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|value| !value.is_empty());
     if let Some(report) = value(&PLAIN) {
         match report.split_once(' ') {
             Some(("TEXT", text)) => read_text(text, note),
@@ -60,7 +59,8 @@ fn read_json(json: &str, note: &mut Note<'_>) {
     let Ok(Value::Object(report)) = serde_json::from_str(json) else { return };
     let get = |name: &str, camel: &str| report.get(name).or_else(|| report.get(camel));
     for (_, name, camel) in NUMBERS {
-        if let Some(number) = get(name, camel).and_then(Value::as_f64) {
+        // JSON leaves zeros out, as protobuf does.
+        if let Some(number) = get(name, camel).map_or(Some(0.0), Value::as_f64) {
             note("", name, number);
         }
     }
@@ -82,14 +82,16 @@ fn read_base64(base64: &str, note: &mut Note<'_>) {
 }
 
 fn read_message(mut message: &[u8], note: &mut Note<'_>) -> Option<()> {
+    let mut is_told = [false; NUMBERS.len()];
     for _ in 0..NUMBERS_MOST {
         if message.is_empty() {
             break;
         }
         match field(&mut message)? {
             (number, Field::Double(value)) => {
-                if let Some((_, name, _)) = NUMBERS.iter().find(|(of, ..)| *of == number) {
-                    note("", name, value);
+                if let Some(index) = NUMBERS.iter().position(|(of, ..)| *of == number) {
+                    is_told[index] = true;
+                    note("", NUMBERS[index].1, value);
                 }
             }
             (number, Field::Bytes(entry)) => {
@@ -101,6 +103,9 @@ fn read_message(mut message: &[u8], note: &mut Note<'_>) -> Option<()> {
             (_, Field::Other) => {}
         }
     }
+    // A zero is not written.
+    let zeros = NUMBERS.iter().zip(is_told).filter(|(_, is_told)| !is_told);
+    zeros.for_each(|((_, name, _), _)| note("", name, 0.0));
     Some(())
 }
 

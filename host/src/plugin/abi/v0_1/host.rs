@@ -186,6 +186,10 @@ impl figures::Host for Data {
         if !self.live {
             return Ok(figures.is_below(limit));
         }
+        if self.reserved.as_ref().is_some_and(|(at, _)| *at == of) {
+            // Its place counts already.
+            return Ok(figures.in_flight() <= limit);
+        }
         let reservation = Reservation::below(limit, figures);
         let is_reserved = reservation.is_some();
         if let Some(reservation) = reservation {
