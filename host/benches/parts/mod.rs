@@ -1,13 +1,13 @@
 //! What the benches share: pools, a request. Not each of them uses all of it.
 #![allow(dead_code, clippy::expect_used)]
 
-use http::{HeaderValue, Method, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Method, uri::PathAndQuery};
 use pointsman::{
-    figures::{Attempt, BackendFigures, Standing},
+    figures::{Attempt, BackendFigures, Outcome, REPORTED_MOST, Standing},
     net::{Connection, Head, Headers},
     plugin::{Artifact, BalancerInstance, Kind, Member, Membership, Origin, Runtime},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// The cheapest balancer there can be, as a component.
@@ -44,23 +44,34 @@ pub(crate) fn members(backends: usize) -> Membership {
     Membership { ready: (0..backends).map(member).collect(), ..Membership::default() }
 }
 
-/// The same backends with up to six requests under way each, for as long as these live.
-pub(crate) fn busy(pool: &Membership) -> Vec<Attempt> {
+/// The same backends as in use: each has answered, in one to two milliseconds but for once, reports its load, and has up to
+/// six requests under way for as long as these live.
+pub(crate) fn in_use(pool: &Membership) -> Vec<Attempt> {
     let now = Instant::now();
-    let under_way = |(n, member): (usize, &Member)| {
+    pool.reports.hold_for(Duration::from_secs(3600));
+    let use_it = |(n, member): (usize, &Member)| {
+        for took_us in [5_000, 1_000 + 10 * (n as u64 * 37 % 100)] {
+            let mut attempt = Attempt::begin(member.figures.clone(), now);
+            attempt.ended(Outcome::Answered(200), now + Duration::from_micros(took_us));
+        }
+        // Under whichever names a plugin will ask for.
+        (0..REPORTED_MOST as u32).for_each(|place| member.figures.reports(place, (n % 5) as f64 / 5.0, now));
         (0..n % 7).map(|_| Attempt::begin(member.figures.clone(), now)).collect::<Vec<_>>()
     };
-    pool.ready.iter().enumerate().flat_map(under_way).collect()
+    pool.ready.iter().enumerate().flat_map(use_it).collect()
 }
 
-/// A request as browsers send it.
+/// A request as browsers send it, with a header by which `llm-queue` knows a prompt's beginning.
 pub(crate) fn head() -> Head {
     let peer = ([127, 0, 0, 1], 1).into();
     Head {
         method: Method::GET,
         target: PathAndQuery::from_static("/cart?item=1"),
         authority: HeaderValue::from_static("shop.example"),
-        headers: Headers::from_iter([(http::header::ACCEPT, HeaderValue::from_static("*/*"))]),
+        headers: Headers::from_iter([
+            (http::header::ACCEPT, HeaderValue::from_static("*/*")),
+            (HeaderName::from_static("x-prefix"), HeaderValue::from_static("agent-7")),
+        ]),
         client: [127, 0, 0, 1].into(),
         tags: Vec::new(),
         connection: Arc::new(Connection::new(0, peer, None)),
