@@ -129,11 +129,14 @@ impl BackendFigures {
 
     /// Peak EWMA of the time to first byte as it stands now (Finagle's `PeakEwma`): up at once, down with `PEAK_DECAY`.
     pub fn peak_latency_us(&self, now: Instant) -> u32 {
-        let floor = f64::from(self.latency_us());
-        let peak = f64::from(self.peak_latency_us.load(Relaxed));
+        let (floor, peak) = (self.latency_us(), self.peak_latency_us.load(Relaxed));
+        if peak <= floor {
+            return floor;
+        }
+        let (floor, peak) = (f64::from(floor), f64::from(peak));
         let since = self.age_us(now).saturating_sub(self.peak_written_us.load(Relaxed));
         let left = (-(since as f64) / PEAK_DECAY.as_micros() as f64).exp();
-        (floor + (peak - floor).max(0.0) * left) as u32
+        (floor + (peak - floor) * left) as u32
     }
 
     /// Share of attempts answered below 500, moving average in thousandths.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::model::Plugins,
-    figures::{Reports, Reservation},
+    figures::{BackendFigures, Reports, Reservation},
     net::{Connection, Head, Headers},
     rng::Rng,
 };
@@ -22,6 +22,7 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
+use tokio::time::Instant;
 use wasmtime::{
     Store,
     component::{Instance, InstancePre, ResourceTable},
@@ -47,6 +48,10 @@ pub(super) struct Data {
     pub(super) stuck: Option<u64>,
     /// What the instance's latest `update` listed.
     pub(super) members: Membership,
+    /// The figures of these, in the order of positions: what is asked of all of them at once is read in one go.
+    pub(super) figures: Vec<Arc<BackendFigures>>,
+    /// What time it is in the call that runs, once it was asked.
+    pub(super) now: Option<Instant>,
     pub(super) commons: Arc<Commons>,
     /// The same of the whole plugin.
     pub(super) plugin_commons: Arc<Commons>,
@@ -85,8 +90,14 @@ pub(super) struct Data {
 impl Data {
     /// These belong to the pool from now on.
     pub(super) fn told(&mut self, members: Membership) {
+        self.figures = members.iter().map(|member| member.figures.clone()).collect();
         self.members = members;
         self.rows = None;
+    }
+
+    /// One clock for all that is asked in one call.
+    pub(super) fn now(&mut self) -> Instant {
+        *self.now.get_or_insert_with(Instant::now)
     }
 
     /// What the guest printed to standard error in this call.
@@ -132,6 +143,8 @@ impl Sandbox {
             tried: Vec::new(),
             stuck: None,
             members: Membership::default(),
+            figures: Vec::new(),
+            now: None,
             commons: outside.commons,
             plugin_commons: outside.plugin_commons,
             rows: None,
@@ -174,6 +187,7 @@ impl Sandbox {
         }
         let data = self.store.data_mut();
         data.call = call;
+        data.now = None;
         data.meter = Meter::new(Allowance::of(call, self.deadline, self.live));
         data.space.forgive();
         data.stdio.forget();

@@ -30,6 +30,15 @@ pub fn peak_latency_us(of: Position) -> u32 {
     ask!(import::peak_latency_us(of), |host| host.figures(of).peak_latency_us)
 }
 
+/// What one more request would wait for there, in microseconds: [`peak_latency_us`], times the requests that would be under
+/// way with it. 0 before the first answer. One call for two figures that are usually wanted together.
+pub fn peak_wait_us(of: Position) -> u64 {
+    ask!(import::peak_wait_us(of), |host| {
+        let figures = host.figures(of);
+        u64::from(figures.peak_latency_us) * (u64::from(figures.in_flight) + 1)
+    })
+}
+
 /// Share of attempts that got an answer below 500, as a moving average in thousandths; 1000 before the first.
 pub fn success_permille(of: Position) -> u32 {
     ask!(import::success_permille(of), |host| host.figures(of).success_permille)

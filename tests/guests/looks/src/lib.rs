@@ -74,6 +74,8 @@ fn the_request(turn: &Turn) -> String {
 
 fn the_figures(pool: &Pool) -> String {
     let one = |at: Position| {
+        let wait = u64::from(figures::peak_latency_us(at)) * (u64::from(figures::in_flight(at)) + 1);
+        assert!(figures::peak_wait_us(at).abs_diff(wait) <= wait / 100, "within what a peak comes down meanwhile");
         let averages = (figures::latency_us(at) > 0, figures::peak_latency_us(at) > 0, figures::success_permille(at));
         (figures::in_flight(at), averages, figures::consecutive_failures(at), figures::age_ms(at) < 3_600_000)
     };

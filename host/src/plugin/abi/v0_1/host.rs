@@ -104,7 +104,7 @@ impl figures::Host for Data {
     }
 
     fn total_in_flight(&mut self) -> Result<u32> {
-        Ok(self.members.iter().fold(0, |sum: u32, member| sum.saturating_add(member.figures.in_flight())))
+        Ok(self.figures.iter().fold(0, |sum: u32, figures| sum.saturating_add(figures.in_flight())))
     }
 
     fn latency_us(&mut self, of: u32) -> Result<u32> {
@@ -112,7 +112,14 @@ impl figures::Host for Data {
     }
 
     fn peak_latency_us(&mut self, of: u32) -> Result<u32> {
-        Ok(self.figures(of)?.peak_latency_us(Instant::now()))
+        let now = self.now();
+        Ok(self.figures(of)?.peak_latency_us(now))
+    }
+
+    fn peak_wait_us(&mut self, of: u32) -> Result<u64> {
+        let now = self.now();
+        let figures = self.figures(of)?;
+        Ok(u64::from(figures.peak_latency_us(now)).saturating_mul(u64::from(figures.in_flight()) + 1))
     }
 
     fn success_permille(&mut self, of: u32) -> Result<u32> {
@@ -124,7 +131,8 @@ impl figures::Host for Data {
     }
 
     fn age_ms(&mut self, of: u32) -> Result<u64> {
-        Ok(u64::try_from(self.figures(of)?.age(Instant::now()).as_millis())?)
+        let now = self.now();
+        Ok(u64::try_from(self.figures(of)?.age(now).as_millis())?)
     }
 
     fn all_in_flight(&mut self) -> Result<Vec<u32>> {
@@ -136,7 +144,7 @@ impl figures::Host for Data {
     }
 
     fn all_peak_latency_us(&mut self) -> Result<Vec<u32>> {
-        let now = Instant::now();
+        let now = self.now();
         Ok(self.all(|figures| figures.peak_latency_us(now)))
     }
 
@@ -145,11 +153,12 @@ impl figures::Host for Data {
     }
 
     fn slow_start_permille(&mut self, of: u32) -> Result<u32> {
-        Ok(self.figures(of)?.slow_start_permille(Instant::now()))
+        let now = self.now();
+        Ok(self.figures(of)?.slow_start_permille(now))
     }
 
     fn all_slow_start_permille(&mut self) -> Result<Vec<u32>> {
-        let now = Instant::now();
+        let now = self.now();
         Ok(self.all(|figures| figures.slow_start_permille(now)))
     }
 
@@ -167,15 +176,16 @@ impl figures::Host for Data {
     }
 
     fn reported(&mut self, name: u32, of: u32) -> Result<f64> {
+        let now = self.now();
         let figures = self.figures(of)?;
-        Ok(if self.live { figures.reported(name, &self.reports, Instant::now()) } else { f64::NAN })
+        Ok(if self.live { figures.reported(name, &self.reports, now) } else { f64::NAN })
     }
 
     fn all_reported(&mut self, name: u32) -> Result<Vec<f64>> {
-        let now = Instant::now();
+        let now = self.now();
         let reported = |figures: &BackendFigures| figures.reported(name, &self.reports, now);
         let number = |figures: &BackendFigures| if self.live { reported(figures) } else { f64::NAN };
-        Ok(self.members.iter().map(|member| number(&member.figures)).collect())
+        Ok(self.figures.iter().map(|figures| number(figures)).collect())
     }
 
     fn reserve(&mut self, of: u32, limit: u32) -> Result<bool> {
@@ -276,14 +286,13 @@ impl Data {
     }
 
     fn figures(&self, of: u32) -> Result<&Arc<BackendFigures>> {
-        let member = self.members.get(of).ok_or_else(|| {
-            format_err!("asked for figures of position {of}; the latest update listed {}", self.members.len())
-        })?;
-        Ok(&member.figures)
+        self.figures.get(of as usize).ok_or_else(|| {
+            format_err!("asked for figures of position {of}; the latest update listed {}", self.figures.len())
+        })
     }
 
     fn all(&self, figure: impl Fn(&BackendFigures) -> u32) -> Vec<u32> {
-        self.members.iter().map(|member| figure(&member.figures)).collect()
+        self.figures.iter().map(|figures| figure(figures)).collect()
     }
 }
 
