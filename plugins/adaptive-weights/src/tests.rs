@@ -6,7 +6,7 @@ use pointsman_sdk::{
     testing::{self, Bench, Simulation, assert_shares},
 };
 
-behaves!(AdaptiveWeights);
+behaves!(AdaptiveWeights: ticker);
 
 fn simulation(weights: &[u32]) -> Simulation<AdaptiveWeights> {
     Simulation::ticking(Bench::with("{}", weights, 2).unwrap())

@@ -7,7 +7,9 @@ use pointsman_sdk::{
     testing::{self, Bench},
 };
 
-behaves!(ZoneAware, r#"{"min_backends": 1}"#, "a", |at, backend| backend.zone = ["a", "b"][at % 2].into());
+// Without those that ask for an opinion each time: in a retry, and where its zone has nobody, it leaves all to who comes next.
+behaves!(@each ZoneAware, r#"{"min_backends": 1}"#, "a", |at, backend| backend.zone = ["a", "b"][at % 2].into() =>
+    nobody one_backend odd_figures repeats);
 
 /// Zones a, b, c in turn.
 fn bench(settings: &str, weights: &[u32], here: &str) -> Bench<ZoneAware> {

@@ -1,7 +1,7 @@
 //! What every balancer must hold, whatever its algorithm.
 
 use super::{Bench, Figures, host};
-use crate::{Backend, Balancer, Decision, Position, Standing, turn::mix};
+use crate::{Backend, Balancer, Decision, Position, Standing, Ticker, turn::mix};
 use std::marker::PhantomData;
 
 /// As many as a pool may have.
@@ -53,7 +53,7 @@ impl<B: Balancer> Behaviour<B> {
             let mut bench = self.bench(&[weight]);
             let first = bench.pick();
             assert!(matches!(first, Decision::Choose(0) | Decision::Narrow(_)), "{first:?}");
-            checked(first, &[weight]);
+            assert!(fits(first, &[weight]), "{first:?}");
             assert!((0..PICKS).all(|_| bench.pick() == first));
             let again = bench.retry(&[0]);
             assert!(again == first || again == Decision::Pass, "{again:?}");
@@ -64,17 +64,16 @@ impl<B: Balancer> Behaviour<B> {
     pub fn weights(&self) {
         let weights: Vec<u32> = (0..21).map(|step| step * 50).chain([0, 1, 999]).collect();
         let mut bench = self.bench(&weights);
-        (0..PICKS).for_each(|_| checked(bench.pick(), &weights));
-        (0..PICKS).for_each(|n| checked(bench.retry(&[(n % 24) as Position]), &weights));
+        chooses((0..PICKS).map(|_| bench.pick()), &weights);
+        chooses((0..PICKS).map(|n| bench.retry(&[(n % 24) as Position])), &weights);
     }
 
     /// As many backends as a pool may have, of all weights and of one.
     pub fn many_backends(&self) {
-        let mixed: Vec<u32> = (0..BACKENDS_MOST as u64).map(|at| (mix(at) % 1001) as u32).collect();
-        for weights in [vec![1; BACKENDS_MOST], mixed] {
+        for weights in [vec![1; BACKENDS_MOST], mixed()] {
             let mut bench = self.bench_of(&weights, 1);
-            (0..200).for_each(|_| checked(bench.pick(), &weights));
-            (0..20).for_each(|n| checked(bench.retry(&[n]), &weights));
+            chooses((0..200).map(|_| bench.pick()), &weights);
+            chooses((0..20).map(|n| bench.retry(&[n])), &weights);
         }
     }
 
@@ -84,10 +83,10 @@ impl<B: Balancer> Behaviour<B> {
         for round in 0..60_u64 {
             let weights: Vec<u32> = (0..1 + mix(round) % 12).map(|at| (mix(round << 8 | at) % 4) as u32).collect();
             bench.resize(&weights);
-            (0..50).for_each(|_| checked(bench.pick(), &weights));
+            chooses((0..50).map(|_| bench.pick()), &weights);
             let ready = (mix(!round) % (weights.len() as u64 + 1)) as usize;
             bench.update(ready, Standing::Unhealthy);
-            (0..50).for_each(|_| checked(bench.pick(), &weights[..ready]));
+            chooses((0..50).map(|_| bench.pick()), &weights[..ready]);
         }
     }
 
@@ -96,12 +95,16 @@ impl<B: Balancer> Behaviour<B> {
         let mut bench = self.bench(&[1, 1, 1, 1]);
         for n in 0..PICKS {
             let tried: Vec<Position> = (0..4).filter(|at| (n % 15) >> at & 1 == 1).collect();
-            if let Decision::Choose(at) = bench.retry(&tried) {
-                assert!(!tried.contains(&at), "it chose {at} again after {tried:?}");
-            }
+            let decision = bench.retry(&tried);
+            let elsewhere = match decision {
+                Decision::Choose(at) => !tried.contains(&at),
+                // Whoever chooses among these sees to that.
+                other => other != Decision::Pass && fits(other, &[1; 4]),
+            };
+            assert!(elsewhere, "after {tried:?} it said {decision:?}");
         }
         // Nobody is left: what it says is the host's to mend, but it is of the list.
-        checked(bench.retry(&[3, 1, 0, 2]), &[1; 4]);
+        assert!(fits(bench.retry(&[3, 1, 0, 2]), &[1; 4]));
     }
 
     /// Any figures, requests without keys: it says something of the list all the same.
@@ -109,7 +112,7 @@ impl<B: Balancer> Behaviour<B> {
         let weights = [3, 0, 1, 7, 1];
         let mut bench = self.bench(&weights);
         let odd = [0, 1, 7, 1_000_000, u32::MAX];
-        for n in 0..PICKS {
+        let decisions = (0..PICKS).map(|n| {
             let pick = |nth: u64| odd[(mix(n << 8 | nth) % odd.len() as u64) as usize];
             let figures = |at: u64| Figures {
                 // The sum of all is a number too.
@@ -121,8 +124,9 @@ impl<B: Balancer> Behaviour<B> {
                 ..Figures::default()
             };
             host(|host| host.figures = (0..5).map(figures).collect());
-            checked(bench.pick_of(n.is_multiple_of(2).then_some(mix(n))), &weights);
-        }
+            bench.pick_of(n.is_multiple_of(2).then_some(mix(n)))
+        });
+        chooses(decisions, &weights);
     }
 
     /// The same again, from the same beginning: the same decisions, one by one.
@@ -134,7 +138,9 @@ impl<B: Balancer> Behaviour<B> {
                 .map(|n| (busy(n), if n.is_multiple_of(7) { bench.retry(&[0]) } else { bench.pick() }).1)
                 .collect()
         };
-        assert_eq!(decisions(), decisions());
+        let first = decisions();
+        assert!(first.iter().any(|decision| *decision != Decision::Pass), "it never chose");
+        assert_eq!(first, decisions());
     }
 
     /// What moves of `keys` keys when the last one of so many equal backends falls ill. Not one of
@@ -166,10 +172,45 @@ impl<B: Balancer> Behaviour<B> {
     }
 }
 
-/// Of the list, and somebody who takes new work, or some of whom one does; or no opinion.
-fn checked(decision: Decision, weights: &[u32]) {
+impl<B: Ticker> Behaviour<B> {
+    /// As many backends as a pool may have, each with figures and reports of its own, some of which leave: it gets through its
+    /// schedule, and chooses.
+    pub fn ticks(&self) {
+        let weights = mixed();
+        let mut bench = self.bench_of(&weights, 1);
+        for round in 0..6_u64 {
+            host(|host| host.move_all(round));
+            bench.tick();
+            let ready = BACKENDS_MOST - 100 * round as usize;
+            chooses((0..50).map(|_| bench.pick()), &weights);
+            bench.update(ready, Standing::Unhealthy);
+            chooses((0..50).map(|_| bench.pick()), &weights[..ready]);
+            bench.tick();
+            chooses((0..50).map(|_| bench.pick()), &weights[..ready]);
+            bench.update(BACKENDS_MOST, Standing::Ready);
+        }
+    }
+}
+
+/// Of as many backends as there may be, and all weights.
+fn mixed() -> Vec<u32> {
+    (0..BACKENDS_MOST as u64).map(|at| (mix(at) % 1001) as u32).collect()
+}
+
+/// Each of the list, and somebody who takes new work, or some of whom one does, or no opinion; and it has one now and then,
+/// where there is such a backend.
+fn chooses(decisions: impl Iterator<Item = Decision>, weights: &[u32]) {
+    let mut chosen = weights.iter().all(|&weight| weight == 0);
+    for decision in decisions {
+        assert!(fits(decision, weights), "{decision:?} among backends with weights {weights:?}");
+        chosen |= decision != Decision::Pass;
+    }
+    assert!(chosen, "it never chose among backends with weights {weights:?}");
+}
+
+fn fits(decision: Decision, weights: &[u32]) -> bool {
     let takes = |at: Position| weights.get(at as usize).is_some_and(|weight| *weight > 0);
-    let fits = match decision {
+    match decision {
         Decision::Choose(at) => takes(at),
         Decision::Narrow(subset) => host(|host| {
             let members = host.subsets.get(subset as usize);
@@ -178,15 +219,23 @@ fn checked(decision: Decision, weights: &[u32]) {
         }),
         Decision::Pass => true,
         Decision::Reject(_) => false,
-    };
-    assert!(fits, "{decision:?} among backends with weights {weights:?}");
+    }
 }
 
 /// Tests of what every balancer must hold, one for each: `behaves!(MyType)`, or `behaves!(MyType, r#"{"k": 1}"#)` where it
-/// needs settings, or `behaves!(MyType, "{}", "my-zone", |at, backend| …)` where it looks at zones, priorities or metadata.
-/// Write it once, in the module of the unit tests.
+/// needs settings, or `behaves!(MyType, "{}", "my-zone", |at, backend| …)` where it looks at zones, priorities or metadata;
+/// `behaves!(MyType: ticker)` where it has that half too. Write it once, in the module of the unit tests.
 #[macro_export]
 macro_rules! behaves {
+    ($balancer:ident: ticker $(, $settings:expr)?) => {
+        $crate::behaves!($balancer $(, $settings)?);
+
+        #[test]
+        fn ticks() {
+            let settings = ["{}" $(, $settings)?];
+            $crate::testing::Behaviour::<$balancer>::of(settings[settings.len() - 1]).ticks();
+        }
+    };
     ($balancer:ty) => {
         $crate::behaves!($balancer, "{}");
     };
@@ -228,6 +277,31 @@ mod tests {
         fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
             Decision::Choose(turn.below(0, pool.len()))
         }
+    }
+
+    /// It has no opinion as soon as it could have two.
+    struct Silent;
+
+    impl Balancer for Silent {
+        type Settings = NoSettings;
+
+        fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
+            Ok(Silent)
+        }
+
+        fn pick(&mut self, _: &Turn, pool: &Pool) -> Decision {
+            let only = pool.ready().len() == 1 && pool.ready()[0].weight > 0;
+            if only { Decision::Choose(0) } else { Decision::Pass }
+        }
+    }
+
+    #[test]
+    fn no_opinion_is_not_enough() {
+        let checks = crate::testing::Behaviour::<Silent>::of("{}");
+        let fails = |check: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_err();
+        assert!(fails(&|| checks.weights()) && fails(&|| checks.many_backends()) && fails(&|| checks.retries()));
+        assert!(fails(&|| checks.joining_and_leaving()) && fails(&|| checks.odd_figures()));
+        assert!(fails(&|| checks.repeats()) && !fails(&|| checks.one_backend()) && !fails(&|| checks.nobody()));
     }
 
     #[test]

@@ -118,6 +118,13 @@ impl<B: Balancer> Bench<B> {
         self.ask(&turn)
     }
 
+    /// A request that somebody looks at: what [`notes::explain`](crate::host::notes::explain) is told stands in the host's
+    /// [`Notes`] after it.
+    pub fn explained(&mut self) -> Decision {
+        let turn = Turn { explain: true, ..self.clock.turn(0) };
+        self.ask(&turn)
+    }
+
     /// A retry of a request that has been at these positions.
     pub fn retry(&mut self, tried: &[Position]) -> Decision {
         host(|host| host.tried = tried.to_vec());

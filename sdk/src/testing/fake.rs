@@ -5,6 +5,7 @@ use crate::{
     Position, Subset,
     host::log::Level,
     testing::{Notes, Request, kv::Kv},
+    turn::mix,
 };
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -115,6 +116,19 @@ impl Host {
         let name = self.reported_names.get(name as usize);
         let number = name.and_then(|name| self.figures(of).reported.get(name));
         number.copied().unwrap_or(f64::NAN)
+    }
+
+    /// Other figures for all backends, and all that they are asked to report.
+    pub(super) fn move_all(&mut self, round: u64) {
+        for (at, figures) in (0..).zip(&mut self.figures) {
+            let any = |nth: u64, most: u64| mix(round << 32 | at << 8 | nth) % most;
+            figures.in_flight = any(0, 8) as u32;
+            figures.latency_us = any(1, 20_000) as u32;
+            figures.peak_latency_us = figures.latency_us + any(2, 20_000) as u32;
+            figures.success_permille = 1000 - any(3, 3) as u32 * 100;
+            let report = |(nth, name): (u64, &String)| (name.clone(), any(nth, 100) as f64 / 50.0);
+            figures.reported = (4..).zip(&self.reported_names).map(report).collect();
+        }
     }
 
     pub(crate) fn declare(&mut self, name: &str) -> u32 {
