@@ -43,8 +43,13 @@ impl Balancer for JumpHash {
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         let mut key = self.key.of(turn);
         for _ in 0..DRAWS_MAX {
-            let Some(&position) = self.shards.get(jump(key, self.shards.len() as u32) as usize) else { break };
+            let shard = jump(key, self.shards.len() as u32);
+            let Some(&position) = self.shards.get(shard as usize) else { break };
             if pool.ready().get(position as usize).is_some_and(|backend| backend.weight > 0) {
+                notes::explain(turn, || {
+                    let (told, shards) = (self.key.told(turn), self.shards.len());
+                    format!("{told}: shard {shard} of {shards} is {}", pool.name(position))
+                });
                 return turn.untried(position, pool);
             }
             key = mix(key);

@@ -58,8 +58,13 @@ impl Balancer for RingHash {
         });
     }
 
-    fn pick(&mut self, turn: &Turn, _: &Pool) -> Decision {
+    fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         let key = self.key.of(turn) as u32;
+        notes::explain(turn, || {
+            let (point, owner) = (self.ring.point(key).unwrap_or(0), self.ring.at(key));
+            let owner = owner.map_or("nobody", |at| pool.name(at));
+            format!("{}: point {point:08x} of {} is that of {owner}", self.key.told(turn), self.ring.len())
+        });
         if turn.attempt == 0 {
             return self.ring.at(key).map_or(Decision::Pass, Decision::Choose);
         }

@@ -152,3 +152,13 @@ fn many_heavy_backends_have_fewer_points_each() {
     assert_eq!(fair(u64::from(POINTS), all), 1, "but never none");
     assert_eq!(fair(160, 1_600), 160);
 }
+
+#[test]
+fn a_note_tells_key_and_point() {
+    let mut bench = Bench::<RingHash>::with(r#"{"hash": "header:x-user"}"#, &[1; 3], 1).unwrap();
+    testing::host(|host| host.request = Request::get("/").with_header("x-user", "ann"));
+    let Decision::Choose(at) = bench.explained() else { panic!("somebody serves") };
+    let note = testing::host(|host| host.notes.explanation.take()).unwrap();
+    let whose = format!(" of 480 is that of backend-{at}");
+    assert!(note.starts_with("header:x-user is 0b41beba40346ebe: point ") && note.ends_with(&whose), "{note}");
+}

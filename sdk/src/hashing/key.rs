@@ -5,6 +5,7 @@ use crate::{
     host::request::{self, Part},
 };
 use serde::Deserialize;
+use std::fmt;
 
 /// What is hashed of a request, as a plugin's setting: `"header:x-user"`, `"cookie:NAME"`, `"query:NAME"`, `"tag:NAME"`,
 /// `"path"`, `"authority"` or `"client"`. Left out, it is the pool's own `hash` key, which costs nothing to read.
@@ -43,6 +44,33 @@ impl Key {
     /// backend.
     pub fn of(&self, turn: &Turn) -> u64 {
         self.find(turn).unwrap_or_else(|| turn.draw(KEYLESS))
+    }
+}
+
+impl Key {
+    /// What was hashed and to which number, for [`notes::explain`](crate::host::notes::explain): `header:x-user is
+    /// 0b41beba40346ebe`.
+    pub fn told(&self, turn: &Turn) -> String {
+        match self.find(turn) {
+            Some(key) => format!("{self} is {key:016x}"),
+            None => format!("no {self}, so {:016x} by chance", self.of(turn)),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((part, name)) = &self.0 else { return f.write_str("the pool's key") };
+        let (part, colon) = match part {
+            Part::Header => ("header", ":"),
+            Part::Cookie => ("cookie", ":"),
+            Part::Query => ("query", ":"),
+            Part::Tag => ("tag", ":"),
+            Part::Path => ("path", ""),
+            Part::Authority => ("authority", ""),
+            Part::Client => ("client", ""),
+        };
+        write!(f, "{part}{colon}{name}")
     }
 }
 
@@ -102,6 +130,16 @@ mod tests {
     #[test]
     fn requests_without_a_key_are_spread() {
         assert_ne!(Key::default().of(&turn(None, 1)), Key::default().of(&turn(None, 2)));
+    }
+
+    #[test]
+    fn it_tells_what_was_hashed() {
+        testing::host(|host| host.request = Request::get("/a").with_header("x-user", "ann"));
+        let told = |text: &str| Key::try_from(text.to_owned()).unwrap().told(&turn(Some(7), 1));
+        assert_eq!(told("header:X-User"), "header:x-user is 0b41beba40346ebe");
+        assert!(told("path").starts_with("path is "));
+        assert!(told("cookie:u").starts_with("no cookie:u, so ") && told("cookie:u").ends_with(" by chance"));
+        assert_eq!(Key::default().told(&turn(Some(7), 1)), "the pool's key is 0000000000000007");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::{Pool, Position, turn::mix};
 
 /// A table that is looked up with `key % size`: Eisenbud and others, *Maglev: A Fast and Reliable Software Network Load
 /// Balancer*, NSDI 2016, §3.4. Each backend walks the table in an order of its own and takes the next free entry when it
-/// is its turn; one with half the weight of the heaviest takes every other turn. Shares are even within a hundredth at a
+/// is its turn; one with half the weight of another takes half as many turns. Shares are even within a hundredth at a
 /// hundred entries a backend, and a backend that leaves moves few keys beside its own.
 #[derive(Clone, Debug, Default)]
 pub struct Maglev {
@@ -14,7 +14,10 @@ pub struct Maglev {
 /// A backend's walk through the table.
 struct Walk {
     position: Position,
+    id: u64,
     weight: u64,
+    /// How many times its weight, as a power of two, is at most the greatest one: it is looked at in as many passes less.
+    class: u32,
     next: u64,
     step: u64,
     /// A turn is taken whenever this reaches the greatest weight.
@@ -39,33 +42,38 @@ impl Maglev {
     /// Over positions with id and weight.
     fn new(backends: impl Iterator<Item = (Position, u64, u32)>, size: u32) -> Maglev {
         let size = u64::from(size);
-        let mut backends: Vec<_> = backends.collect();
-        // Who takes its turn first must not depend on the order of the list.
-        backends.sort_unstable_by_key(|&(_, id, _)| id);
+        let backends: Vec<_> = backends.collect();
+        let Some(greatest) = backends.iter().map(|&(.., weight)| weight).max() else { return Maglev::default() };
         let walk = |(position, id, weight): (Position, u64, u32)| {
             let (next, step) = (mix(id) % size, mix(!id) % (size - 1) + 1);
-            Walk { position, weight: u64::from(weight), next, step, credit: 0 }
+            Walk { position, id, weight: weight.into(), class: (greatest / weight).ilog2(), next, step, credit: 0 }
         };
         let mut walks: Vec<Walk> = backends.into_iter().map(walk).collect();
-        let Some(greatest) = walks.iter().map(|walk| walk.weight).max() else { return Maglev::default() };
+        // Who takes its turn first must not depend on the order of the list.
+        walks.sort_unstable_by_key(|walk| (walk.class, walk.id));
 
         const FREE: Position = Position::MAX;
         let mut table = vec![FREE; size as usize];
         let mut left = table.len();
-        for at in (0..walks.len()).cycle() {
-            let walk = &mut walks[at];
-            walk.credit += walk.weight;
-            if walk.credit < greatest {
-                continue;
-            }
-            walk.credit -= greatest;
-            while table[walk.next as usize] != FREE {
-                walk.next = (walk.next + walk.step) % size;
-            }
-            table[walk.next as usize] = walk.position;
-            left -= 1;
-            if left == 0 {
-                break;
+        'passes: for pass in 0_u64.. {
+            // Of a class come those passes whose number has as many zeros at its end: so of all looks at a walk half are
+            // turns or more, however unlike the weights.
+            let due = walks.partition_point(|walk| walk.class <= pass.trailing_zeros());
+            for walk in &mut walks[..due] {
+                walk.credit += walk.weight << walk.class;
+                if walk.credit < greatest.into() {
+                    continue;
+                }
+                walk.credit -= u64::from(greatest);
+                while table[walk.next as usize] != FREE {
+                    walk.next += walk.step;
+                    walk.next -= if walk.next < size { 0 } else { size };
+                }
+                table[walk.next as usize] = walk.position;
+                left -= 1;
+                if left == 0 {
+                    break 'passes;
+                }
             }
         }
         Maglev { table }
@@ -101,6 +109,17 @@ mod tests {
             assert!(share(&weighted, at).abs_diff(expected) <= expected / 100, "{at}");
         }
         assert_eq!(share(&weighted, 2), 0);
+    }
+
+    #[test]
+    fn shares_follow_weights_however_unlike_they_are() {
+        let mut weights = [1; 200];
+        weights[7] = 1_000;
+        let unlike = table(&weights);
+        for (at, weight) in [(7, 1_000), (8, 1), (199, 1)] {
+            let expected = 65_537 * weight / 1_199;
+            assert!(share(&unlike, at).abs_diff(expected) <= 1 + expected / 100, "{at}: {}", share(&unlike, at));
+        }
     }
 
     #[test]

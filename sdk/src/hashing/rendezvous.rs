@@ -15,7 +15,8 @@ struct Entrant {
     position: Position,
     /// Scattered, so that ids that are near are as good as any.
     id: u64,
-    weight: f64,
+    /// 1 / weight.
+    each: f64,
 }
 
 impl Rendezvous {
@@ -25,7 +26,7 @@ impl Rendezvous {
         let entrant = |(backend, position): (&crate::Backend, Position)| Entrant {
             position,
             id: mix(backend.id),
-            weight: f64::from(backend.weight),
+            each: 1.0 / f64::from(backend.weight),
         };
         Rendezvous { entrants: backends.map(entrant).collect() }
     }
@@ -36,7 +37,12 @@ impl Rendezvous {
         let mut least = f64::INFINITY;
         for entrant in self.entrants.iter().filter(|entrant| may(entrant.position)) {
             // An exponential variate with rate `weight`: the least of them belongs to each entrant in proportion to weight.
-            let wait = -unit(mix(key ^ entrant.id)).ln() / entrant.weight;
+            // It is never below this, which costs no logarithm: `1 - x <= -ln x`. So only few need one.
+            let bits = mix(key ^ entrant.id);
+            if rest(bits) * entrant.each >= least {
+                continue;
+            }
+            let wait = -unit(bits).ln() * entrant.each;
             if wait < least {
                 (least, best) = (wait, Some(entrant.position));
             }
@@ -45,9 +51,17 @@ impl Rendezvous {
     }
 }
 
-/// Bits as a number above 0 and not above 1.
+/// 2^53: what a float counts exactly.
+const ALL: f64 = (1_u64 << 53) as f64;
+
+/// Bits as a number above 0 and not above 1. By way of a signed number, which is converted in one step.
 fn unit(bits: u64) -> f64 {
-    ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    ((bits >> 11) + 1) as i64 as f64 / ALL
+}
+
+/// What is left of 1 beside it.
+fn rest(bits: u64) -> f64 {
+    (!bits >> 11) as i64 as f64 * (1.0 / ALL)
 }
 
 #[cfg(test)]
@@ -58,7 +72,7 @@ mod tests {
         let entrant = |(&weight, position): (&u32, Position)| Entrant {
             position,
             id: mix(mix(u64::from(position))),
-            weight: f64::from(weight),
+            each: 1.0 / f64::from(weight),
         };
         Rendezvous { entrants: weights.iter().zip(0..).map(entrant).collect() }
     }
@@ -76,6 +90,17 @@ mod tests {
             counts.iter().zip([5_000, 10_000, 15_000]).all(|(count, expected)| count.abs_diff(expected) < 400),
             "{counts:?}"
         );
+    }
+
+    #[test]
+    fn the_least_wait_wins_though_few_are_worked_out() {
+        let all = of(&(0..100).map(|at| 1 + at % 7).collect::<Vec<_>>());
+        for key in keys().take(3_000) {
+            let wait = |entrant: &Entrant| -unit(mix(key ^ entrant.id)).ln() * entrant.each;
+            let least = all.entrants.iter().min_by(|one, other| wait(one).total_cmp(&wait(other))).unwrap();
+            assert_eq!(all.best(key, |_| true), Some(least.position));
+        }
+        assert_eq!([0, 1 << 11, !0].map(|bits| unit(bits) + rest(bits)), [1.0; 3]);
     }
 
     #[test]

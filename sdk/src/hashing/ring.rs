@@ -37,6 +37,11 @@ impl Ring {
         self.owners.get(self.first(key)).copied()
     }
 
+    /// The point that the key belongs to; none on an empty ring.
+    pub fn point(&self, key: u32) -> Option<u32> {
+        self.points.get(self.first(key)).copied()
+    }
+
     /// The owners of all points from the key's on, once round; neighbouring points may have the same owner.
     pub fn from(&self, key: u32) -> impl Iterator<Item = Position> + '_ {
         let (before, behind) = self.owners.split_at(self.first(key).min(self.owners.len()));
@@ -59,6 +64,7 @@ mod tests {
         let ring = Ring::new([(30, 0), (10, 1), (20, 2), (20, 3)]);
         assert_eq!(ring.len(), 3, "a point is had once");
         assert_eq!([0, 10, 11, 20, 21, 30, 31, u32::MAX].map(|key| ring.at(key).unwrap()), [1, 1, 2, 2, 0, 0, 1, 1]);
+        assert_eq!([ring.point(11), ring.point(31)], [Some(20), Some(10)]);
         assert_eq!(ring.from(15).collect::<Vec<_>>(), [2, 0, 1]);
     }
 
