@@ -1,12 +1,17 @@
 //! Client-side weighted round robin: a backend's weight is what it serves in a second for the load that it reports. Weights
 //! are worked out on a schedule; a pick is one draw.
 
+#[cfg(test)]
+mod tests;
+
 use pointsman_sdk::{SlowStart, Weighted, host::figures::Reported, prelude::*};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 /// The largest weight, when all are scaled to be drawn from.
 const SCALE: f64 = 1_000_000.0;
+/// Reports come with answers: to look at them more often tells nothing, and less often is too late.
+const PERIODS_MS: RangeInclusive<u32> = 100..=60_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -35,6 +40,8 @@ struct ReportedWeights {
     failed: Reported,
     /// When the reports began that did not cease since, by id.
     reports_since_us: BTreeMap<u64, u64>,
+    /// At the last tick.
+    now_us: u64,
     drawn: Weighted,
     slow: SlowStart,
 }
@@ -46,6 +53,10 @@ impl Balancer for ReportedWeights {
         if settings.error_penalty < 0.0 || settings.error_penalty.is_nan() {
             return Err(format!("error_penalty must be 0 or more, not {}", settings.error_penalty));
         }
+        if !PERIODS_MS.contains(&settings.period_ms) {
+            let (least, most) = (PERIODS_MS.start(), PERIODS_MS.end());
+            return Err(format!("period_ms must be {least} to {most}, not {}", settings.period_ms));
+        }
         let utilization = match settings.utilization.as_str() {
             "" => ["application_utilization", "cpu_utilization"].map(Reported::named).into(),
             name => vec![Reported::named(name)],
@@ -56,15 +67,14 @@ impl Balancer for ReportedWeights {
             served: Reported::named("rps_fractional"),
             failed: Reported::named("eps"),
             reports_since_us: BTreeMap::new(),
+            now_us: 0,
             drawn: Weighted::default(),
             slow: SlowStart::default(),
         })
     }
 
     fn update(&mut self, pool: &Pool) {
-        // Until the next tick a newcomer is worth what those are that nothing is known of.
-        let now_us = self.reports_since_us.values().max().copied().unwrap_or(0);
-        self.weigh(now_us, pool);
+        self.weigh(pool);
         self.slow = SlowStart::over(pool);
     }
 
@@ -82,33 +92,33 @@ impl Ticker for ReportedWeights {
     }
 
     fn tick(&mut self, now_us: u64, pool: &Pool) {
-        self.weigh(now_us, pool);
+        self.now_us = now_us;
+        let before = std::mem::take(&mut self.reports_since_us);
+        let reported = self.reported(pool).into_iter().zip(pool.ready()).filter(|(weight, _)| weight.is_some());
+        let since = |(_, backend): (_, &Backend)| (backend.id, before.get(&backend.id).copied().unwrap_or(now_us));
+        self.reports_since_us = reported.map(since).collect();
+        self.weigh(pool);
     }
 }
 
 impl ReportedWeights {
-    fn weigh(&mut self, now_us: u64, pool: &Pool) {
-        let mut known: Vec<Option<f64>> = self.reported(pool);
-        for (weight, backend) in known.iter_mut().zip(pool.ready()) {
-            if weight.is_none() {
-                self.reports_since_us.remove(&backend.id);
-                continue;
-            }
-            let since = *self.reports_since_us.entry(backend.id).or_insert(now_us);
-            if now_us.saturating_sub(since) < self.settings.blackout_ms.saturating_mul(1000) {
-                *weight = None;
-            }
-        }
-        let mut members: Vec<u64> = pool.ready().iter().map(|backend| backend.id).collect();
-        members.sort_unstable();
-        self.reports_since_us.retain(|id, _| members.binary_search(id).is_ok());
+    /// Until the next tick a newcomer is worth what those are that nothing is known of.
+    fn weigh(&mut self, pool: &Pool) {
+        let blackout_us = self.settings.blackout_ms.saturating_mul(1000);
+        let is_known = |backend: &Backend| {
+            let since = self.reports_since_us.get(&backend.id);
+            backend.weight > 0 && since.is_some_and(|since| self.now_us.saturating_sub(*since) >= blackout_us)
+        };
+        let reported = self.reported(pool).into_iter().zip(pool.ready());
+        let known: Vec<Option<f64>> = reported.map(|(weight, backend)| weight.filter(|_| is_known(backend))).collect();
 
         let mut sorted: Vec<f64> = known.iter().flatten().copied().collect();
         sorted.sort_by(f64::total_cmp);
-        let (Some(&most), Some(&median)) = (sorted.last(), sorted.get(sorted.len() / 2)) else {
+        let Some(&most) = sorted.last() else {
             self.drawn = Weighted::over(pool);
             return;
         };
+        let median = (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0;
         let scaled = |weight: &Option<f64>| ((weight.unwrap_or(median) / most * SCALE) as u32).max(1);
         let weights = known.iter().zip(pool.ready());
         self.drawn =
@@ -130,67 +140,3 @@ impl ReportedWeights {
 }
 
 balancer!(ReportedWeights: ticker, about);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pointsman_sdk::behaves;
-    use pointsman_sdk::testing::{self, Bench};
-
-    behaves!(ReportedWeights);
-
-    fn report(at: usize, name: &str, number: f64) {
-        testing::host(|host| host.figures[at].reported.insert(name.to_owned(), number));
-    }
-
-    fn bench(settings: &str, weights: &[u32]) -> Bench<ReportedWeights> {
-        Bench::with(settings, weights, 1).unwrap()
-    }
-
-    fn near(spread: &[u32], expected: &[u32]) {
-        let is_near = spread.iter().zip(expected).all(|(count, expected)| count.abs_diff(*expected) < 300);
-        assert!(is_near, "{spread:?} is not {expected:?}");
-    }
-
-    #[test]
-    fn who_is_less_busy_with_the_same_work_gets_more() {
-        let mut bench = bench(r#"{"blackout_ms": 0}"#, &[1, 1, 1, 0]);
-        for (at, load) in [(0, 0.25), (1, 0.5), (3, 0.01)] {
-            report(at, "rps_fractional", 100.0);
-            report(at, "application_utilization", load);
-            report(at, "cpu_utilization", 0.9);
-        }
-        bench.tick();
-        // 400, 200, the median of 200, 400 and 10000, and nothing for weight 0.
-        near(&bench.spread(10_000), &[4_000, 2_000, 4_000, 0]);
-    }
-
-    #[test]
-    fn failures_count_as_load_and_another_number_may_be_named() {
-        let mut bench = bench(r#"{"blackout_ms": 0, "error_penalty": 2, "utilization": "utilization.gpu"}"#, &[1, 1]);
-        for at in 0..2 {
-            report(at, "rps_fractional", 10.0);
-            report(at, "utilization.gpu", 0.5);
-        }
-        report(0, "eps", 5.0);
-        bench.tick();
-        // 10 / (0.5 + 0.5 × 2) and 10 / 0.5.
-        near(&bench.spread(8_000), &[2_000, 6_000]);
-    }
-
-    #[test]
-    fn who_has_just_begun_to_report_counts_as_unknown() {
-        let mut bench = bench(r#"{"blackout_ms": 3000}"#, &[3, 1]);
-        for (at, load) in [(0, 0.9), (1, 0.1)] {
-            report(at, "rps_fractional", 9.0);
-            report(at, "cpu_utilization", load);
-        }
-        bench.tick();
-        near(&bench.spread(8_000), &[6_000, 2_000]);
-        (0..3).for_each(|_| bench.tick());
-        near(&bench.spread(8_000), &[800, 7_200]);
-        testing::host(|host| host.figures[1].reported.clear());
-        bench.tick();
-        near(&bench.spread(8_000), &[4_000, 4_000]);
-    }
-}
