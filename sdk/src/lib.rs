@@ -47,7 +47,9 @@
 //! | leave the choice among some to others | [`subsets`](host::subsets) |
 //! | say more than a decision | [`notes`](host::notes) |
 //! | draw in proportion to weight, or take turns | [`Weighted`], [`Deadlines`] |
+//! | find who costs the least | [`Costs`] |
 //! | send equal keys to equal backends | [`hashing`] |
+//! | count failures as latency | [`Failing`] |
 //! | heed slow start | [`SlowStart`] |
 //! | test it | [`testing`] |
 //!
@@ -62,7 +64,9 @@ pub mod export;
 
 mod about;
 mod balancer;
+mod costs;
 mod deadlines;
+mod failing;
 mod feedback;
 mod filter;
 mod hand_over;
@@ -85,7 +89,9 @@ pub use bindings::{
         Backend, Decision, Failure, Outcomes, Place, Position, ProbeAnswers, Standing, Subset, Turn,
     },
 };
+pub use costs::{Cost, Costs};
 pub use deadlines::Deadlines;
+pub use failing::Failing;
 pub use feedback::{Feedback, Outcome};
 pub use filter::Filter;
 pub use hand_over::HandOver;

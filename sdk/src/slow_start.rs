@@ -48,14 +48,27 @@ pub struct SlowStart {
 impl SlowStart {
     /// Of the pool as it is now.
     pub fn over(pool: &Pool) -> SlowStart {
-        let shares = figures::all_slow_start_permille();
-        let starting = (0..pool.len()).zip(shares).filter(|&(_, permille)| permille < 1000).map(|(at, _)| at);
-        SlowStart { starting: starting.collect() }
+        let mut all = SlowStart { starting: (0..pool.len()).collect() };
+        all.starting();
+        all
     }
 
     /// Nobody starts slowly.
     pub fn is_over(&self) -> bool {
         self.starting.is_empty()
+    }
+
+    /// Those that start slowly, with the part of their weight that they should count with now, in thousandths. One call of
+    /// the host for all of them, and none while there is nobody.
+    pub fn starting(&mut self) -> Vec<(Position, u32)> {
+        if self.is_over() {
+            return Vec::new();
+        }
+        let permille = figures::all_slow_start_permille();
+        let part = |&at: &Position| Some((at, *permille.get(at as usize).filter(|&&permille| permille < 1000)?));
+        let starting: Vec<_> = self.starting.iter().filter_map(part).collect();
+        self.starting = starting.iter().map(|&(at, _)| at).collect();
+        starting
     }
 
     /// Which part of its weight the backend at a position should count with now, in thousandths. Asks the host only about

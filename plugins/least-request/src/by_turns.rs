@@ -5,26 +5,29 @@ use pointsman_sdk::{Deadlines, SlowStart, prelude::*};
 /// Takes turns; whoever is served comes again the later the more it has under way.
 pub(crate) struct ByTurns {
     bias: f64,
+    /// Of the ready backends, by position.
+    weights: Vec<u32>,
     deadlines: Deadlines,
 }
 
 impl ByTurns {
     pub(crate) fn new(bias: f64) -> ByTurns {
-        ByTurns { bias, deadlines: Deadlines::default() }
+        ByTurns { bias, weights: Vec::new(), deadlines: Deadlines::default() }
     }
 
-    pub(crate) fn update(&mut self, weights: &[u32], seed: u64) {
-        let cost = |at: Position| 1.0 / f64::from(weights[at as usize]);
-        let taking = (0..).zip(weights).filter(|(_, weight)| **weight > 0).map(|(at, _)| at);
+    pub(crate) fn update(&mut self, pool: &Pool) {
+        self.weights = pool.ready().iter().map(|backend| backend.weight).collect();
+        let cost = |at: Position| 1.0 / f64::from(self.weights[at as usize]);
+        let taking = (0..).zip(&self.weights).filter(|(_, weight)| **weight > 0).map(|(at, _)| at);
         self.deadlines = Deadlines::new(taking, cost);
         // Workers begin at different places, or all of them would send their first requests to the heaviest.
-        for _ in 0..seed.checked_rem(self.deadlines.len() as u64).unwrap_or(0) {
+        for _ in 0..pool.place().seed.checked_rem(self.deadlines.len() as u64).unwrap_or(0) {
             self.deadlines.next(cost);
         }
     }
 
-    pub(crate) fn next(&mut self, weights: &[u32], slow: &mut SlowStart) -> Option<Position> {
-        let bias = self.bias;
+    pub(crate) fn next(&mut self, slow: &mut SlowStart) -> Option<Position> {
+        let (bias, weights) = (self.bias, &self.weights);
         self.deadlines.next(|at| {
             let load = f64::from(figures::in_flight(at)) + 1.0;
             // The usual bias needs no power.

@@ -11,7 +11,7 @@ mod by_turns;
 mod tests;
 
 use by_turns::ByTurns;
-use pointsman_sdk::{SlowStart, prelude::*};
+use pointsman_sdk::{Cost, Costs, SlowStart, prelude::*};
 use serde::Deserialize;
 
 /// Beyond that the least loaded gets all of it anyway.
@@ -25,8 +25,8 @@ struct Settings {
 }
 
 struct LeastRequest {
-    /// Of the ready backends, by position.
-    weights: Vec<u32>,
+    /// Requests under way for each unit of weight.
+    costs: Costs,
     slow: SlowStart,
     by_turns: Option<ByTurns>,
 }
@@ -41,33 +41,24 @@ impl Balancer for LeastRequest {
             }
             bias => bias.map(ByTurns::new),
         };
-        Ok(LeastRequest { weights: Vec::new(), slow: SlowStart::default(), by_turns })
+        Ok(LeastRequest { costs: Costs::default(), slow: SlowStart::default(), by_turns })
     }
 
     fn update(&mut self, pool: &Pool) {
-        self.weights = pool.ready().iter().map(|backend| backend.weight).collect();
+        let cost = |backend: &Backend| Cost { base: 0.0, each: 1.0 / backend.weight as f32, weight: backend.weight };
+        self.costs = pool.ready().iter().map(cost).collect();
         self.slow = SlowStart::over(pool);
         if let Some(by_turns) = &mut self.by_turns {
-            by_turns.update(&self.weights, pool.place().seed);
+            by_turns.update(pool);
         }
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         if let Some(by_turns) = &mut self.by_turns {
-            let next = by_turns.next(&self.weights, &mut self.slow);
+            let next = by_turns.next(&mut self.slow);
             return next.map_or(Decision::Pass, |position| turn.untried(position, pool));
         }
-        let mut loads = figures::all_in_flight();
-        let chosen = if turn.attempt == 0 && self.slow.is_over() {
-            least(&self.weights, &loads, turn.draw(0))
-        } else {
-            let tried = if turn.attempt == 0 { Vec::new() } else { request::tried() };
-            let weights = without(&self.weights, &tried);
-            let calm = self.calm(turn, &weights, &mut loads);
-            // Who should not take part serves all the same where there is nobody else.
-            least(&calm, &loads, turn.draw(0)).or_else(|| least(&weights, &loads, turn.draw(0)))
-        };
-        match chosen {
+        match self.least(turn) {
             Some(at) => {
                 notes::explain(turn, || format!("{} has {} under way", pool.name(at), figures::in_flight(at)));
                 Decision::Choose(at)
@@ -80,65 +71,17 @@ impl Balancer for LeastRequest {
 }
 
 impl LeastRequest {
-    /// The weights, with 0 for those in slow start that do not take part this time; what the others of them have under
-    /// way weighs more.
-    fn calm(&mut self, turn: &Turn, weights: &[u32], loads: &mut [u32]) -> Vec<u32> {
-        let mut calm = weights.to_vec();
-        if self.slow.is_over() {
-            return calm;
+    fn least(&mut self, turn: &Turn) -> Option<Position> {
+        let under_way = figures::all_in_flight();
+        let least = |costs: &mut Costs| costs.least(&under_way, Costs::EQUAL, turn.draw(0));
+        if turn.attempt == 0 && self.slow.is_over() {
+            return least(&mut self.costs);
         }
-        for ((at, weight), load) in (0..).zip(&mut calm).zip(loads) {
-            if !self.slow.admits(at, turn.draw(u64::from(at) + 1)) {
-                *weight = 0;
-            }
-            let scaled = u64::from(*load) * 1000 / u64::from(self.slow.permille(at).max(1));
-            *load = u32::try_from(scaled).unwrap_or(u32::MAX);
-        }
-        calm
+        let tried = if turn.attempt == 0 { Vec::new() } else { request::tried() };
+        let mut left = self.costs.without(&tried);
+        // Who should not take part serves all the same where there is nobody else.
+        least(&mut left.slowly(turn, &mut self.slow)).or_else(|| least(&mut left))
     }
 }
 
 balancer!(LeastRequest: about);
-
-/// The least loaded position for its weight; `random` chooses among equals. Weight 0 is never chosen.
-fn least(weights: &[u32], loads: &[u32], random: u64) -> Option<Position> {
-    // The first of the least loaded so far, and the sum of the weights of all that are as little loaded as it is.
-    let (mut first, mut equals) = (None, 0);
-    let (mut least_load, mut least_weight) = (0, 1);
-    for (at, (&weight, &load)) in weights.iter().zip(loads).enumerate() {
-        // load / weight against least_load / least_weight, without dividing.
-        let (this, least) = (u64::from(load) * least_weight, least_load * u64::from(weight));
-        if weight == 0 || first.is_some() && this > least {
-            continue;
-        }
-        if first.is_none() || this < least {
-            (first, equals) = (Some(at), 0);
-            (least_load, least_weight) = (u64::from(load), u64::from(weight));
-        }
-        equals += u64::from(weight);
-    }
-
-    let first = first?;
-    let mut drawn = ((u128::from(random) * u128::from(equals)) >> 64) as u64;
-    for (at, (&weight, &load)) in weights.iter().zip(loads).enumerate().skip(first) {
-        if weight == 0 || u64::from(load) * least_weight != least_load * u64::from(weight) {
-            continue;
-        }
-        if drawn < u64::from(weight) {
-            return Some(at as Position);
-        }
-        drawn -= u64::from(weight);
-    }
-    Some(first as Position)
-}
-
-/// The weights, with 0 for those that were tried.
-fn without(weights: &[u32], tried: &[Position]) -> Vec<u32> {
-    let mut weights = weights.to_vec();
-    for &at in tried {
-        if let Some(weight) = weights.get_mut(at as usize) {
-            *weight = 0;
-        }
-    }
-    weights
-}

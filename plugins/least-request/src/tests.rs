@@ -71,7 +71,9 @@ fn nobody_serves_with_weight_0_alone() {
 
 #[test]
 fn the_largest_numbers_overflow_nothing() {
-    assert_eq!(least(&[u32::MAX; 3], &[u32::MAX, u32::MAX, 0], u64::MAX), Some(2));
+    let mut bench = Bench::<LeastRequest>::new(&[u32::MAX; 3]);
+    busy(&[u32::MAX, u32::MAX, 0]);
+    assert_eq!(bench.spread(100), [0, 0, 100]);
 }
 
 const BIAS: &str = r#"{"bias": 1}"#;

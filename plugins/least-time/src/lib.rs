@@ -5,6 +5,8 @@
 //! nearly as good as the best are taken as equals, and share by weight. And who had a bad moment is asked no more, so its
 //! average would never get better: one that no answer confirms comes back to what is usual within seconds.
 //!
+//! A failure is quick, and who fails all the time would be the quickest of all: so failures count as a latency too.
+//!
 //! A backend in slow start takes part as often as its part of its weight says, and what it has under way weighs as much
 //! more: so one that is quick because nobody asks it is not the best every time.
 
@@ -13,44 +15,57 @@ mod latencies;
 mod tests;
 
 use latencies::Latencies;
-use pointsman_sdk::{SlowStart, prelude::*};
+use pointsman_sdk::{Cost, Costs, Failing, SlowStart, prelude::*};
+use serde::Deserialize;
 
 /// How much worse than the best is still as good: by a quarter.
-const NEARLY: f64 = 1.25;
+const NEARLY: f32 = 1.25;
 /// How often latencies are looked at. What is under way is looked at for each request.
 const PERIOD_MS: u32 = 100;
+/// A minute; no latency that is longer says more.
+const PENALTY_MAX_MS: u32 = 60_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    /// What a failed request counts as, in milliseconds.
+    #[serde(default = "a_second")]
+    penalty_ms: u32,
+}
+
+fn a_second() -> u32 {
+    1_000
+}
 
 struct LeastTime {
     latencies: Latencies,
-    /// Of the ready backends, by position.
-    weights: Vec<f64>,
-    /// What one request alone takes there, for its weight; infinite for those that take none.
-    times: Vec<f64>,
+    failing: Failing,
+    /// What one more request takes on each, for its weight.
+    costs: Costs,
     slow: SlowStart,
 }
 
 impl Balancer for LeastTime {
-    type Settings = NoSettings;
+    type Settings = Settings;
 
-    fn new(_: NoSettings, _: &Place) -> Result<Self, String> {
-        let (weights, times) = (Vec::new(), Vec::new());
-        Ok(LeastTime { latencies: Latencies::default(), weights, times, slow: SlowStart::default() })
+    fn new(settings: Settings, _: &Place) -> Result<Self, String> {
+        if settings.penalty_ms > PENALTY_MAX_MS {
+            return Err(format!("penalty_ms must be 0 to {PENALTY_MAX_MS}, not {}", settings.penalty_ms));
+        }
+        let failing = Failing::new(u64::from(settings.penalty_ms) * 1_000);
+        let (latencies, costs) = (Latencies::default(), Costs::default());
+        Ok(LeastTime { latencies, failing, costs, slow: SlowStart::default() })
     }
 
     fn update(&mut self, pool: &Pool) {
-        self.weights = pool.ready().iter().map(|backend| f64::from(backend.weight)).collect();
         self.slow = SlowStart::over(pool);
         self.latencies.update(pool);
-        self.weigh();
+        self.failing.update(pool);
+        self.weigh(pool);
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
-        let tried = if turn.attempt > 0 { request::tried() } else { Vec::new() };
-        let mut under_way = figures::all_in_flight();
-        let resting = self.resting(turn, &mut under_way);
-        let best = |without: &[Position]| drawn(&self.weights, &self.costs(&under_way, without), turn.draw(0));
-        // Who should not take part serves all the same where there is nobody else.
-        match best(&[&tried[..], &resting].concat()).or_else(|| best(&tried)) {
+        match self.least(turn) {
             Some(at) => {
                 notes::explain(turn, || {
                     let known = (figures::latency_us(at), figures::in_flight(at));
@@ -70,65 +85,33 @@ impl Ticker for LeastTime {
         PERIOD_MS
     }
 
-    fn tick(&mut self, now_us: u64, _: &Pool) {
+    fn tick(&mut self, now_us: u64, pool: &Pool) {
         self.latencies.tick(now_us);
-        self.weigh();
+        self.failing.look(now_us, pool);
+        self.weigh(pool);
     }
 }
 
 impl LeastTime {
-    fn weigh(&mut self) {
-        let time = |(latency, &weight): (f64, &f64)| if weight > 0.0 { latency / weight } else { f64::INFINITY };
-        self.times = self.latencies.all().zip(&self.weights).map(time).collect();
+    fn weigh(&mut self, pool: &Pool) {
+        let cost = |((latency, backend), at): ((f64, &Backend), Position)| {
+            let one = (latency + self.failing.penalty_us(at) as f64) as f32 / backend.weight as f32;
+            Cost { base: one, each: one, weight: backend.weight }
+        };
+        self.costs = self.latencies.all().zip(pool.ready()).zip(0..).map(cost).collect();
     }
 
-    /// What one more request would take on each, for its weight; infinite for those that take none.
-    fn costs(&self, under_way: &[u32], without: &[Position]) -> Vec<f64> {
-        let cost = |(time, &load): (&f64, &u32)| time * (f64::from(load) + 1.0);
-        let mut costs: Vec<f64> = self.times.iter().zip(under_way).map(cost).collect();
-        for &at in without {
-            if let Some(cost) = costs.get_mut(at as usize) {
-                *cost = f64::INFINITY;
-            }
+    fn least(&mut self, turn: &Turn) -> Option<Position> {
+        let under_way = figures::all_in_flight();
+        let least = |costs: &mut Costs| costs.least(&under_way, NEARLY, turn.draw(0));
+        if turn.attempt == 0 && self.slow.is_over() {
+            return least(&mut self.costs);
         }
-        costs
-    }
-
-    /// Those in slow start that do not take part this time; what the others of them have under way weighs more.
-    fn resting(&mut self, turn: &Turn, under_way: &mut [u32]) -> Vec<Position> {
-        let mut resting = Vec::new();
-        if self.slow.is_over() {
-            return resting;
-        }
-        for (at, load) in (0..).zip(under_way.iter_mut().take(self.weights.len())) {
-            if !self.slow.admits(at, turn.draw(u64::from(at) + 1)) {
-                resting.push(at);
-            }
-            let scaled = u64::from(*load) * 1000 / u64::from(self.slow.permille(at).max(1));
-            *load = u32::try_from(scaled).unwrap_or(u32::MAX);
-        }
-        resting
+        let tried = if turn.attempt == 0 { Vec::new() } else { request::tried() };
+        let mut left = self.costs.without(&tried);
+        // Who should not take part serves all the same where there is nobody else.
+        least(&mut left.slowly(turn, &mut self.slow)).or_else(|| least(&mut left))
     }
 }
 
 balancer!(LeastTime: ticker, about);
-
-/// One of those that cost nearly the least, by weight.
-fn drawn(weights: &[f64], costs: &[f64], random: u64) -> Option<Position> {
-    let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
-    if least.is_infinite() {
-        return None;
-    }
-    let good = || costs.iter().zip(weights).zip(0..).filter(|((cost, _), _)| **cost <= least * NEARLY);
-    let all: f64 = good().map(|((_, weight), _)| weight).sum();
-    let mut point = (random >> 11) as f64 / (1_u64 << 53) as f64 * all;
-    let mut last = None;
-    for ((_, weight), position) in good() {
-        last = Some(position);
-        if point < *weight {
-            break;
-        }
-        point -= weight;
-    }
-    last
-}

@@ -6,7 +6,7 @@ use pointsman_sdk::{
     testing::{self, Bench, Simulation},
 };
 
-behaves!(LeastTime);
+behaves!(LeastTime: ticker);
 
 fn known(bench: &mut Bench<LeastTime>, figures: &[(u32, u32)]) {
     testing::host(|host| {
@@ -57,6 +57,21 @@ fn a_slow_server_gets_little_and_is_not_forgotten() {
     let run = simulation.run(60_000, 1_000);
     assert!(run.shares()[0] < 3.0 && run.spread[0] > 20, "{:?}", run.shares());
     assert!(run.percentile_us(95) < 20_000, "{}", run.percentile_us(95));
+}
+
+#[test]
+fn who_fails_at_once_is_not_the_quickest() {
+    let mut simulation = Simulation::ticking(Bench::<LeastTime>::new(&[1; 5]));
+    simulation.server(0).fails = true;
+    simulation.server(0).service_us = 100;
+    simulation.run(2_000, 1_000);
+    let run = simulation.run(20_000, 1_000);
+    assert!(run.shares()[0] < 1.0, "{:?}", run.shares());
+    // It is asked again once half a minute has made less of its failures.
+    simulation.server(0).fails = false;
+    simulation.server(0).service_us = 10_000;
+    simulation.run(60_000, 1_000);
+    assert_alike(&simulation.run(20_000, 1_000));
 }
 
 #[test]

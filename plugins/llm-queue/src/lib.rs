@@ -1,17 +1,21 @@
 //! Servers of language models by what they report: the shortest queue and the freest cache serve; a prompt whose beginning
 //! is known goes where it is cached, unless that is crowded.
 
-use pointsman_sdk::{hashing::Key, host::figures::Reported, prelude::*};
+#[cfg(test)]
+mod tests;
+
+use pointsman_sdk::{Cost, Costs, hashing::Key, host::figures::Reported, prelude::*};
 use serde::Deserialize;
-use std::collections::HashMap;
 
 /// What a full cache weighs, in requests that wait.
 const CACHE: f64 = 8.0;
-/// No queue is longer.
-const QUEUE_MOST: f64 = 1e6;
 /// Above this use of its cache a server throws out what it will need again: it is the last choice.
 const CACHE_FULL: f64 = 0.95;
 const LAST_CHOICE: f64 = 1e6;
+/// No queue is longer.
+const QUEUE_MOST: f64 = 1e6;
+/// 30 days; the table counts milliseconds in 32 bits.
+const REMEMBER_MAX_S: u32 = 2_592_000;
 /// For so long what was reported is not asked for again: reports come with answers, and those are not that quick.
 const READ_EVERY_US: u64 = 20_000;
 
@@ -45,69 +49,83 @@ struct LlmQueue {
     settings: Settings,
     queue: Reported,
     cache: Reported,
-    /// By position: requests that wait, and what the cache weighs; and when they were read.
-    reported: Vec<(f64, f64)>,
+    /// By what was reported, and when that was read.
+    costs: Costs,
     read_us: Option<u64>,
-    /// Of the ready backends, by id.
-    positions: HashMap<u64, Position>,
+    /// Of the ready backends, in the order of their ids.
+    positions: Vec<(u64, Position)>,
 }
 
 impl Balancer for LlmQueue {
     type Settings = Settings;
 
     fn new(settings: Settings, _: &Place) -> Result<Self, String> {
+        if settings.slack.is_nan() || settings.slack < 0.0 {
+            return Err(format!("slack must be 0 or more, not {}", settings.slack));
+        }
+        if !(1..=REMEMBER_MAX_S).contains(&settings.remember_s) {
+            return Err(format!("remember_s must be 1 to {REMEMBER_MAX_S}, not {}", settings.remember_s));
+        }
         let [queue, cache] = [&settings.queue, &settings.cache].map(|name| Reported::named(name));
-        let (reported, read_us, positions) = (Vec::new(), None, HashMap::new());
-        Ok(LlmQueue { settings, queue, cache, reported, read_us, positions })
+        let (costs, positions) = (Costs::default(), Vec::new());
+        Ok(LlmQueue { settings, queue, cache, costs, read_us: None, positions })
     }
 
     fn update(&mut self, pool: &Pool) {
         self.read_us = None;
         self.positions = pool.ready().iter().zip(0..).map(|(backend, at)| (backend.id, at)).collect();
+        self.positions.sort_unstable();
     }
 
     fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         if self.read_us.is_none_or(|read| turn.now_us.saturating_sub(read) > READ_EVERY_US) {
-            self.read();
+            self.read(pool);
             self.read_us = Some(turn.now_us);
         }
-        let under_way = figures::all_in_flight();
-        let tried = if turn.attempt > 0 { request::tried() } else { Vec::new() };
-        let cost = |at: Position| {
-            let (backend, (waiting, cache)) = (&pool.ready()[at as usize], self.reported[at as usize]);
-            let may = backend.weight > 0 && !tried.contains(&at);
-            may.then(|| (waiting + f64::from(under_way[at as usize])) / f64::from(backend.weight) + cache)
-        };
-
-        // From a place drawn by chance, so that equals get equally much.
-        let first = turn.below(0, pool.len());
-        let all = (first..pool.len()).chain(0..first);
-        let costs = all.filter_map(|at| Some((cost(at)?, at)));
-        let Some((least, best)) = costs.min_by(|(a, _), (b, _)| a.total_cmp(b)) else { return Decision::Pass };
-
-        let Some(prefix) = self.settings.prefix.find(turn) else { return Decision::Choose(best) };
-        let home = shared::recall(prefix).and_then(|id| self.positions.get(&id).copied());
-        let at = match home {
-            Some(home) if cost(home).is_some_and(|cost| cost <= least + self.settings.slack) => home,
-            _ => best,
-        };
-        // By its id, for the table outlives these positions. Anew each time, so that what is used stays known.
-        let ttl_ms = self.settings.remember_s.saturating_mul(1000);
-        shared::remember(prefix, pool.ready()[at as usize].id, ttl_ms);
-        Decision::Choose(at)
+        if turn.attempt == 0 {
+            return serve(&mut self.costs, &self.settings, &self.positions, turn, pool);
+        }
+        let mut left = self.costs.without(&request::tried());
+        serve(&mut left, &self.settings, &self.positions, turn, pool)
     }
 }
 
+/// Where the prompt's beginning is cached, unless another of these costs so much less that waiting there is not worth it.
+fn serve(costs: &mut Costs, settings: &Settings, positions: &[(u64, Position)], turn: &Turn, pool: &Pool) -> Decision {
+    let under_way = figures::all_in_flight();
+    let cost = |costs: &Costs, at: Position| costs.of(at, under_way[at as usize]);
+    let Some(best) = costs.least(&under_way, Costs::EQUAL, turn.draw(0)) else { return Decision::Pass };
+
+    let prefix = settings.prefix.find(turn);
+    let position = |id: u64| Some(positions[positions.binary_search_by_key(&id, |of| of.0).ok()?].1);
+    let home = prefix.and_then(shared::recall).and_then(position);
+    let is_worth_it = |home: &Position| f64::from(cost(costs, *home) - cost(costs, best)) <= settings.slack;
+    let at = home.filter(is_worth_it).unwrap_or(best);
+    notes::explain(turn, || {
+        let of = |at| format!("{} at {:.1}", pool.name(at), cost(costs, at));
+        format!("home {}, best {}", home.map_or("unknown".into(), of), of(best))
+    });
+    if let Some(prefix) = prefix {
+        // By its id, for the table outlives these positions. Anew each time, so that what is used stays known.
+        shared::remember(prefix, pool.ready()[at as usize].id, settings.remember_s * 1000);
+    }
+    Decision::Choose(at)
+}
+
 impl LlmQueue {
-    fn read(&mut self) {
+    fn read(&mut self, pool: &Pool) {
         // What a backend says of itself is not believed without bounds. What is no number stays none.
         let within = |numbers: Vec<f64>, most: f64| numbers.into_iter().map(|n| n.clamp(0.0, most)).collect::<Vec<_>>();
         let (queues, caches) = (within(self.queue.all(), QUEUE_MOST), within(self.cache.all(), 1.0));
         let (queue, cache) = (average(&queues), average(&caches));
         let known = |number: f64, else_: f64| if number.is_nan() { else_ } else { number };
         let weighed = |cache: f64| if cache > CACHE_FULL { LAST_CHOICE } else { cache * CACHE };
-        let both = queues.iter().zip(&caches);
-        self.reported = both.map(|(&q, &c)| (known(q, queue), weighed(known(c, cache)))).collect();
+        let cost = |(backend, (&q, &c)): (&Backend, (&f64, &f64))| {
+            let each = 1.0 / f64::from(backend.weight);
+            let base = known(q, queue) * each + weighed(known(c, cache));
+            Cost { base: base as f32, each: each as f32, weight: backend.weight }
+        };
+        self.costs = pool.ready().iter().zip(queues.iter().zip(&caches)).map(cost).collect();
     }
 }
 
@@ -119,68 +137,3 @@ fn average(numbers: &[f64]) -> f64 {
 }
 
 balancer!(LlmQueue: about);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pointsman_sdk::behaves;
-    use pointsman_sdk::testing::{self, Bench, Request};
-
-    behaves!(LlmQueue);
-
-    fn report(at: usize, queue: f64, cache: f64) {
-        testing::host(|host| {
-            let reported = &mut host.figures[at].reported;
-            reported.insert("named_metrics.num_requests_waiting".into(), queue);
-            reported.insert("named_metrics.kv_cache_usage_perc".into(), cache);
-        });
-    }
-
-    fn busy(at: Position, requests: u32) {
-        testing::host(|host| host.figures[at as usize].in_flight = requests);
-    }
-
-    #[test]
-    fn the_shortest_queue_and_the_freest_cache_serve() {
-        let mut bench = Bench::<LlmQueue>::new(&[1; 4]);
-        for (at, (queue, cache)) in [(5.0, 0.1), (1.0, 0.9), (2.0, 0.2), (0.0, 0.96)].into_iter().enumerate() {
-            report(at, queue, cache);
-        }
-        assert_eq!(bench.pick(), Decision::Choose(2), "5.8, 8.2, 3.6, and one that is full");
-        busy(2, 3);
-        assert_eq!(bench.pick(), Decision::Choose(0));
-    }
-
-    #[test]
-    fn who_reports_nothing_is_taken_for_the_average() {
-        let mut bench = Bench::<LlmQueue>::new(&[1; 3]);
-        report(0, 10.0, 0.5);
-        report(1, 0.0, 0.5);
-        assert_eq!(bench.pick(), Decision::Choose(1));
-        busy(1, 9);
-        assert_eq!(bench.pick(), Decision::Choose(2));
-    }
-
-    #[test]
-    fn a_prefix_goes_home_until_home_is_crowded() {
-        let mut bench = Bench::<LlmQueue>::with("{}", &[1; 4], 2).unwrap();
-        testing::host(|host| host.request = Request::get("/").with_header("x-prefix", "agent-7"));
-        let Decision::Choose(home) = bench.pick() else { panic!("nobody serves") };
-        busy(home, 4);
-        assert!((0..100).all(|_| bench.pick() == Decision::Choose(home)), "on every worker");
-        busy(home, 5);
-        let Decision::Choose(other) = bench.pick() else { panic!("nobody serves") };
-        assert_ne!(other, home);
-        busy(home, 0);
-        assert_eq!(bench.pick(), Decision::Choose(other), "it is cached there now");
-    }
-
-    #[test]
-    fn a_retry_leaves_home() {
-        let mut bench = Bench::<LlmQueue>::new(&[1, 1]);
-        testing::host(|host| host.request = Request::get("/").with_header("x-prefix", "agent-7"));
-        let Decision::Choose(home) = bench.pick() else { panic!("nobody serves") };
-        assert_eq!(bench.retry(&[home]), Decision::Choose(1 - home));
-        assert_eq!(bench.retry(&[0, 1]), Decision::Pass);
-    }
-}

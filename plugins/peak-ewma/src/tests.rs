@@ -6,7 +6,7 @@ use pointsman_sdk::{
     testing::{self, Bench, Simulation},
 };
 
-behaves!(PeakEwma);
+behaves!(PeakEwma: ticker);
 
 fn known(figures: &[(u32, u32)]) {
     testing::host(|host| {
@@ -104,6 +104,19 @@ fn who_failed_is_asked_again_among_a_hundred_too() {
     simulation.run(90_000, 1_000);
     let run = simulation.run(20_000, 1_000);
     assert!(run.shares()[0] > 0.7, "{:?}", run.shares());
+}
+
+#[test]
+fn who_tells_clients_to_come_back_later_is_not_the_quickest() {
+    let mut bench = Bench::<PeakEwma>::new(&[1, 1]);
+    known(&[(100, 0), (10_000, 0)]);
+    assert!(bench.spread(1_000)[0] > 800);
+    bench.observe(&[Outcome { status: 429, ..Outcome::answered(0, 0, 100) }; 16]);
+    bench.tick();
+    assert!(bench.spread(1_000)[0] < 200);
+    bench.observe(&[Outcome::answered(0, 0, 100); 160]);
+    bench.tick();
+    assert!(bench.spread(1_000)[0] > 800, "it serves again");
 }
 
 #[test]

@@ -31,11 +31,15 @@ impl Balancer for Rendezvous {
         self.scores = Scores::over(pool);
     }
 
-    fn pick(&mut self, turn: &Turn, _: &Pool) -> Decision {
+    fn pick(&mut self, turn: &Turn, pool: &Pool) -> Decision {
         // A retry goes to the key's second best, then to its third: where it would go if those tried had left.
         let tried = if turn.attempt > 0 { request::tried() } else { Vec::new() };
         let key = self.key.of(turn);
         let best = self.scores.best(key, |at| !tried.contains(&at)).or_else(|| self.scores.best(key, |_| true));
+        notes::explain(turn, || {
+            let whose = best.map_or("nobody", |at| pool.name(at));
+            format!("{}: the highest score is that of {whose}", self.key.told(turn))
+        });
         best.map_or(Decision::Pass, Decision::Choose)
     }
 }

@@ -18,7 +18,7 @@ pub struct Server {
     pub service_us: u64,
     /// So many are served at a time, the rest wait.
     pub lanes: usize,
-    /// It answers with failures.
+    /// It answers with failures, such as 503.
     pub fails: bool,
 }
 
@@ -198,12 +198,11 @@ impl<B: Balancer> Simulation<B> {
         let took = (answer.at_us - answer.since_us) as f64;
         let silent = self.now_us.saturating_sub(known.told_us) as f64;
         let first = known.average_us == 0.0;
-        if !answer.fails {
-            known.peak_us = took.max(known.peak_after(silent));
-            let share = if first { 1.0 } else { NEW_SAMPLE.max(1.0 - (-silent / LATENCY_MEMORY_US).exp()) };
-            known.average_us += (took - known.average_us) * share;
-            known.told_us = self.now_us;
-        }
+        // Of failures too: an answer is one, whatever it says.
+        known.peak_us = took.max(known.peak_after(silent));
+        let share = if first { 1.0 } else { NEW_SAMPLE.max(1.0 - (-silent / LATENCY_MEMORY_US).exp()) };
+        known.average_us += (took - known.average_us) * share;
+        known.told_us = self.now_us;
         known.success += (if answer.fails { 1.0 } else { 0.0 } - known.success) * NEW_SAMPLE;
         host(|host| {
             let Some(figures) = host.figures.get_mut(answer.server) else { return };
