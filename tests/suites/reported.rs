@@ -21,7 +21,7 @@ async fn backends_that_report_less_load_for_their_work_get_more_of_it() {
     let edge = edge::plain().workers(2).pool("shop", &[&a, &b]).balancer("reported-weights");
     let edge = edge.with(|pool| {
         pool.reported = Some(Reported::default());
-        pool.settings = r#"{"period_ms": 10, "blackout_ms": 0}"#.into();
+        pool.settings = r#"{"period_ms": 100, "blackout_ms": 0}"#.into();
     });
     let edge = edge.start();
     let mut client = Client::plain(edge.address()).await;
