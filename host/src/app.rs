@@ -47,7 +47,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Threads that run what is no request: health checks, the admin API, the plugin directory.
+/// Threads that run what is no request: health checks, probes, the admin API, the plugin directory.
 const SIDE_THREADS: usize = 2;
 /// Compilations, instance builds and directory scans at one time.
 const SIDE_BLOCKING_MOST: usize = 8;

@@ -11,7 +11,7 @@ const NONE: u32 = u32::MAX;
 /// ```
 /// use pointsman_sdk::prelude::*;
 ///
-/// /// Asks two backends by chance with each request, and sends requests where the fewest were under way last.
+/// /// Asks two backends by chance with each request, and sends requests where the fewest were under way when it was asked last.
 /// #[derive(Default)]
 /// struct Curious {
 ///     least: Option<(u32, Position)>,
@@ -37,8 +37,13 @@ const NONE: u32 = u32::MAX;
 ///
 /// impl Prober for Curious {
 ///     fn probed(&mut self, _now_us: u64, answers: &ProbeAnswers, pool: &Pool) {
-///         let ready = answers.iter().filter_map(|answer| Some((answer.in_flight?, answer.at.filter(|at| *at < pool.len())?)));
-///         self.least = ready.chain(self.least).min();
+///         for answer in answers.iter() {
+///             let Some(at) = answer.at.filter(|at| *at < pool.len()) else { continue };
+///             // What it said before counts no more, whatever it says now.
+///             self.least = self.least.filter(|(_, of)| *of != at);
+///             let said = answer.in_flight.map(|in_flight| (in_flight, at));
+///             self.least = said.into_iter().chain(self.least).min();
+///         }
 ///     }
 /// }
 ///
@@ -49,12 +54,15 @@ const NONE: u32 = u32::MAX;
 /// let mut bench = Bench::<Curious>::new(&[1, 1]);
 /// bench.pick();
 /// assert!(!testing::host(|host| std::mem::take(&mut host.asked)).is_empty());
-/// bench.probed(&[ProbeAnswer::busy(0, 9), ProbeAnswer::busy(1, 2)]);
+/// bench.probed(&[ProbeAnswer::busy(0, 0), ProbeAnswer::busy(1, 5)]);
+/// assert_eq!(bench.spread(10), [10, 0]);
+/// bench.probed(&[ProbeAnswer::busy(0, 9), ProbeAnswer::busy(1, 5)]);
 /// assert_eq!(bench.spread(10), [0, 10]);
 /// ```
 pub trait Prober: Balancer {
     /// Called between two picks with what came since the last call of the probes that were asked for on this worker; those of a
-    /// predecessor are among them. `now_us` is on the clock of [`Turn::now_us`](crate::Turn::now_us).
+    /// predecessor are among them. Not all come: see [`probes::ask`](crate::host::probes::ask). `now_us` is on the clock of
+    /// [`Turn::now_us`](crate::Turn::now_us).
     fn probed(&mut self, now_us: u64, answers: &ProbeAnswers, pool: &Pool);
 }
 
@@ -63,7 +71,8 @@ pub trait Prober: Balancer {
 pub struct ProbeAnswer {
     /// The backend's position now; none when it left the pool.
     pub at: Option<Position>,
-    /// Requests that the backend says it has under way, whoever sent them; none: no answer that could be read came in time.
+    /// Requests that the backend says it has under way, whoever sent them; none: no answer that could be read came in time, or
+    /// a reload has taken the pool's `probe` away.
     pub in_flight: Option<u32>,
     /// How long the backend says it takes to answer, if it says so.
     pub latency_us: Option<u32>,

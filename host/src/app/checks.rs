@@ -1,4 +1,4 @@
-//! The health checks of all pools, as many as there are pools in force.
+//! The health checks of all pools, and the probes that balancers ask for there, as long as the pools are in force.
 
 use crate::{
     drain::Drain,
@@ -17,6 +17,8 @@ pub(super) struct Checks {
     drain: Arc<Drain>,
     /// What each of them may check at the same time.
     share: usize,
+    /// For the probes of all of them.
+    connections: Arc<Semaphore>,
     /// By the pool's name.
     running: HashMap<Arc<str>, Running>,
 }
@@ -31,7 +33,7 @@ struct Running {
 impl Checks {
     /// None yet.
     pub(super) fn new(side: Handle, drain: Arc<Drain>) -> Checks {
-        Checks { side, drain, share: 0, running: HashMap::new() }
+        Checks { side, drain, share: 0, connections: health::probe_connections(), running: HashMap::new() }
     }
 
     /// Checks once who never was, so that who is ready is known before it is offered. Blocking; a drain ends it, for it may
@@ -61,7 +63,8 @@ impl Checks {
                         other.task.abort();
                     }
                     let turns = Arc::new(Semaphore::new(self.share));
-                    let task = self.side.spawn(health::run(pool.clone(), turns.clone(), self.drain.enter()));
+                    let (connections, live) = (self.connections.clone(), self.drain.enter());
+                    let task = self.side.spawn(health::run(pool.clone(), turns.clone(), connections, live));
                     Running { pool: pool.clone(), turns, task }
                 }
             };

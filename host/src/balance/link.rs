@@ -123,6 +123,12 @@ impl Link {
         own.into_iter().flatten().chain(others).min()
     }
 
+    /// Whether there is no instance, and will be one.
+    pub(super) fn is_awaited(&mut self) -> bool {
+        self.refresh();
+        self.live.is_none() && self.assignment.current().is_some()
+    }
+
     fn run_tick(&mut self, now: Instant) -> Option<Instant> {
         let period = self.live.as_ref()?.instance.tick_period()?;
         let due = *self.next_tick.get_or_insert(now + period);
@@ -149,13 +155,19 @@ impl Link {
     /// Tells the plugin what became of probes. Here alone and in no pick: a worker whose requests leave it no time for this will
     /// not choose better by younger answers.
     fn tell_answers(&mut self, now: Instant, answers: &[Probed]) {
-        if answers.is_empty() {
-            return;
-        }
         let now_us = self.micros(now);
-        if let Some(live) = self.live.as_mut().filter(|live| live.instance.asks())
-            && let Err(fault) = live.instance.probed(now, now_us, answers)
-        {
+        let Some(live) = self.live.as_mut().filter(|live| !answers.is_empty() && live.instance.asks()) else { return };
+        let told = match self.part {
+            None => live.instance.probed(now, now_us, answers),
+            // Who is of the pool and not of the part has not left it.
+            Some(_) => {
+                let backends = &live.roster.backends;
+                let is_ours = |one: &&Probed| backends.iter().any(|backend| backend.id == one.backend);
+                let ours: Vec<_> = answers.iter().filter(is_ours).copied().collect();
+                if ours.is_empty() { Ok(()) } else { live.instance.probed(now, now_us, &ours) }
+            }
+        };
+        if let Err(fault) = told {
             self.drop_instance(&fault);
         }
     }

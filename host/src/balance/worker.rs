@@ -15,8 +15,11 @@ use crate::{
     rng::Rng,
     upstream::Backend,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
+
+/// How often a worker looks whether an instance is there for which answers wait.
+const SUCCESSOR_INTERVAL: Duration = Duration::from_millis(10);
 
 /// What a balancer is asked: who gets this request?
 #[derive(Debug)]
@@ -147,10 +150,14 @@ impl Balancer {
     }
 
     /// Runs the plugins' ticks that are due, and tells them what they wait to hear, and what backends answered to their probes;
-    /// says when to look again.
+    /// says when to look again. Answers wait for an instance that is being built.
     pub fn tick(&mut self, now: Instant) -> Option<Instant> {
-        let answers = self.assignment.pool.probes.answers(self.worker);
-        self.first.tick(now, &answers)
+        let probes = &self.assignment.pool.probes;
+        if probes.has_answers(self.worker) && self.first.is_awaited() {
+            let soon = now + SUCCESSOR_INTERVAL;
+            return Some(self.first.tick(now, &[]).map_or(soon, |next| next.min(soon)));
+        }
+        self.first.tick(now, &probes.answers(self.worker))
     }
 
     fn fall_back(&mut self, tried: &[Arc<Backend>], now: Instant, looked: &mut Option<Looked>) -> Pick {

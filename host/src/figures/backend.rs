@@ -6,7 +6,12 @@ mod attempt;
 
 pub use attempt::{Attempt, Outcome, Unasked};
 
-use super::{Connections, Queue, micros, probes::Said, reports::Reported, silence::Silence};
+use super::{
+    Connections, Queue, micros,
+    probes::{OfBackend, Said},
+    reports::Reported,
+    silence::Silence,
+};
 use std::{
     sync::{
         Arc, OnceLock,
@@ -54,6 +59,8 @@ pub struct BackendFigures {
     pub(super) reported: OnceLock<Box<Reported>>,
     /// How busy it says it is, where it is listened to for that.
     pub(super) said: OnceLock<Box<Said>>,
+    /// How often it may be asked.
+    pub(super) probed: OfBackend,
     joined: Instant,
 }
 
@@ -93,6 +100,7 @@ impl Default for BackendFigures {
             queue: OnceLock::new(),
             reported: OnceLock::new(),
             said: OnceLock::new(),
+            probed: OfBackend::default(),
             joined: Instant::now(),
         }
     }

@@ -333,6 +333,9 @@ impl Pool {
         self.bounds.set(self.limit.as_ref());
         self.reports.hold_for(self.reported.as_ref().map_or(Duration::ZERO, |reported| reported.fresh));
         self.probes.allow(self.probe.as_ref().map(budget));
+        if self.probes.reads(self.probe.as_ref().and_then(header)) {
+            self.backends.iter().for_each(|backend| backend.figures.forget_said());
+        }
         let stall = self.eject.as_ref().and_then(|eject| eject.stall).unwrap_or(Duration::MAX);
         self.backends.iter().for_each(|backend| backend.figures.silence().slow_after(stall));
         self.settle_all();
@@ -380,6 +383,13 @@ fn cookie(config: &model::Pool) -> Result<Option<Cookie>, Problem> {
 fn budget(how: &model::Probe) -> figures::Budget {
     let every = |(times, of): (u32, Duration)| of.checked_div(times).unwrap_or(of);
     figures::Budget { of_backend: every(how.per_backend), of_pool: every(how.per_pool) }
+}
+
+fn header(how: &model::Probe) -> Option<&str> {
+    match &how.by {
+        ProbeBy::Header(name) => Some(name.as_str()),
+        ProbeBy::Get(_) => None,
+    }
 }
 
 /// All that were ever begun.

@@ -59,9 +59,14 @@ pub async fn first_round(pools: &[Arc<Pool>], most: Duration) {
     let _ = timeout(most, async { while checks.join_next().await.is_some() {} }).await;
 }
 
+/// The connections for probes that there may be in the whole process.
+pub fn probe_connections() -> Arc<Semaphore> {
+    probe::connections()
+}
+
 /// Looks after a pool's backends until the process drains; as many are checked at the same time as it has `turns`: its
-/// [`share`]. Dropping this future stops that.
-pub async fn run(pool: Arc<Pool>, turns: Arc<Semaphore>, mut live: Live) {
+/// [`share`]. Probes are sent over the `connections` of the process. Dropping this future stops that.
+pub async fn run(pool: Arc<Pool>, turns: Arc<Semaphore>, connections: Arc<Semaphore>, mut live: Live) {
     pool.take_over();
     let mut visits = JoinSet::new();
     for backend in &pool.backends {
@@ -72,7 +77,7 @@ pub async fn run(pool: Arc<Pool>, turns: Arc<Semaphore>, mut live: Live) {
         None => eject::end(&pool),
     }
     if let Some(how) = &pool.probe {
-        visits.spawn(probe::run(pool.clone(), how.clone()));
+        visits.spawn(probe::run(pool.clone(), how.clone(), connections));
     }
     loop {
         tokio::select! {

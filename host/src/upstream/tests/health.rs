@@ -131,7 +131,7 @@ async fn a_backend_goes_out_and_comes_back_and_is_logged_once() {
     let listener = one.open();
     let pool = pool("cart", &[one.address(), two.address], fast(), Default::default());
     let (drain, live) = Drain::new();
-    let run = health::run(pool.clone(), turns(), live);
+    let run = health::run(pool.clone(), turns(), health::probe_connections(), live);
     let story = async {
         eventually("both ready", || stands(&pool) == [Standing::Ready, Standing::Ready]).await;
         drop(listener);
@@ -159,7 +159,7 @@ async fn case_56_a_pool_without_a_ready_backend_is_told_once_and_its_recovery_to
     let pool = pool("cart", &addresses, fast(), Default::default());
     within(health::first_round(std::slice::from_ref(&pool), PATIENCE)).await;
     let (drain, live) = Drain::new();
-    let run = health::run(pool.clone(), turns(), live);
+    let run = health::run(pool.clone(), turns(), health::probe_connections(), live);
     let story = async {
         eventually("told", || lines.text().contains("PM0501")).await;
         let _listener = places[1].open();

@@ -2,9 +2,10 @@
 
 use crate::{
     config::model,
-    figures::{Attempt, Figures, Outcome, Standing},
+    figures::{Attempt, Figures, Load, Outcome, Standing},
     upstream::Pool,
 };
+use http::HeaderName;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, advance};
 
@@ -88,4 +89,21 @@ async fn a_budget_is_not_filled_by_a_change_of_members() {
     assert!(!successor.pays(now));
     advance(Duration::from_secs(1)).await;
     assert!(successor.pays(Instant::now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_header_told_of_a_backend_does_not_count() {
+    let by = |header| Some(model::Probe::by(model::ProbeBy::Header(HeaderName::from_static(header))));
+    let figures = Figures::default();
+    let config = model::Pool { probe: by("x-a"), ..config() };
+    let first = pool(&config, &figures);
+    first.backends[0].figures.says(Load { in_flight: 7, latency_us: None }, Instant::now());
+    let has_said = || first.backends[0].figures.said(Instant::now()).is_some();
+    first.take_over();
+    assert!(has_said());
+    let other = model::Pool { probe: by("x-b"), ..config.clone() };
+    let (next, _) = first.successor(&config, &other, &figures).unwrap();
+    assert!(has_said(), "it is not in force yet");
+    next.take_over();
+    assert!(!has_said());
 }

@@ -17,7 +17,7 @@ impl probes::Host for Data {
         let Some(member) = self.members.get(of) else {
             bail!("asked for a probe of position {of}; the latest update listed {}", self.members.len());
         };
-        let asks = |worker| self.members.probes.ask(member.id, worker, Instant::now());
+        let asks = |worker| self.members.probes.ask(member.id, &member.figures, worker);
         Ok(self.told_on.is_some_and(asks))
     }
 }
