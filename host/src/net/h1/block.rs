@@ -38,9 +38,10 @@ impl Block {
     }
 }
 
-/// What the parser of first lines complains of.
+/// What the parser's complaint means.
 pub fn complaint(error: httparse::Error) -> BadMessage {
     match error {
+        httparse::Error::TooManyHeaders => BadMessage::TooManyFields,
         httparse::Error::Version => BadMessage::NotHttp,
         httparse::Error::Status => BadMessage::Status,
         _ => BadMessage::Malformed,

@@ -2,9 +2,9 @@
 
 use super::{
     BadMessage, Block, LAST_CHUNK, Piece,
-    block::FIELDS_MOST,
+    block::{FIELDS_MOST, complaint},
     body::take,
-    fields::{count, field, lines},
+    fields::field,
     trailers,
 };
 
@@ -119,10 +119,13 @@ impl Chunked {
 }
 
 fn legal_fields(block: &Bytes) -> Result<HeaderMap, BadMessage> {
-    count(block, FIELDS_MOST)?;
+    let mut lines = [httparse::EMPTY_HEADER; FIELDS_MOST];
+    let httparse::Status::Complete((_, lines)) = httparse::parse_headers(block, &mut lines).map_err(complaint)? else {
+        return Err(BadMessage::Malformed);
+    };
     let mut fields = HeaderMap::new();
-    for line in lines(block) {
-        let (name, value) = field(block, &line?)?;
+    for line in lines {
+        let (name, value) = field(block, line)?;
         if trailers::is_legal(&name) {
             fields.append(name, value);
         }

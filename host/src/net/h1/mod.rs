@@ -16,7 +16,7 @@ mod trailers;
 pub use block::{Block, FIELDS_MOST, complaint};
 pub use body::{Decoder, Piece};
 pub use encode::{last_chunk, write_field};
-pub use fields::{Room, Said, content_length, fields, first_line, has_token};
+pub use fields::{Said, content_length, fields, has_token};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
 pub use trailers::legal_trailers;

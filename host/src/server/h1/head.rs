@@ -5,7 +5,7 @@ use crate::{
     net::{
         Body, Headers, Request,
         h1::{
-            BadMessage, Block, Decoder, Room, complaint, fields, first_line,
+            BadMessage, Block, Decoder, complaint, fields,
             reading::{self, Message, Reading, lines},
         },
         waits_for_continue,
@@ -13,6 +13,7 @@ use crate::{
 };
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderValue, Method, Uri, Version, header};
+use std::mem::MaybeUninit;
 
 /// The first byte of a TLS record that begins a handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -118,11 +119,12 @@ fn begins_well(buffer: &[u8]) -> Result<(), Refusal> {
 }
 
 fn parse(block: Bytes, limit: HeadLimit) -> Result<Head, BadMessage> {
-    let (line, begin) = first_line(&block);
+    let mut room = [const { MaybeUninit::uninit() }; LINES_MOST];
+    let lines = &mut room[..limit.headers.min(LINES_MOST)];
     let mut parsed = httparse::Request::new(&mut []);
-    match parsed.parse(line) {
-        Ok(_) => {}
-        Err(httparse::Error::Token) => return Err(BadMessage::RequestLine),
+    match parsed.parse_with_uninit_headers(&block, lines) {
+        Ok(httparse::Status::Complete(read)) if read == block.len() => {}
+        Ok(_) | Err(httparse::Error::Token) => return Err(BadMessage::RequestLine),
         Err(error) => return Err(complaint(error)),
     }
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
@@ -133,8 +135,7 @@ fn parse(block: Bytes, limit: HeadLimit) -> Result<Head, BadMessage> {
     }
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| BadMessage::RequestLine)?;
     let uri = uri(&block, target)?;
-    let room = Room { most: limit.headers, added: HEADERS_ADDED };
-    let (headers, said) = fields(&block, begin, version == 0, room)?;
+    let (headers, said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
     let body =
         if said.chunked { Decoder::Chunked(Default::default()) } else { Decoder::Exact(said.length.unwrap_or(0)) };
     let expects = version > 0 && !matches!(body, Decoder::Exact(0)) && waits_for_continue(headers.all(&header::EXPECT));
@@ -145,6 +146,8 @@ fn parse(block: Bytes, limit: HeadLimit) -> Result<Head, BadMessage> {
     Ok(Head { request: Request { method, uri, version, headers, body: asked }, body, keep, expects })
 }
 
+/// Room for header lines: no listener allows more.
+const LINES_MOST: usize = 512;
 /// Room for what the proxy adds to a request's headers, so that the list does not grow.
 const HEADERS_ADDED: usize = 4;
 

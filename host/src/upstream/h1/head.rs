@@ -3,13 +3,13 @@
 use crate::net::{
     Headers, Interim,
     h1::{
-        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Room, Said, complaint, fields, first_line,
-        has_token,
+        BadMessage, Block, Decoder, FIELDS_MOST, HEAD_MOST, INTERIMS_MOST, Said, complaint, fields, has_token,
         reading::{self, Message, Reading, lines},
     },
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, Version, header};
+use std::mem::MaybeUninit;
 
 /// An answer's head.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ enum Heard {
     Before(Option<Interim>),
 }
 
-/// The proxy adds two lines to an answer's at most: for them the list does not grow.
-const ROOM: Room = Room { most: FIELDS_MOST, added: 2 };
+/// Room for what the proxy adds to an answer's headers, so that the list does not grow.
+const HEADERS_ADDED: usize = 2;
 
 /// Waits for the head of an answer.
 #[derive(Debug)]
@@ -75,15 +75,18 @@ impl HeadReader {
     }
 
     fn parse(&self, block: Bytes) -> Result<Heard, BadMessage> {
-        let (line, begin) = first_line(&block);
+        let mut lines = [const { MaybeUninit::uninit() }; FIELDS_MOST];
         let mut parsed = httparse::Response::new(&mut []);
-        parsed.parse(line).map_err(complaint)?;
-        let (Some(version), Some(code), Some(_)) = (parsed.version, parsed.code, parsed.reason) else {
-            return Err(BadMessage::NotHttp);
-        };
+        let parser = httparse::ParserConfig::default();
+        match parser.parse_response_with_uninit_headers(&mut parsed, &block, &mut lines).map_err(complaint)? {
+            httparse::Status::Complete(read) if read == block.len() => {}
+            // The parser skips empty lines before a head; we do not.
+            _ => return Err(BadMessage::NotHttp),
+        }
+        let (Some(code), Some(version)) = (parsed.code, parsed.version) else { return Err(BadMessage::NotHttp) };
         let status = StatusCode::from_u16(code).map_err(|_| BadMessage::Status)?;
 
-        let (headers, mut said) = fields(&block, begin, version == 0, ROOM)?;
+        let (headers, mut said) = fields(&block, parsed.headers, version == 0, HEADERS_ADDED)?;
         said.close |= version == 0;
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return self.switched(status, headers, said.upgrade && version > 0).map(Heard::Answer);
