@@ -113,11 +113,17 @@ async fn a_tap_does_not_blame_the_plugin_for_what_a_share_asked_for() {
         client.get("/").await;
     }
     let before = tap(&edge, "shop/tap").await.unwrap();
-    client.get("/").await;
+    // About every second pick is one too many.
+    for _ in 0..8 {
+        client.get("/").await;
+    }
     let look = tap(&edge, &format!("shop/tap/{}", before.latest)).await.unwrap();
-    let [decision] = &look.decisions[..] else { panic!("{look:?}") };
-    assert_eq!((decision.outcome.as_str(), decision.asked[0].said.as_str()), ("guarded", "chose"));
-    assert_ne!(decision.chosen.as_deref(), Some(&*a.address().to_string()));
+    let guarded: Vec<_> = look.decisions.iter().filter(|decision| decision.outcome == "guarded").collect();
+    assert!(!guarded.is_empty(), "{look:?}");
+    for decision in guarded {
+        assert_eq!(decision.asked[0].said, "chose");
+        assert_ne!(decision.chosen.as_deref(), Some(&*a.address().to_string()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
